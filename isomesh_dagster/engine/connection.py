@@ -1,0 +1,106 @@
+"""What the house asks of a warehouse: one small protocol, one file per engine that speaks it.
+
+A `Connection` belongs to one process (the one that opened it; it refuses another pid) and is used from many threads:
+each thread works on its own `session()`. Everything that changes rows or views happens inside `transaction()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from isomesh_dagster.relation import Relation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """What an engine can do, as declared facts.
+
+    dialect           its SQL dialect, in sqlglot's name
+    transactional_ddl tables, views and rows roll back together
+    concurrent_writes several sessions may write at once
+    max_identifier    longest identifier in bytes (None: no limit that matters)
+    """
+
+    dialect: str
+    transactional_ddl: bool = True
+    concurrent_writes: bool = True
+    max_identifier: int | None = None
+
+
+class Session(Protocol):
+    """One thread's conversation with the warehouse. Errors of the driver come out as `EngineError`, never raw."""
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int | None:
+        """Run one statement; the number of rows it wrote where the engine tells, else None. `?` marks parameters."""
+        ...
+
+    def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one query and return all rows."""
+        ...
+
+    def fetch_table(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Run one query; column names and all rows."""
+        ...
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All or nothing: commits at the end, rolls back on any exception. Not nested."""
+        ...
+
+    def columns(self, relation: Relation) -> list[tuple[str, str]]:
+        """Name and type (engine's spelling) of each column in order; empty when the relation does not exist."""
+        ...
+
+    def exists(self, relation: Relation) -> bool:
+        """Whether a table or view of that name exists."""
+        ...
+
+    def create_schema(self, schema: str, catalog: str | None = None) -> None:
+        """Create the schema if it is not there."""
+        ...
+
+    def replace_table(self, relation: Relation, query: str) -> int | None:
+        """The table holds exactly the query's rows afterwards; the number of rows."""
+        ...
+
+    def insert(self, relation: Relation, query: str, columns: Sequence[str]) -> int | None:
+        """Append the query's rows, columns matched by name; the number of rows."""
+        ...
+
+    def load_csv(self, relation: Relation, path: str, columns: Sequence[tuple[str, str]] | None, settings: dict[str, Any]) -> int | None:
+        """The table holds exactly the rows of the CSV file (absolute path). `columns` gives names and types, None: inferred."""
+        ...
+
+    def replace_view(self, relation: Relation, query: str) -> None:
+        """The view shows the query afterwards, whatever it showed before."""
+        ...
+
+    def drop(self, relation: Relation, *, view: bool) -> None:
+        """Drop it if it exists; never cascades."""
+        ...
+
+    def list_relations(self, schema: str) -> list[tuple[str, str]]:
+        """Name and type ("table" or "view") of everything in the schema; empty when there is no such schema."""
+        ...
+
+    def drop_schema_if_empty(self, schema: str) -> None:
+        """Drop the schema unless something is in it."""
+        ...
+
+
+class Connection(Protocol):
+    """An open warehouse. Opened late, closed early; `close()` is idempotent."""
+
+    capabilities: Capabilities
+
+    def session(self) -> AbstractContextManager[Session]:
+        """A session for the calling thread."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the warehouse and of the lock on it."""
+        ...
+
+

@@ -1,0 +1,124 @@
+"""Every error a person can meet, as one tree.
+
+IsomeshError                 something to mend, told with place and remedy
+├── ConfigError              config.yaml, environment variables, gateways
+├── ModelError               a model file: header, query, properties
+│   ├── MacroError           a macro call inside it
+│   └── UnsupportedError     valid in the model format, not supported here (yet)
+├── GraphError               cycles, unknown or duplicate models
+├── InvalidName              an environment, gateway or model name that breaks the rule
+├── PlanError                a plan that cannot be made or applied
+│   └── ConflictingPlanError the environment moved since the plan was made
+├── AuditError               a blocking audit failed
+├── EngineError              the warehouse refused
+│   └── LockedError          another process holds the warehouse
+└── StateError               the state store
+    └── SystemMismatch       state or warehouse belong to another gateway
+
+The command line turns an `IsomeshError` into one readable message and an exit code; anything else is a bug and keeps its
+traceback.
+"""
+
+from __future__ import annotations
+
+
+class IsomeshError(Exception):
+    """Something a person can mend.
+
+    `message` says what is wrong, `hint` how to mend it. `path` (relative to the project), `line` and `column` (both from 1)
+    and `model` say where; each is None when it does not apply.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        path: str | None = None,
+        line: int | None = None,
+        column: int | None = None,
+        model: str | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path
+        self.line = line
+        self.column = column
+        self.model = model
+        self.hint = hint
+
+    @property
+    def place(self) -> str | None:
+        """`path:line:column` as far as it is known, the form editors and terminals make clickable."""
+        if self.path is None:
+            return None
+        return ":".join(str(part) for part in (self.path, self.line, self.column) if part is not None)
+
+    def located(
+        self, *, path: str | None = None, line: int | None = None, column: int | None = None, model: str | None = None
+    ) -> IsomeshError:
+        """Fill in what was not known where the error was raised; keeps what was. Returns itself, to be raised again."""
+        self.path = self.path if self.path is not None else path
+        if self.line is None:
+            self.line, self.column = line, column
+        self.model = self.model if self.model is not None else model
+        return self
+
+    def __str__(self) -> str:
+        where = self.place or ""
+        if self.model is not None:
+            where = f"{where} ({self.model})" if where else self.model
+        text = f"{where}: {self.message}" if where else self.message
+        return f"{text}\n  hint: {self.hint}" if self.hint else text
+
+
+class ConfigError(IsomeshError):
+    """config.yaml, an overlay or an environment variable is wrong."""
+
+
+class ModelError(IsomeshError):
+    """A model file is wrong: its header, a property or its query."""
+
+
+class MacroError(ModelError):
+    """A macro call or variable in a model file is wrong."""
+
+
+class UnsupportedError(ModelError):
+    """The model format knows it, this version does not; never skipped silently."""
+
+
+class GraphError(IsomeshError):
+    """The models do not form a graph: a cycle, a duplicate, an unknown name."""
+
+
+class InvalidName(IsomeshError):
+    """A name breaks the rule for its kind; names are refused, never silently changed."""
+
+
+class PlanError(IsomeshError):
+    """A plan cannot be made or applied; nothing was changed."""
+
+
+class ConflictingPlanError(PlanError):
+    """The environment moved since the plan was made; plan again."""
+
+
+class AuditError(IsomeshError):
+    """A blocking audit returned rows; what it audited was rolled back."""
+
+
+class EngineError(IsomeshError):
+    """The warehouse refused a statement."""
+
+
+class LockedError(EngineError):
+    """Another process holds the warehouse and did not let go in time."""
+
+
+class StateError(IsomeshError):
+    """The state store cannot be read or written."""
+
+
+class SystemMismatch(StateError):
+    """The state or the warehouse belongs to another gateway or project; nothing was written."""

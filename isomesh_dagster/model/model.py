@@ -1,0 +1,108 @@
+"""What the author wrote: one model, as a value.
+
+A `Model` holds text, never a parsed tree: text can be hashed, stored, compared and read by people. It holds everything
+needed to build it later without the project's files (the state stores it so that `run` works from state).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from isomesh_dagster.model.kinds import ModelKind
+from isomesh_dagster.relation import Column, Reference
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditCall:
+    """An audit as a model uses it: `name(arg := value, …)`.
+
+    `query` is the audit's query as written, macros unexpanded (`@this_model`, its arguments); it returns the bad rows.
+    `arguments` are SQL texts by lower-case name, defaults already merged. `dialect` is that of `query`.
+    """
+
+    name: str
+    query: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    blocking: bool = True
+    dialect: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """One model of the project under one gateway.
+
+    Text fields are as written (macros unexpanded) except `rendered`, which is the query after macro expansion with the
+    load-time placeholders (1970-01-01, stage `loading`): the text that is fingerprinted, compared and analysed.
+
+    name            normalised `schema.table`, or `catalog.schema.table` when the catalog is not the gateway's default
+    path, line      file relative to the project root (posix), line of the MODEL header from 1
+    dialect         of all text fields
+    query           the query as written; "" for SEED and EXTERNAL
+    rendered        the query rendered at load; "" when there is none
+    references      tables mentioned in `rendered`, in order
+    is_dynamic      whether rendering reads a time variable, the runtime stage or `@this_model`, so that it must be rendered again for
+                    every execution; when False `rendered` and `references` are all that execution needs
+    has_star        whether the rendered query has a star that a change of a parent's columns would change
+    depends_on      normalised names of all models and external tables read, sorted, itself excluded
+    columns         explicit `columns (...)`, in order; None when the author gave none
+    pre_statements, post_statements, on_virtual_update   statements as written, `@DEF`s included, in order
+    variables       the configuration's variables this model reads, by lower-case name (gateway overrides applied); `gateway` is always there
+    start, end      dates as written ("2020-01-01", "1 week ago"); `end` inclusive
+    cron            five fields or @daily…; `cron_tz` an IANA name
+    interval_unit   "year" … "five_minute", given or inferred from cron
+    """
+
+    name: str
+    path: str
+    line: int = 1
+    dialect: str
+    kind: ModelKind
+    query: str = ""
+    rendered: str = ""
+    references: tuple[Reference, ...] = ()
+    is_dynamic: bool = False
+    has_star: bool = False
+    depends_on: tuple[str, ...] = ()
+    columns: tuple[Column, ...] | None = None
+    column_descriptions: Mapping[str, str] = field(default_factory=dict)
+    pre_statements: tuple[str, ...] = ()
+    post_statements: tuple[str, ...] = ()
+    on_virtual_update: tuple[str, ...] = ()
+    audits: tuple[AuditCall, ...] = ()
+    variables: Mapping[str, Json] = field(default_factory=dict)
+    description: str | None = None
+    owner: str | None = None
+    tags: tuple[str, ...] = ()
+    stamp: str | None = None
+    cron: str = "@daily"
+    cron_tz: str = "UTC"
+    interval_unit: str = "day"
+    start: str | None = None
+    end: str | None = None
+    grains: tuple[str, ...] = ()
+    references_keys: tuple[str, ...] = ()
+    partitioned_by: tuple[str, ...] = ()
+    clustered_by: tuple[str, ...] = ()
+    physical_properties: Mapping[str, str] = field(default_factory=dict)
+    virtual_properties: Mapping[str, str] = field(default_factory=dict)
+    session_properties: Mapping[str, str] = field(default_factory=dict)
+    table_format: str | None = None
+    storage_format: str | None = None
+    allow_partials: bool = False
+    optimize_query: bool | None = None
+    physical_schema: str = ""
+    project: str = ""
+
+    @property
+    def schema(self) -> str:
+        """The schema part of the name."""
+        parts = self.name.split(".")
+        return parts[-2] if len(parts) > 1 else "default"
+
+    @property
+    def table(self) -> str:
+        """The last part of the name."""
+        return self.name.rsplit(".", 1)[-1]

@@ -1,0 +1,108 @@
+"""The decision, as a value: what differs, why, what will be built, what is reused, what will be shown.
+
+A plan is made without a warehouse and run without a decision. It can be printed, compared, hashed, stored and refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import Enum
+
+from isomesh_dagster.snapshot.environment import Target
+from isomesh_dagster.snapshot.interval import Interval
+from isomesh_dagster.snapshot.snapshot import Category, Snapshot, SnapshotId
+
+
+class ChangeType(str, Enum):
+    """How a model differs from the environment."""
+
+    ADDED = "added"
+    REMOVED = "removed"
+    DIRECT = "direct"
+    INDIRECT = "indirect"
+    METADATA = "metadata"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One difference. `reason` is a sentence; `diff` a unified text diff of the definition (direct and metadata only).
+
+    `columns` are the output columns that changed, when that is known. `category` is None for removed models.
+    """
+
+    model: str
+    change: ChangeType
+    category: Category | None
+    reason: str
+    diff: str = ""
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Build:
+    """Make the rows of a snapshot for `intervals` (FULL, VIEW and SEED: one interval that stands for "whole table").
+
+    `batches` are the intervals cut as the kind asks: each is written, audited and recorded in one transaction, in order.
+    `repoint` marks a physical view made again over its parents' new tables although its own definition did not change:
+    no rows are computed.
+    """
+
+    snapshot: Snapshot
+    intervals: tuple[Interval, ...]
+    batches: tuple[Interval, ...]
+    repoint: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promote:
+    """Make the environment show `target`, all views and the record at once.
+
+    `create` and `drop` are what changes against the base: view name → physical table, and view names. `expires_at` is when
+    the environment ends (None: never).
+    """
+
+    environment: str
+    target: Target
+    create: Mapping[str, str]
+    drop: tuple[str, ...]
+    expires_at: datetime | None = None
+    suffix_target: str = "schema"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything one apply will do.
+
+    id            digest of gateway, environment, base and all steps: the same decision has the same id
+    based_on      plan id the environment showed when this was made; None for a new environment
+    execution_time  the "now" of the plan, UTC
+    snapshots     every snapshot of the target by model name, parents before children
+    new_snapshots those that the state does not know yet
+    builds        steps with work, parents before children
+    reuses        physical snapshots of the target that need no work and were not already shown by the environment
+    promote       the swap; None when the environment already shows the target
+    restates      names of models whose recorded intervals are made again (`run` of FULL models, restatement)
+    """
+
+    id: str
+    gateway: str
+    environment: str
+    based_on: str | None
+    execution_time: datetime
+    changes: tuple[Change, ...]
+    snapshots: Mapping[str, Snapshot]
+    new_snapshots: tuple[SnapshotId, ...]
+    builds: tuple[Build, ...]
+    reuses: tuple[SnapshotId, ...]
+    promote: Promote | None
+    is_new_environment: bool = False
+    compared_with: str | None = None
+    restates: frozenset[str] = field(default_factory=frozenset)
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether applying it would do nothing."""
+        return not self.builds and self.promote is None

@@ -1,0 +1,136 @@
+"""What the house asks of the state: which snapshots, intervals, environments, promotions and plans a system knows.
+
+One store per gateway. Every method is one transaction. Moments are aware UTC datetimes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from isomesh_dagster.snapshot.environment import Environment, Promotion, Target
+from isomesh_dagster.snapshot.interval import Interval
+from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """The stamp of a system: the same row in its state and in its warehouse."""
+
+    uuid: str
+    gateway: str
+    project: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanRecord:
+    """An applied or interrupted plan. `status`: open, done or superseded. `document` is the plan as JSON for people."""
+
+    id: str
+    environment: str
+    based_on: str | None
+    status: str
+    target: Target
+    created_at: datetime
+    document: str = ""
+    expires_at: datetime | None = None
+    suffix_target: str = "schema"
+
+
+class StateStore(Protocol):
+    """The state of one system."""
+
+    def identity(self) -> Identity | None:
+        """The stamp; None when the state is new."""
+        ...
+
+    def stamp(self, identity: Identity) -> Identity:
+        """Stamp a new state; the stamp that is there afterwards (somebody else may have been first)."""
+        ...
+
+    def environment(self, name: str) -> Environment | None: ...
+
+    def environments(self) -> list[Environment]:
+        """All, by name."""
+        ...
+
+    def promotions(self, environment: str) -> list[Promotion]:
+        """Newest first."""
+        ...
+
+    def snapshots(self, ids: Iterable[SnapshotId]) -> dict[SnapshotId, Snapshot]:
+        """Those of `ids` that are known."""
+        ...
+
+    def snapshots_like(self, identifiers: Iterable[tuple[str, str]]) -> list[Snapshot]:
+        """All snapshots with one of these (name, identifier) pairs, whatever their version."""
+        ...
+
+    def intervals(self, physicals: Iterable[str]) -> dict[str, tuple[Interval, ...]]:
+        """Recorded intervals by physical relation (dotted), merged; nothing recorded: absent."""
+        ...
+
+    def open_plan(self, record: PlanRecord, snapshots: Sequence[Snapshot]) -> PlanRecord:
+        """Record the intent and its new snapshots before anything is written; the record that is there afterwards.
+
+        Idempotent by plan id. Takes back snapshots that the janitor had marked.
+        """
+        ...
+
+    def open_plans(self, environment: str | None = None) -> list[PlanRecord]:
+        """Plans with status open, oldest first."""
+        ...
+
+    def plan(self, plan_id: str) -> PlanRecord | None: ...
+
+    def add_intervals(self, added: Mapping[str, Sequence[Interval]], *, replace: bool = False) -> None:
+        """Record intervals by physical relation. `replace`: they are all that is recorded for it afterwards."""
+        ...
+
+    def finalize(
+        self,
+        *,
+        environment: str,
+        plan_id: str,
+        based_on: str | None,
+        number: int,
+        target: Target,
+        promoted_at: datetime,
+        expires_at: datetime | None,
+        suffix_target: str,
+        reason: str = "plan",
+    ) -> None:
+        """The environment shows `target` as promotion `number`; its plan is done, its other open plans are superseded.
+
+        Idempotent. Raises ConflictingPlanError when the environment shows neither `based_on` nor `plan_id`.
+        """
+        ...
+
+    def close_plan(self, plan_id: str, status: str) -> None:
+        """Set a plan's status."""
+        ...
+
+    def expire(self, environment: str, at: datetime | None) -> bool:
+        """Set when the environment ends; whether it exists."""
+        ...
+
+    def remove_environment(self, environment: str) -> None:
+        """Forget the environment and its promotions."""
+        ...
+
+    def mark_unreferenced(self, *, keep_promotions: int, older_than: datetime) -> list[Snapshot]:
+        """Janitor, first step: forget the intervals of, and mark as going, snapshots that no environment, no open plan and none of the
+        last `keep_promotions` promotions of an environment needs and that were last needed before `older_than`.
+
+        Returns every snapshot marked so now or by an interrupted janitor. A physical relation that a kept snapshot shares is not
+        returned with it.
+        """
+        ...
+
+    def forget(self, ids: Iterable[SnapshotId]) -> None:
+        """Janitor, last step: delete marked snapshots; one that was taken back meanwhile stays."""
+        ...
+
+    def close(self) -> None: ...
