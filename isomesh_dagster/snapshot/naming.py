@@ -1,0 +1,43 @@
+"""Names of the physical layer (tables named by version) and of the virtual layer (views named by environment).
+
+physical  isomesh__<schema>.<schema>__<table>__<version>
+virtual   <schema>.<table> in prod; <schema>__<env>.<table> or <schema>.<table>__<env> elsewhere, by `environment_suffix_target`
+"""
+
+from __future__ import annotations
+
+import re
+
+from isomesh_dagster.model.model import Model
+from isomesh_dagster.relation import Relation
+from isomesh_dagster.snapshot.environment import PROD
+
+MAX_IDENTIFIER_BYTES = 63  # Postgres cuts longer names silently; every engine gets the same names
+
+_NOT_WORD = re.compile(r"\W")
+
+
+def physical_relation(model: Model, version: str) -> Relation:
+    """The table or view that holds this version's rows.
+
+    Characters that are not letters, digits or `_` become `_`; a name over 63 bytes is shortened in its readable part, never in
+    the version.
+    """
+    catalog = model.name.split(".")[0] if model.name.count(".") == 2 else None
+    readable = _NOT_WORD.sub("_", f"{model.schema}__{model.table}")
+    room = MAX_IDENTIFIER_BYTES - len(version.encode()) - 2
+    readable = readable.encode()[:room].decode(errors="ignore")
+    schema = model.physical_schema or f"isomesh__{model.schema}"
+    return Relation(catalog=catalog, schema=schema, name=f"{readable}__{version}")
+
+
+def view_relation(name: str, environment: str, suffix_target: str = "schema") -> Relation:
+    """The view through which the environment shows the model `name`."""
+    relation = Relation.parse(name)
+    if environment == PROD:
+        return relation
+    if suffix_target == "table":
+        return Relation(
+            catalog=relation.catalog, schema=relation.schema, name=f"{relation.name}__{environment}"
+        )
+    return Relation(catalog=relation.catalog, schema=f"{relation.schema}__{environment}", name=relation.name)
