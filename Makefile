@@ -1,0 +1,72 @@
+# Everything from a fresh clone, with only Python (3.10 to 3.14) and make.
+#
+#   make demo    set up, load data into both systems, deploy to dev and to prod
+#   make test    set up, run the tests
+#
+# PYTHON chooses the interpreter of the virtual environment: make demo PYTHON=python3.12
+
+PYTHON ?= python3
+BIN := .venv/bin
+ISOMESH := $(BIN)/isomesh
+# pytest's workers; two are enough for the suite and fit a small machine.
+WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help setup data demo dev test lint types layers check format lock clean
+
+help: ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+# The stamp is newer than pyproject.toml and uv.lock exactly when the virtual environment agrees with them.
+.venv/.synced: pyproject.toml uv.lock
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv sync --quiet --locked --inexact --all-extras --group dev
+	@touch $@
+
+setup: .venv/.synced ## Make the virtual environment, with the locked versions
+
+data: setup ## Load the sample's raw data into both systems (idempotent)
+	@$(BIN)/python -m isomesh_dagster.sample load --gateway nonproduction
+	@$(BIN)/python -m isomesh_dagster.sample load --gateway production
+
+demo: data ## Load data, deploy to dev (non-production) and to prod (production)
+	@printf '\n── non-production: isomesh plan dev ──\n'
+	@$(ISOMESH) --gateway nonproduction plan dev --auto-apply
+	@printf '\n── production: isomesh --gateway production plan prod ──\n'
+	@$(ISOMESH) --gateway production plan prod --auto-apply
+	@printf '\nBoth systems are live. Next:\n'
+	@printf '  make dev                                    the Dagster UI, http://localhost:3000\n'
+	@printf '  $(ISOMESH) environments               what each environment shows\n'
+	@printf '  $(ISOMESH) evaluate marts.routes --limit 5   look at rows\n'
+	@printf '  edit a file in models/, then $(ISOMESH) plan dev\n'
+
+dev: data ## Open the Dagster UI on http://localhost:3000
+	@mkdir -p .dagster_home
+	DAGSTER_HOME="$(CURDIR)/.dagster_home" $(BIN)/dagster dev
+
+test: setup ## Run the tests
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
+
+lint: setup ## Check style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup ## Check types
+	$(BIN)/mypy
+
+layers: setup ## Check that imports point downward only
+	$(BIN)/lint-imports
+
+check: lint types layers test ## Everything that CI checks
+
+format: setup ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: setup ## Bring uv.lock up to date with pyproject.toml
+	$(BIN)/uv lock
+
+clean: ## Remove the virtual environment, caches and the sample's systems
+	rm -rf .venv .systems .isomesh .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

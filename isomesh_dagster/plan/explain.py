@@ -1,0 +1,434 @@
+"""A plan, told to people and to scripts: JSON, Markdown, and the sections a terminal prints. Pure and deterministic.
+
+`plan_json` is what `isomesh plan --json` prints and what the state keeps as a plan's document. `plan_sections` says
+what changes, what is built, reused and swapped; `plan_steps` says what an apply does, in order. `plan_markdown` is
+headline and sections as Markdown, for a Dagster page or a pull request. Whoever shows a plan renders these; nobody
+else decides what a plan's parts are called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from isomesh_dagster.model.kinds import Embedded, External, Full, IncrementalByTimeRange, Seed, View, kind_name
+from isomesh_dagster.model.model import Json
+from isomesh_dagster.plan.plan import Build, Change, ChangeType, Plan
+from isomesh_dagster.snapshot.interval import Interval, from_ms, iso, to_ms
+from isomesh_dagster.snapshot.snapshot import Category, Snapshot, SnapshotId
+
+# More ranges than this are told as a number: a plan is read by people, the JSON has them all.
+_RANGES_SHOWN = 3
+
+# Epoch milliseconds per unit where that is constant; months and years are counted on the calendar.
+_UNIT_MS = {
+    "day": 86_400_000,
+    "hour": 3_600_000,
+    "half_hour": 1_800_000,
+    "quarter_hour": 900_000,
+    "five_minute": 300_000,
+}
+_UNIT_WORDS = {
+    "year": ("year", "years"),
+    "month": ("month", "months"),
+    "day": ("day", "days"),
+    "hour": ("hour", "hours"),
+    "half_hour": ("half hour", "half hours"),
+    "quarter_hour": ("quarter of an hour", "quarters of an hour"),
+    "five_minute": ("five-minute step", "five-minute steps"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One line of a section: a `name`, a short `label` (category, range), a sentence `text`.
+
+    `children` are lines that belong under it; `diff` a unified text diff, "" when there is none.
+    """
+
+    name: str
+    label: str = ""
+    text: str = ""
+    children: tuple[str, ...] = ()
+    diff: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A titled list.
+
+    `tone` says what it is about, so that a terminal can colour it: added, removed, direct, indirect, metadata, build,
+    reuse, warning, step.
+    """
+
+    title: str
+    tone: str
+    items: tuple[Item, ...]
+
+
+# ── words ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: `1 model`, `1,200 models`."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def category_words(category: Category | None) -> str:
+    """A category as people read it: `non-breaking`; "" for None."""
+    return "" if category is None else category.value.replace("_", "-")
+
+
+def range_words(intervals: Sequence[Interval], unit: str) -> str:
+    """Intervals as people read them, last unit included where units are days or longer.
+
+    `2013-01-01 → 2013-12-31` for days, `2013-01 → 2013-12` for months, `2013 → 2015` for years, moments in UTC with an
+    exclusive end for smaller units and for ends that do not lie on a boundary.
+    """
+    shown = [_one_range(interval, unit) for interval in intervals[:_RANGES_SHOWN]]
+    if len(intervals) > _RANGES_SHOWN:
+        shown.append(f"{count(len(intervals) - _RANGES_SHOWN, 'more range')}")
+    return ", ".join(shown)
+
+
+def build_words(build: Build) -> str:
+    """What a build writes: `2013-01-01 → 2013-12-31 (365 days, 13 batches)`, `whole table`, `seed file`, `view`."""
+    model = build.snapshot.model
+    match model.kind:
+        case IncrementalByTimeRange():
+            ranges = range_words(build.intervals, model.interval_unit)
+            units = sum(_units(interval, model.interval_unit) for interval in build.intervals)
+            amount = count(units, *_UNIT_WORDS[model.interval_unit])
+            return f"{ranges} ({amount}, {count(len(build.batches), 'batch', 'batches')})"
+        case View():
+            return "view"
+        case Full():
+            return "whole table"
+        case Seed():
+            return "seed file"
+        case Embedded() | External():
+            return "nothing physical"
+
+
+def _one_range(interval: Interval, unit: str) -> str:
+    start, end = from_ms(interval.start), from_ms(interval.end)
+    last = from_ms(interval.end - 1)
+    on_day = all((m.hour, m.minute, m.second, m.microsecond) == (0, 0, 0, 0) for m in (start, end))
+    if unit == "year" and on_day and (start.month, start.day, end.month, end.day) == (1, 1, 1, 1):
+        first_text, last_text = f"{start:%Y}", f"{last:%Y}"
+    elif unit == "month" and on_day and (start.day, end.day) == (1, 1):
+        first_text, last_text = f"{start:%Y-%m}", f"{last:%Y-%m}"
+    elif unit in ("year", "month", "day") and on_day:
+        first_text, last_text = f"{start:%Y-%m-%d}", f"{last:%Y-%m-%d}"
+    else:
+        form = "%Y-%m-%d %H:%M" if interval.start % 60_000 == interval.end % 60_000 == 0 else "%Y-%m-%d %H:%M:%S"
+        return f"{start.strftime(form)} → {end.strftime(form)} UTC"
+    return first_text if first_text == last_text else f"{first_text} → {last_text}"
+
+
+def _units(interval: Interval, unit: str) -> int:
+    """How many units the interval holds, a begun one counted as whole."""
+    if unit in _UNIT_MS:
+        return -(-(interval.end - interval.start) // _UNIT_MS[unit])
+    start, last = from_ms(interval.start), from_ms(interval.end - 1)
+    years = last.year - start.year
+    return years + 1 if unit == "year" else years * 12 + last.month - start.month + 1
+
+
+# ── the parts of a plan ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def changes_of(plan: Plan, change: ChangeType) -> tuple[Change, ...]:
+    """The plan's changes of one type, in the plan's order."""
+    return tuple(each for each in plan.changes if each.change is change)
+
+
+def builds_of(plan: Plan) -> tuple[Build, ...]:
+    """The builds that compute rows or make an object for the first time: all but the repoints."""
+    return tuple(build for build in plan.builds if not build.repoint)
+
+
+def repoints_of(plan: Plan) -> tuple[Build, ...]:
+    """Physical views that are only made again over their parents' new tables."""
+    return tuple(build for build in plan.builds if build.repoint)
+
+
+def affected_readers(plan: Plan, model: str) -> tuple[str, ...]:
+    """Indirectly modified models below `model`, parents before children."""
+    indirect = {change.model for change in changes_of(plan, ChangeType.INDIRECT)}
+    below = {model}
+    for name, snapshot in plan.snapshots.items():
+        if any(parent.name in below for parent in snapshot.parents):
+            below.add(name)
+    return tuple(name for name in plan.snapshots if name in below and name in indirect)
+
+
+def headline(plan: Plan) -> str:
+    """One line: gateway, environment, what it is compared with, plan id."""
+    compared = plan.compared_with or plan.environment
+    if not plan.is_new_environment:
+        state = "existing environment" if compared == plan.environment else f"compared with {compared}"
+    elif plan.compared_with is None or plan.compared_with == plan.environment:
+        state = "new environment"
+    else:
+        state = f"new environment, compared with {compared}"
+    return f"gateway {plan.gateway} · environment {plan.environment} ({state}) · plan {plan.id[:12]}"
+
+
+def summary(plan: Plan) -> str:
+    """One sentence: what an apply does."""
+    if plan.is_empty:
+        return f"Nothing to do: {plan.environment} already shows these models, with all their rows."
+    builds, repoints = builds_of(plan), repoints_of(plan)
+    parts = [f"builds {count(len(builds), 'model')}"] if builds else ["builds nothing"]
+    if repoints:
+        parts.append(f"points {count(len(repoints), 'view')} at new tables")
+    if plan.reuses:
+        parts.append(f"reuses {count(len(plan.reuses), 'table')} without work")
+    if plan.promote is not None:
+        swaps = []
+        if plan.promote.create:
+            swaps.append(f"{count(len(plan.promote.create), 'view')} set")
+        if plan.promote.drop:
+            swaps.append(f"{count(len(plan.promote.drop), 'view')} dropped")
+        parts.append("swaps the environment at once" + (f" ({', '.join(swaps)})" if swaps else " (no view changes)"))
+    else:
+        parts.append("changes no view")
+    return f"Applying it {_listed(parts)}."
+
+
+def plan_sections(plan: Plan, *, diffs: bool = True) -> tuple[Section, ...]:
+    """What changes and what will be done about it, for people: only sections that have something.
+
+    `diffs` False leaves the text diffs out.
+    """
+    sections = (
+        *_change_sections(plan, diffs=diffs),
+        Section(title="To build", tone="build", items=tuple(_build_item(build) for build in builds_of(plan))),
+        Section(
+            title="Views to point at new tables (no rows computed)",
+            tone="build",
+            items=tuple(Item(name=build.snapshot.name, label="view") for build in repoints_of(plan)),
+        ),
+        Section(
+            title="Reused, already built",
+            tone="reuse",
+            items=tuple(Item(name=each.name, text=_physical(plan, each)) for each in plan.reuses),
+        ),
+        Section(title="Warnings", tone="warning", items=tuple(Item(name=text) for text in plan.warnings)),
+    )
+    return tuple(section for section in sections if section.items)
+
+
+def change_sections(plan: Plan, *, diffs: bool = True) -> tuple[Section, ...]:
+    """Only what differs from the environment, by type of change; empty when nothing does."""
+    return tuple(section for section in _change_sections(plan, diffs=diffs) if section.items)
+
+
+def plan_steps(plan: Plan) -> tuple[Section, ...]:
+    """Everything an apply does, step by step, with the objects it touches; empty for an empty plan."""
+    if plan.is_empty:
+        return ()
+    base = f"still shows plan {plan.based_on[:12]}" if plan.based_on else "is still new"
+    sections = [
+        Section(
+            title="Check",
+            tone="step",
+            items=(Item(name=plan.environment, text=f"refuse unless the environment {base}; record the intent"),),
+        )
+    ]
+    if plan.builds:
+        schemas = sorted({_schema(build.snapshot) for build in plan.builds})
+        sections.append(
+            Section(
+                title="Create physical schemas that are missing",
+                tone="step",
+                items=tuple(Item(name=schema) for schema in schemas),
+            )
+        )
+        sections.append(
+            Section(
+                title="Build: write, audit and record each batch in one transaction",
+                tone="step",
+                items=tuple(_step_item(build) for build in plan.builds),
+            )
+        )
+    if plan.promote is not None:
+        views = [Item(name=view, text=f"→ {table}") for view, table in sorted(plan.promote.create.items())]
+        views += [Item(name=view, text="dropped") for view in sorted(plan.promote.drop)]
+        views.append(Item(name=f"record that {plan.environment} shows plan {plan.id[:12]}"))
+        sections.append(Section(title="Swap, in one transaction", tone="step", items=tuple(views)))
+    return tuple(sections)
+
+
+def _change_sections(plan: Plan, *, diffs: bool) -> Iterable[Section]:
+    def section(title: str, change: ChangeType) -> Section:
+        return Section(
+            title=title,
+            tone=change.value,
+            items=tuple(_change_item(plan, each, diffs=diffs) for each in changes_of(plan, change)),
+        )
+
+    yield section("Added", ChangeType.ADDED)
+    yield section("Removed", ChangeType.REMOVED)
+    yield section("Directly modified", ChangeType.DIRECT)
+    yield section("Indirectly modified", ChangeType.INDIRECT)
+    yield section("Only metadata modified", ChangeType.METADATA)
+
+
+def _change_item(plan: Plan, change: Change, *, diffs: bool) -> Item:
+    children: tuple[str, ...] = ()
+    if change.change is ChangeType.DIRECT:
+        children = tuple(
+            f"{name} ({category_words(plan.snapshots[name].category)})" for name in affected_readers(plan, change.model)
+        )
+    # That a model is new is said by the section; its category would only repeat it.
+    label = "" if change.change in (ChangeType.ADDED, ChangeType.METADATA) else category_words(change.category)
+    return Item(
+        name=change.model,
+        label=label,
+        text=change.reason,
+        children=children,
+        diff=change.diff if diffs else "",
+    )
+
+
+def _build_item(build: Build) -> Item:
+    return Item(name=build.snapshot.name, label=build_words(build))
+
+
+def _step_item(build: Build) -> Item:
+    snapshot = build.snapshot
+    children = [f"writes {snapshot.physical}"] if snapshot.physical is not None else []
+    if build.repoint:
+        return Item(name=snapshot.name, label="view over new tables, no rows", children=tuple(children))
+    if len(build.batches) > 1:
+        first = _one_range(build.batches[0], snapshot.model.interval_unit)
+        children.append(f"{count(len(build.batches), 'batch', 'batches')}, first {first}")
+    children += [
+        f"audit {audit.name}" + ("" if audit.blocking else " (non-blocking)") for audit in snapshot.model.audits
+    ]
+    return Item(
+        name=snapshot.name,
+        label=f"{kind_name(snapshot.model.kind)}: {build_words(build)}",
+        children=tuple(children),
+    )
+
+
+def _physical(plan: Plan, wanted: SnapshotId) -> str:
+    return str(plan.snapshots[wanted.name].physical)
+
+
+def _schema(snapshot: Snapshot) -> str:
+    return str(snapshot.physical).rsplit(".", 1)[0]
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+# ── documents ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def plan_json(plan: Plan) -> dict[str, Json]:
+    """The whole decision as a JSON document; moments are ISO 8601 in UTC, intervals pairs of them, half-open.
+
+    `builds` compute rows, `repoints` do not; `promotes` is None when no view and no record changes.
+    """
+    return {
+        "gateway": plan.gateway,
+        "environment": plan.environment,
+        "plan_id": plan.id,
+        "based_on": plan.based_on,
+        "compared_with": plan.compared_with,
+        "is_new_environment": plan.is_new_environment,
+        "is_empty": plan.is_empty,
+        "execution_time": iso(to_ms(plan.execution_time)),
+        "changes": [
+            {
+                "model": change.model,
+                "change": change.change.value,
+                "category": change.category.value if change.category is not None else None,
+                "reason": change.reason,
+                "columns": list(change.columns),
+                "diff": change.diff,
+            }
+            for change in plan.changes
+        ],
+        "builds": [_build_json(build) for build in builds_of(plan)],
+        "repoints": [_build_json(build) for build in repoints_of(plan)],
+        "reuses": [
+            {"model": each.name, "version": each.version, "physical_table": _physical(plan, each)}
+            for each in plan.reuses
+        ],
+        "promotes": _promotes_json(plan),
+        "warnings": list(plan.warnings),
+    }
+
+
+def _build_json(build: Build) -> dict[str, Json]:
+    snapshot = build.snapshot
+    return {
+        "model": snapshot.name,
+        "version": snapshot.version,
+        "physical_table": str(snapshot.physical),
+        "intervals": [list(interval.iso()) for interval in build.intervals],
+        "kind": kind_name(snapshot.model.kind),
+        "category": snapshot.category.value,
+        "batches": len(build.batches),
+    }
+
+
+def _promotes_json(plan: Plan) -> dict[str, Json] | None:
+    promote = plan.promote
+    if promote is None:
+        return None
+    return {
+        "environment": promote.environment,
+        "views_created": [*sorted(promote.create)],
+        "views_dropped": [*sorted(promote.drop)],
+        "views": [
+            {"model": model, "view": view.view, "physical_table": view.physical}
+            for model, view in sorted(promote.target.views.items())
+        ],
+        "expires_at": iso(to_ms(promote.expires_at)) if promote.expires_at is not None else None,
+    }
+
+
+def plan_markdown(plan: Plan) -> str:
+    """The plan as Markdown: a table of facts, the summary, the sections, text diffs in fences. Ends with a newline."""
+    lines = [
+        f"### Plan for `{plan.environment}` on gateway `{plan.gateway}`",
+        "",
+        f"{summary(plan)}",
+        "",
+        f"`plan {plan.id}`" + (f" · based on `{plan.based_on}`" if plan.based_on else " · new environment"),
+    ]
+    for section in plan_sections(plan):
+        lines += ["", f"**{section.title}**", ""]
+        for item in section.items:
+            lines.append(_markdown_line(item, as_code=section.tone != "warning"))
+            lines += [f"  - {child}" for child in item.children]
+            if item.diff:
+                fence = "`" * max(3, _longest_backticks(item.diff) + 1)
+                lines += ["", f"  {fence}diff", *(f"  {line}" for line in item.diff.splitlines()), f"  {fence}", ""]
+    if plan.promote is not None and (plan.promote.create or plan.promote.drop):
+        lines += ["", "**Views**", ""]
+        lines += [f"- `{view}` → `{table}`" for view, table in sorted(plan.promote.create.items())]
+        lines += [f"- `{view}` dropped" for view in sorted(plan.promote.drop)]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_line(item: Item, *, as_code: bool) -> str:
+    line = f"- `{item.name}`" if as_code else f"- {item.name}"
+    if item.label:
+        line += f" **{item.label}**"
+    return f"{line}: {item.text}" if item.text else line
+
+
+def _longest_backticks(text: str) -> int:
+    longest = run = 0
+    for character in text:
+        run = run + 1 if character == "`" else 0
+        longest = max(longest, run)
+    return longest
