@@ -7,3 +7,504 @@
 Files and configuration are read at `load` and again never; the state and the warehouse are opened on first use. This is the one
 module that reads the clock.
 """
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from isomesh_dagster.errors import GraphError, LockedError, PlanError
+from isomesh_dagster.graph.order import ModelGraph, build_graph
+from isomesh_dagster.model.names import validate_environment
+from isomesh_dagster.model.settings import Settings, load_settings
+from isomesh_dagster.plan.build import Layer, build_plan, build_run
+from isomesh_dagster.plan.diff import check_references, diff
+from isomesh_dagster.plan.plan import ChangeType, Decision, Plan
+from isomesh_dagster.snapshot.environment import PROD, Environment, Promotion
+from isomesh_dagster.snapshot.fingerprint import OwnFingerprint, fingerprints
+from isomesh_dagster.snapshot.interval import Interval, from_ms, to_ms
+from isomesh_dagster.snapshot.snapshot import Fingerprint, Snapshot, SnapshotId
+
+if TYPE_CHECKING:
+    from isomesh_dagster.engine.connection import Connection
+    from isomesh_dagster.execution.application import Application
+    from isomesh_dagster.execution.events import Audited, Event, Promoted
+    from isomesh_dagster.model.model import Model
+    from isomesh_dagster.plan.columns import ColumnCatalog
+    from isomesh_dagster.relation import Column
+    from isomesh_dagster.state.protocol import Identity, StateStore
+
+FOLDER = ".isomesh"
+"""Where a project keeps what it can make again: cache, manifests, the state of file-based warehouses without a path."""
+
+
+class Project:
+    """One project under one gateway. A context manager; `close()` lets go of state and warehouse. Safe to use from threads."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        models: Mapping[str, Model],
+        own: Mapping[str, OwnFingerprint],
+        columns: Mapping[str, tuple[Column, ...] | None] | None = None,
+        commit: str | None = None,
+    ) -> None:
+        self.settings = settings
+        self.root = settings.root
+        self.gateway = settings.gateway
+        self.graph: ModelGraph = build_graph(models)
+        self.own = own
+        self.commit = commit
+        self.fingerprints: dict[str, Fingerprint] = fingerprints(self.graph, own)
+        self._columns = dict(columns) if columns is not None else None
+        self._catalog: ColumnCatalog | None = None
+        self._connection: Connection | None = None
+        self._state: StateStore | None = None
+        self._lock = threading.RLock()
+
+    # -- loading
+
+    @classmethod
+    def load(
+        cls,
+        root: Path | str = ".",
+        *,
+        gateway: str | None = None,
+        environ: Mapping[str, str] | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> Project:
+        """Read configuration and models of the project at `root`.
+
+        `gateway` overrides `ISOMESH_GATEWAY` and the configuration's default. `on_progress(done, total)` is told of files that had to
+        be parsed. Raises ConfigError, ModelError, GraphError; reads no secret of another gateway and opens neither state nor warehouse.
+        """
+        from isomesh_dagster.cache.load import load_project_files
+
+        settings = load_settings(Path(root).resolve(), gateway, os.environ if environ is None else environ)
+        files = load_project_files(settings, on_progress=on_progress)
+        return cls(settings=settings, models=files.models, own=files.own)
+
+    @property
+    def models(self) -> Mapping[str, Model]:
+        """The models by name, external tables that are declared among them."""
+        return self.graph.models
+
+    def model(self, name: str) -> Model:
+        """The model of that name; a GraphError suggests the nearest one."""
+        found = self.models.get(name)
+        if found is None:
+            import difflib
+
+            near = difflib.get_close_matches(name, self.models, n=1)
+            raise GraphError(
+                f"no model named {name!r}",
+                hint=f"did you mean {near[0]!r}?" if near else f"the project has {len(self.models)} models",
+            )
+        return found
+
+    def columns(self, name: str) -> tuple[Column, ...] | None:
+        """Output columns of a model, explicit or inferred; None when they cannot be told without the warehouse."""
+        if self._columns is not None:
+            return self._columns.get(name)
+        return self._column_catalog().of(name)
+
+    def all_columns(self) -> dict[str, tuple[Column, ...] | None]:
+        """Output columns of every model; what was inferred before is taken from the cache."""
+        from isomesh_dagster.cache.columns import infer_columns
+
+        with self._lock:
+            if self._columns is None:
+                self._columns = infer_columns(self.settings, [self.models[name] for name in self.graph.order])
+            return dict(self._columns)
+
+    def _column_catalog(self) -> ColumnCatalog:
+        from isomesh_dagster.plan.columns import ColumnCatalog
+
+        with self._lock:
+            if self._catalog is None:
+                self._catalog = ColumnCatalog(self.models)
+            return self._catalog
+
+    # -- what is known
+
+    def state(self) -> StateStore:
+        """The state of this gateway, opened on first use."""
+        with self._lock:
+            if self._state is None:
+                from isomesh_dagster.model.settings import state_location
+                from isomesh_dagster.state.store import open_state
+
+                self._state = open_state(state_location(self.settings), schema=self.settings.state_schema)
+            return self._state
+
+    def connection(self, *, wait_seconds: float | None = None) -> Connection:
+        """The warehouse of this gateway, opened on first use and shared by all threads.
+
+        `wait_seconds` is how long to wait for another process to let go of it (None: the engine's default). Raises LockedError.
+        """
+        with self._lock:
+            if self._connection is None:
+                from isomesh_dagster.engine import open_connection
+
+                self._connection = open_connection(self.settings.connection, wait_seconds=wait_seconds)
+            return self._connection
+
+    def identity(self) -> Identity:
+        """The stamp of this gateway's system; a new one for a state that has none yet (it is written by the first apply)."""
+        import uuid
+
+        from isomesh_dagster.state.protocol import Identity
+
+        known = self.state().identity()
+        if known is not None:
+            return known
+        return Identity(uuid=uuid.uuid4().hex, gateway=self.gateway, project=self.settings.project)
+
+    def environments(self) -> list[Environment]:
+        """All environments of this gateway, by name."""
+        self._check_system()
+        return self.state().environments()
+
+    def environment(self, name: str) -> Environment | None:
+        """The environment of that name, None when there is none."""
+        self._check_system()
+        return self.state().environment(validate_environment(name))
+
+    def promotions(self, environment: str) -> list[Promotion]:
+        """The promotions of an environment, newest first."""
+        self._check_system()
+        return self.state().promotions(validate_environment(environment))
+
+    # -- deciding
+
+    def plan(self, environment: str | None = None, *, now: datetime | None = None) -> Plan:
+        """What must be done so that `environment` shows the files; changes nothing.
+
+        `now` (aware) stands for the clock. Raises PlanError and its kin; an interrupted apply is reconciled first.
+        """
+        name = self._environment_name(environment)
+        moment = _moment(now)
+        self._check_system()
+        warnings = self._reconcile(name)
+        state = self.state()
+        current = state.environment(name)
+        compared = current or (state.environment(PROD) if name != PROD else None)
+        shown = self._snapshots(compared)
+        difference = diff(self.graph, self.fingerprints, shown)
+        check_references(self.graph, difference.removed)
+        known = state.snapshots_like(
+            (model, self.fingerprints[model].identity)
+            for model, change in difference.changed.items()
+            if change in (ChangeType.ADDED, ChangeType.DIRECT, ChangeType.INDIRECT, ChangeType.METADATA)
+        )
+        decision, recorded = self._decide(shown, difference, known)
+        plan = build_plan(
+            layer=self._layer(),
+            environment=name,
+            current=current,
+            compared_with=compared.name if compared is not None else None,
+            shown=shown,
+            graph=self.graph,
+            decision=decision,
+            known={snapshot.id for snapshot in (*known, *shown.values())},
+            recorded=recorded,
+            now=moment,
+        )
+        return _warned(plan, warnings)
+
+    def run_plan(self, environment: str | None = None, *, now: datetime | None = None) -> Plan:
+        """What the clock has made due in `environment`, from the state alone: the files are not looked at, nothing is promoted."""
+        name = self._environment_name(environment)
+        self._check_system()
+        warnings = self._reconcile(name)
+        current = self.state().environment(name)
+        if current is None:
+            raise PlanError(
+                f"there is no environment {name!r} in gateway {self.gateway!r}",
+                hint=f"create it with `isomesh plan {name}`",
+            )
+        snapshots = self._snapshots(current)
+        graph = build_graph({model: snapshot.model for model, snapshot in snapshots.items()})
+        recorded = self.state().intervals(
+            str(snapshot.physical) for snapshot in snapshots.values() if snapshot.physical is not None
+        )
+        plan = build_run(
+            layer=self._layer(),
+            current=current,
+            graph=graph,
+            snapshots={model: snapshots[model] for model in graph.order},
+            recorded=recorded,
+            now=_moment(now),
+        )
+        return _warned(plan, warnings)
+
+    def _decide(
+        self, shown: Mapping[str, Snapshot], difference: Any, known: Collection[Snapshot]
+    ) -> tuple[Decision, dict[str, tuple[Interval, ...]]]:
+        state = self.state()
+        candidates = {str(one.physical) for one in (*shown.values(), *known) if one.physical is not None}
+        recorded = state.intervals(candidates)
+        if not difference.changed and not difference.removed:
+            return Decision(snapshots={name: shown[name] for name in self.graph.order}), recorded
+        from isomesh_dagster.plan.decide import decide
+
+        decision = decide(
+            self.graph,
+            self.fingerprints,
+            shown,
+            difference,
+            known,
+            self._column_catalog(),
+            frozenset(recorded),
+        )
+        chosen = {str(one.physical) for one in decision.snapshots.values() if one.physical is not None}
+        recorded.update(state.intervals(chosen - candidates))
+        return decision, recorded
+
+    def _snapshots(self, environment: Environment | None) -> dict[str, Snapshot]:
+        if environment is None:
+            return {}
+        wanted = environment.target.snapshots
+        found = self.state().snapshots(wanted.values())
+        lost = [name for name, its_id in wanted.items() if its_id not in found]
+        if lost:
+            raise PlanError(
+                f"the state does not know {len(lost)} of the snapshots that {environment.name!r} shows, e.g. {lost[0]}",
+                hint="was the state restored from an older backup? restore the matching one",
+            )
+        return {name: found[its_id] for name, its_id in wanted.items()}
+
+    def _environment_name(self, environment: str | None) -> str:
+        return validate_environment(
+            self.settings.default_target_environment if environment is None else environment
+        )
+
+    def _layer(self) -> Layer:
+        return Layer(
+            gateway=self.gateway,
+            suffix_target=self.settings.environment_suffix_target,
+            environment_ttl=self.settings.environment_ttl,
+            pinned=self.settings.pinned_environments,
+        )
+
+    def _check_system(self) -> None:
+        """Refuse a state that another gateway or project made, before anything is read from it as ours."""
+        from isomesh_dagster.execution.stamp import check_identity
+
+        known = self.state().identity()
+        if known is not None:
+            check_identity(known, gateway=self.gateway, project=self.settings.project, where="state")
+
+    def _reconcile(self, environment: str) -> tuple[str, ...]:
+        """Finish in the state what an interrupted apply finished in the warehouse; a warning when somebody is at work there."""
+        open_plans = self.state().open_plans(environment)
+        if not open_plans:
+            return ()
+        from isomesh_dagster.execution.reconcile import reconcile
+
+        try:
+            connection = self.connection(wait_seconds=0)
+        except LockedError:
+            return (f"plan {open_plans[-1].id} of {environment!r} is being applied by another process right now",)
+        reconcile(connection, self.state(), environment)
+        return ()
+
+    # -- doing
+
+    def apply(self, plan: Plan) -> Iterator[Event]:
+        """Build what is missing, audit, then promote everything at once; yields what happened as it happens.
+
+        After the last event raises AuditError, EngineError or PlanError when something failed; the environment is then untouched and
+        the same command resumes. Idempotent: what is built is never built twice.
+        """
+        from isomesh_dagster.execution.schedule import run_plan_steps
+
+        with self.application(plan) as application:
+            yield from run_plan_steps(application, concurrency=self.settings.connection.concurrent_tasks)
+
+    @contextmanager
+    def application(self, plan: Plan) -> Iterator[Application]:
+        """The plan's steps one by one, for schedulers of their own such as Dagster."""
+        from isomesh_dagster.execution.application import Application
+
+        if plan.gateway != self.gateway:
+            raise PlanError(f"plan {plan.id} is for gateway {plan.gateway!r}, this is {self.gateway!r}")
+        application = Application(
+            plan,
+            connection=self.connection(),
+            state=self.state(),
+            identity=self.identity(),
+            root=self.root,
+            default_catalog=self.settings.default_catalog,
+        )
+        try:
+            yield application
+        finally:
+            application.finish()
+
+    def rollback(self, environment: str | None = None, *, to: int | None = None) -> Promoted:
+        """Show an earlier promotion again: number `to`, by default the one before the newest. Views swap, nothing is built."""
+        from isomesh_dagster.execution.rollback import rollback
+
+        name = self._environment_name(environment)
+        self._check_system()
+        self._reconcile(name)
+        return rollback(self.connection(), self.state(), name, to=to, identity=self.identity(), now=_moment(None))
+
+    def invalidate(self, environment: str) -> None:
+        """End an environment now; the janitor removes it. `prod` is refused."""
+        name = validate_environment(environment)
+        if name == PROD:
+            raise PlanError("prod cannot be invalidated", hint="to show something else there, plan or roll back")
+        self._check_system()
+        if not self.state().expire(name, _now()):
+            raise PlanError(
+                f"there is no environment {name!r} in gateway {self.gateway!r}",
+                hint="`isomesh environments` lists them",
+            )
+
+    def janitor(
+        self, *, now: datetime | None = None, ignore_ttl: bool = False, dry_run: bool = False
+    ) -> Iterator[Event]:
+        """Remove expired environments and tables nobody needs; yields what went and what had to stay. Safe to interrupt."""
+        from isomesh_dagster.execution.janitor import janitor
+
+        self._check_system()
+        moment = from_ms(_moment(now))
+        yield from janitor(
+            self.connection(),
+            self.state(),
+            identity=self.identity(),
+            now=moment,
+            older_than=moment if ignore_ttl else moment - self.settings.snapshot_ttl,
+            dry_run=dry_run,
+        )
+
+    # -- asking
+
+    def render(
+        self,
+        model: str,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        execution_time: datetime | None = None,
+        environment: str | None = None,
+    ) -> str:
+        """The SQL a model runs for `[start, end)`, macros expanded.
+
+        With `environment` the tables are the physical ones it shows; without, they are named as the author wrote them.
+        """
+        from isomesh_dagster.execution.ask import rendered_query
+
+        snapshots = self._shown(environment)
+        return rendered_query(
+            self.model(model), snapshots, context_range=_range(start, end), execution_time=_moment(execution_time)
+        )
+
+    def evaluate(
+        self,
+        model: str,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        execution_time: datetime | None = None,
+        limit: int = 1000,
+        environment: str | None = None,
+    ) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Run a model's query without writing; column names and at most `limit` rows."""
+        from isomesh_dagster.execution.ask import evaluate_query
+
+        snapshots = self._shown(environment or self.settings.default_target_environment)
+        return evaluate_query(
+            self.connection(),
+            self.model(model),
+            snapshots,
+            context_range=_range(start, end),
+            execution_time=_moment(execution_time),
+            limit=limit,
+        )
+
+    def audit(
+        self,
+        environment: str | None = None,
+        *,
+        models: Collection[str] | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> Iterator[Audited]:
+        """Run the audits of an environment's models on what it shows; `models` limits them."""
+        from isomesh_dagster.execution.ask import run_audits
+
+        name = self._environment_name(environment)
+        self._check_system()
+        current = self.state().environment(name)
+        if current is None:
+            raise PlanError(
+                f"there is no environment {name!r} in gateway {self.gateway!r}",
+                hint=f"create it with `isomesh plan {name}`",
+            )
+        snapshots = self._snapshots(current)
+        for wanted in models or ():
+            self.model(wanted)
+        chosen = [one for one in snapshots.values() if models is None or one.name in models]
+        yield from run_audits(self.connection(), chosen, context_range=_range(start, end), execution_time=_moment(None))
+
+    def _shown(self, environment: str | None) -> dict[str, Snapshot]:
+        if environment is None:
+            return {}
+        self._check_system()
+        return self._snapshots(self.state().environment(validate_environment(environment)))
+
+    # -- ending
+
+    def close(self) -> None:
+        """Let go of the warehouse and the state. Idempotent."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+            state, self._state = self._state, None
+        if connection is not None:
+            connection.close()
+        if state is not None:
+            state.close()
+
+    def __enter__(self) -> Project:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
+
+
+def _moment(now: datetime | None) -> int:
+    return to_ms(_now() if now is None else now)
+
+
+def _range(start: datetime | None, end: datetime | None) -> Interval | None:
+    if start is None and end is None:
+        return None
+    stop = to_ms(_now() if end is None else end)
+    return Interval(to_ms(start) if start is not None else min(0, stop - 1), stop)
+
+
+def _warned(plan: Plan, warnings: tuple[str, ...]) -> Plan:
+    if not warnings:
+        return plan
+    from dataclasses import replace
+
+    return replace(plan, warnings=(*plan.warnings, *warnings))
+
+
+__all__ = ["FOLDER", "Project", "SnapshotId"]

@@ -41,6 +41,18 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """Every snapshot an environment will show, parents first, and the changes that led there.
+
+    `repoints` are views that only follow their parents' tables.
+    """
+
+    snapshots: Mapping[str, Snapshot]
+    changes: tuple[Change, ...] = ()
+    repoints: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Build:
     """Make the rows of a snapshot for `intervals` (FULL, VIEW and SEED: one interval that stands for "whole table").
 

@@ -1,0 +1,295 @@
+"""What a change means for rows: rules over two versions of a model and what is known of its parents.
+
+When rows of existing columns might differ the answer is breaking; "non-breaking" is never a guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from isomesh_dagster.dialect.summary import Opaque, Verdict, VerdictKind, categorize, compare, summarize
+from isomesh_dagster.model.codec import kind_to_json
+from isomesh_dagster.model.kinds import External, IncrementalByTimeRange, Seed, kind_name
+from isomesh_dagster.model.model import Model
+from isomesh_dagster.model.render import loading_context, render
+from isomesh_dagster.relation import Column
+from isomesh_dagster.snapshot.snapshot import Category
+
+Schema = Mapping[str, Sequence[Column]]
+
+ALL = frozenset({"*"})
+"""Stands for "any column, and which rows there are"."""
+
+_OTHER_START, _OTHER_END = 981_158_400_000, 981_244_800_000  # 2001-02-03: not the load-time placeholder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgement:
+    """The answer for one model.
+
+    category   what the change means; METADATA for one that changes no row
+    changed    output columns whose rows may differ or that are gone; `ALL` when the row set may differ
+    added      output columns that are new
+    reason     a sentence for people
+    """
+
+    category: Category
+    reason: str
+    changed: frozenset[str] = frozenset()
+    added: frozenset[str] = frozenset()
+
+
+def judge_direct(old: Model, new: Model, old_schema: Schema, new_schema: Schema) -> Judgement:
+    """What an edit of the model's own data parts means.
+
+    Storage-only edits are non-breaking, what can change rows is breaking (departure 4), and the query is compared column by column.
+    """
+    for judgement in (_kind_change(old, new), _row_properties(old, new), _statement_change(old, new)):
+        if judgement is not None:
+            return judgement
+    if isinstance(new.kind, External):
+        return _external_change(old, new)
+    verdict = _query_verdict(old, new, old_schema, new_schema)
+    storage = _storage_change(old, new)
+    match verdict.kind:
+        case VerdictKind.BREAKING:
+            return Judgement(category=Category.BREAKING, reason=verdict.reason, changed=ALL)
+        case VerdictKind.COLUMNS:
+            return Judgement(category=Category.BREAKING, reason=verdict.reason, changed=verdict.columns)
+        case VerdictKind.ADDITIVE:
+            return Judgement(category=Category.NON_BREAKING, reason=verdict.reason, added=verdict.columns)
+        case _:
+            if storage is not None:
+                return Judgement(category=Category.NON_BREAKING, reason=storage)
+            return Judgement(
+                category=Category.METADATA, reason=f"same rows: {verdict.reason}" if verdict.reason else "same rows"
+            )
+
+
+def judge_indirect(
+    old: Model,
+    new: Model,
+    old_schema: Schema,
+    new_schema: Schema,
+    hits: Mapping[str, frozenset[str]],
+    additions: Mapping[str, frozenset[str]],
+) -> Judgement:
+    """What changes of what it reads mean for a model whose own data parts did not change.
+
+    `hits` are changed columns (or `ALL`) by parent, `additions` new columns by parent; parents that changed in neither way are absent.
+    """
+    rows_hit = sorted(parent for parent, columns in hits.items() if columns == ALL)
+    if rows_hit:
+        return Judgement(
+            category=Category.INDIRECT_BREAKING,
+            reason=f"reads {_names(rows_hit)}, whose rows change",
+            changed=ALL,
+        )
+    if new.has_star and (hits or additions):
+        return _star_reader(old, new, old_schema, new_schema, hits)
+    if not hits:
+        return Judgement(
+            category=Category.INDIRECT_NON_BREAKING,
+            reason=f"reads no changed column of {_names(sorted(additions))}"
+            if additions
+            else "what it reads keeps its rows",
+        )
+    return _column_reader(new, new_schema, hits)
+
+
+def _column_reader(new: Model, schema: Schema, hits: Mapping[str, frozenset[str]]) -> Judgement:
+    """Whether a reader without star uses one of the changed columns."""
+    breaking = Judgement(category=Category.INDIRECT_BREAKING, reason=f"reads {_hits_text(hits)}", changed=ALL)
+    if new.pre_statements or new.post_statements or _has_time_column_in(new, hits):
+        return breaking
+    try:
+        summary = summarize(new.rendered, new.dialect, schema)
+    except Opaque as reason:
+        return replace(breaking, reason=f"what it reads of {_names(sorted(hits))} cannot be told: {reason}")
+    touched = {(parent, column) for parent, columns in hits.items() for column in columns}
+    touched |= {(parent, marker) for parent in hits for marker in (_ALL_COLUMNS,)}
+    in_rows = touched & summary.row_reads
+    if in_rows:
+        return replace(breaking, reason=f"its rows depend on {_pairs_text(in_rows)}")
+    changed = {name: touched & column.reads for name, column in summary.columns.items() if touched & column.reads}
+    if not changed:
+        return Judgement(
+            category=Category.INDIRECT_NON_BREAKING,
+            reason=f"reads none of the changed columns of {_names(sorted(hits))}",
+        )
+    reads = frozenset().union(*changed.values())
+    return Judgement(
+        category=Category.INDIRECT_BREAKING, reason=f"reads {_pairs_text(reads)}", changed=frozenset(changed)
+    )
+
+
+def _star_reader(
+    old: Model, new: Model, old_schema: Schema, new_schema: Schema, hits: Mapping[str, frozenset[str]]
+) -> Judgement:
+    """A star shows the parents' new columns although the text did not change: compare both expansions."""
+    verdict = categorize_schemas(old, new, old_schema, new_schema)
+    match verdict.kind:
+        case VerdictKind.NONE if not hits:
+            return Judgement(category=Category.INDIRECT_NON_BREAKING, reason="its star shows the same columns")
+        case VerdictKind.NONE:
+            return _column_reader(new, new_schema, hits)
+        case VerdictKind.ADDITIVE if not hits:
+            return Judgement(
+                category=Category.NON_BREAKING,
+                reason=f"its star gains {_names(sorted(verdict.columns))}",
+                added=verdict.columns,
+            )
+        case VerdictKind.ADDITIVE:
+            reading = _column_reader(new, new_schema, hits)
+            if reading.category is Category.INDIRECT_NON_BREAKING:
+                reading = replace(reading, category=Category.NON_BREAKING)
+            return replace(
+                reading,
+                added=verdict.columns,
+                reason=f"{reading.reason}; its star gains {_names(sorted(verdict.columns))}",
+            )
+        case _:
+            return Judgement(
+                category=Category.INDIRECT_BREAKING, reason=f"its star changes: {verdict.reason}", changed=ALL
+            )
+
+
+def categorize_schemas(old: Model, new: Model, old_schema: Schema, new_schema: Schema) -> Verdict:
+    """Compare the same query over the parents' old and new columns."""
+    try:
+        before = summarize(old.rendered, old.dialect, old_schema)
+        after = summarize(new.rendered, new.dialect, new_schema)
+    except Opaque as reason:
+        return Verdict(kind=VerdictKind.BREAKING, columns=frozenset(), reason=str(reason))
+    return compare(before, after)
+
+
+def _query_verdict(old: Model, new: Model, old_schema: Schema, new_schema: Schema) -> Verdict:
+    if not old.rendered and not new.rendered:
+        return Verdict(kind=VerdictKind.NONE, columns=frozenset(), reason="")
+    if old.dialect != new.dialect:
+        return Verdict(kind=VerdictKind.BREAKING, columns=frozenset(), reason=f"dialect {old.dialect} → {new.dialect}")
+    verdict = categorize(old.rendered, new.rendered, new.dialect, old_schema, new_schema)
+    if old.is_dynamic or new.is_dynamic:
+        # equal at the load-time placeholders must also be equal at another moment
+        other = categorize(_at_other_moment(old), _at_other_moment(new), new.dialect, old_schema, new_schema)
+        verdict = max(verdict, other, key=lambda one: _SEVERITY[one.kind])
+    return verdict
+
+
+def _at_other_moment(model: Model) -> str:
+    context = loading_context(model.kind)
+    if context.start is not None:
+        context = replace(context, start=_OTHER_START, end=_OTHER_END)
+    return render(model, replace(context, execution_time=_OTHER_END, stage="evaluating")).query
+
+
+_SEVERITY = {VerdictKind.NONE: 0, VerdictKind.ADDITIVE: 1, VerdictKind.COLUMNS: 2, VerdictKind.BREAKING: 3}
+
+
+def _kind_change(old: Model, new: Model) -> Judgement | None:
+    if type(old.kind) is not type(new.kind):
+        return _breaking(f"kind {kind_name(old.kind)} → {kind_name(new.kind)}")
+    if isinstance(old.kind, Seed) and isinstance(new.kind, Seed):
+        if old.kind.content_hash != new.kind.content_hash:
+            return _breaking("the seed file's content changed")
+        if old.kind.csv_settings != new.kind.csv_settings:
+            return _breaking("csv_settings changed")
+    if isinstance(old.kind, IncrementalByTimeRange) and isinstance(new.kind, IncrementalByTimeRange):
+        before, after = kind_to_json(old.kind), kind_to_json(new.kind)
+        for parameter in ("time_column", "time_format", "lookback"):
+            if before.get(parameter) != after.get(parameter):
+                return _breaking(f"{parameter} changed")
+    return None
+
+
+def _row_properties(old: Model, new: Model) -> Judgement | None:
+    if old.interval_unit != new.interval_unit and isinstance(new.kind, IncrementalByTimeRange):
+        return _breaking(f"interval_unit {old.interval_unit} → {new.interval_unit}")
+    if dict(old.session_properties) != dict(new.session_properties):
+        return _breaking("session_properties changed")
+    if isinstance(new.kind, External) or old.columns == new.columns:
+        return None
+    before = [(column.name, column.type) for column in old.columns or ()]
+    after = [(column.name, column.type) for column in new.columns or ()]
+    return None if before == after else _breaking("explicit columns changed")
+
+
+def _statement_change(old: Model, new: Model) -> Judgement | None:
+    for label, before, after in (
+        ("pre", old.pre_statements, new.pre_statements),
+        ("post", old.post_statements, new.post_statements),
+    ):
+        if before != after and _rendered_statements(old, label) != _rendered_statements(new, label):
+            return _breaking(f"{label}-statements changed")
+    return None
+
+
+def _rendered_statements(model: Model, which: str) -> list[str]:
+    from isomesh_dagster.dialect.canonical import canonical_tokens
+
+    rendered = render(model, loading_context(model.kind))
+    return [canonical_tokens(text, model.dialect) for text in (rendered.pre if which == "pre" else rendered.post)]
+
+
+def _external_change(old: Model, new: Model) -> Judgement:
+    before = {column.name: column.type for column in old.columns or ()}
+    after = {column.name: column.type for column in new.columns or ()}
+    lost = {name for name, its_type in before.items() if after.get(name) != its_type}
+    added = frozenset(after.keys() - before.keys())
+    if lost:
+        return Judgement(
+            category=Category.BREAKING,
+            reason=f"columns changed or gone: {_names(sorted(lost))}",
+            changed=frozenset(lost),
+            added=added,
+        )
+    return Judgement(
+        category=Category.NON_BREAKING,
+        reason=f"adds {_names(sorted(added))}" if added else "declaration changed",
+        added=added,
+    )
+
+
+_STORAGE = (
+    "partitioned_by",
+    "clustered_by",
+    "physical_properties",
+    "table_format",
+    "storage_format",
+    "physical_schema",
+    "stamp",
+    "interval_unit",
+)
+
+
+def _storage_change(old: Model, new: Model) -> str | None:
+    changed = [name for name in _STORAGE if getattr(old, name) != getattr(new, name)]
+    return f"storage only: {_names(changed)}" if changed else None
+
+
+def _has_time_column_in(model: Model, hits: Mapping[str, frozenset[str]]) -> bool:
+    """A time column that comes from a changed column moves rows between intervals."""
+    if not isinstance(model.kind, IncrementalByTimeRange):
+        return False
+    return any(model.kind.time_column in columns for columns in hits.values())
+
+
+_ALL_COLUMNS = "*all*"
+
+
+def _breaking(reason: str) -> Judgement:
+    return Judgement(category=Category.BREAKING, reason=reason, changed=ALL)
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def _hits_text(hits: Mapping[str, frozenset[str]]) -> str:
+    return _names(f"{parent}.{column}" for parent in sorted(hits) for column in sorted(hits[parent]))
+
+
+def _pairs_text(pairs: Iterable[tuple[str, str]]) -> str:
+    return _names(sorted(parent if column == _ALL_COLUMNS else f"{parent}.{column}" for parent, column in pairs))

@@ -1,0 +1,100 @@
+"""What differs between the files and what an environment shows, before anyone asks what it means."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from isomesh_dagster.errors import PlanError
+from isomesh_dagster.graph.order import ModelGraph
+from isomesh_dagster.model.codec import model_to_json
+from isomesh_dagster.model.model import Model
+from isomesh_dagster.plan.plan import ChangeType
+from isomesh_dagster.snapshot.fingerprint import ALGORITHM
+from isomesh_dagster.snapshot.snapshot import Fingerprint, Snapshot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diff:
+    """Models by how they differ; `changed` is in build order, `removed` sorted. A model in neither did not change."""
+
+    changed: Mapping[str, ChangeType]
+    removed: tuple[str, ...]
+
+
+def diff(graph: ModelGraph, fingerprints: Mapping[str, Fingerprint], shown: Mapping[str, Snapshot]) -> Diff:
+    """Compare the models with the snapshots an environment shows, by fingerprint alone."""
+    changed: dict[str, ChangeType] = {}
+    for name in graph.order:
+        new = fingerprints[name]
+        snapshot = shown.get(name)
+        if snapshot is None:
+            changed[name] = ChangeType.ADDED
+        elif snapshot.fingerprint.identity != new.identity:
+            changed[name] = _kind_of_change(snapshot.fingerprint, new)
+    return Diff(changed=changed, removed=tuple(sorted(shown.keys() - graph.models.keys())))
+
+
+def check_references(graph: ModelGraph, removed: tuple[str, ...]) -> None:
+    """Refuse to remove a model that another one still reads: its view would go while it is needed."""
+    gone = set(removed)
+    for name in graph.order:
+        model = graph.models[name]
+        lost = sorted(gone.intersection(model.depends_on))
+        if lost:
+            raise PlanError(
+                f"reads {', '.join(lost)}, which this plan removes",
+                path=model.path,
+                line=model.line,
+                model=name,
+                hint="bring the model back, change this query, or declare the table in external_models.yaml",
+            )
+
+
+def text_diff(old: Model, new: Model) -> str:
+    """A unified diff of the two definitions, properties first, then the texts; "" when they read the same."""
+    before, after = _definition(old), _definition(new)
+    lines = difflib.unified_diff(before, after, fromfile=old.path, tofile=new.path, lineterm="", n=3)
+    return "\n".join(lines)
+
+
+def _kind_of_change(old: Fingerprint, new: Fingerprint) -> ChangeType:
+    if old.data != new.data or old.algorithm != ALGORITHM:
+        return ChangeType.DIRECT
+    if old.version != new.version:
+        return ChangeType.INDIRECT
+    return ChangeType.METADATA
+
+
+_TEXTS = ("pre_statements", "query", "post_statements", "on_virtual_update")
+_DERIVED = {"rendered", "references", "is_dynamic", "has_star", "depends_on", "path", "line", "variables", *_TEXTS}
+
+
+def _definition(model: Model) -> list[str]:
+    """The model as lines for people: one line per property, then its texts."""
+    data = model_to_json(model)
+    lines = []
+    for key in sorted(data.keys() - _DERIVED):
+        value = data[key]
+        if key == "kind":
+            value = {item: detail for item, detail in value.items() if item != "path"}
+        lines.append(f"{key}: {_shown(value)}")
+    for text in _TEXTS:
+        parts = [getattr(model, text)] if text == "query" else getattr(model, text)
+        for part in parts:
+            if part:
+                lines.extend(["", *part.strip().splitlines()])
+    if dict(model.variables):
+        used = {key: value for key, value in sorted(model.variables.items()) if key != "gateway"}
+        if used:
+            lines.extend(["", f"variables: {_shown(used)}"])
+    return lines
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} = {_shown(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(f"({_shown(item)})" if isinstance(item, dict) else _shown(item) for item in value)
+    return str(value)
