@@ -1,24 +1,24 @@
 """Models as JSON and back: plain data, nothing that could execute. Used by the cache, the manifest and the state.
 
-Fields at their default are left out, so that rows stay small and a new optional field needs no migration.
+Fields at their default are left out, so that rows stay small and a new optional field needs no migration. Columns are
+`[name, type]` or `[name, type, description]`, references `[start, end, name]` or `[start, end, name, alias]`: there are
+many of them, and a warm start decodes them all.
 """
 
 from __future__ import annotations
 
-from dataclasses import MISSING, Field, fields, is_dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
 from typing import Any
 
 from isomesh_dagster.model.kinds import KIND_NAMES, CsvSettings, ModelKind, Seed
 from isomesh_dagster.model.model import AuditCall, Model
 from isomesh_dagster.relation import Column, Reference
 
-_KINDS = {name: kind for kind, name in KIND_NAMES.items()}
-_MODEL_FIELDS = fields(Model)
-
 
 def model_to_json(model: Model) -> dict[str, Any]:
     """The model as JSON-ready data."""
-    data = _encode_fields(model, _MODEL_FIELDS)
+    data = _encode_fields(model)
     data["kind"] = kind_to_json(model.kind)
     return data
 
@@ -26,28 +26,42 @@ def model_to_json(model: Model) -> dict[str, Any]:
 def model_from_json(data: dict[str, Any]) -> Model:
     """The model that `model_to_json` encoded; equal to the original."""
     values = dict(data)
-    values["kind"] = kind_from_json(data["kind"])
-    if "references" in data:
-        values["references"] = tuple(Reference(**item) for item in data["references"])
-    if "columns" in data:
-        values["columns"] = tuple(Column(**item) for item in data["columns"])
-    if "audits" in data:
-        values["audits"] = tuple(AuditCall(**item) for item in data["audits"])
-    for name in _TUPLES:
-        if name in values:
-            values[name] = tuple(values[name])
+    values["kind"] = kind_from_json(values["kind"])
+    for name in _TUPLES.intersection(values):
+        values[name] = tuple(values[name])
+    if "references" in values:
+        values["references"] = tuple(
+            [
+                Reference(start=item[0], end=item[1], name=item[2], alias_needed=item[3] if len(item) > 3 else None)
+                for item in values["references"]
+            ]
+        )
+    if "columns" in values:
+        values["columns"] = columns_from_json(values["columns"])
+    if "audits" in values:
+        values["audits"] = tuple([AuditCall(**item) for item in values["audits"]])
     return Model(**values)
+
+
+def columns_to_json(columns: Iterable[Column]) -> list[list[str]]:
+    """Columns as lists."""
+    return [_column_to_json(column) for column in columns]
+
+
+def columns_from_json(data: list[list[str]]) -> tuple[Column, ...]:
+    """The columns that `columns_to_json` encoded."""
+    return tuple([Column(name=item[0], type=item[1], description=item[2] if len(item) > 2 else None) for item in data])
 
 
 def kind_to_json(kind: ModelKind) -> dict[str, Any]:
     """The kind as its name and its non-default parameters."""
-    return {"name": KIND_NAMES[type(kind)], **_encode_fields(kind, fields(kind))}
+    return {"name": KIND_NAMES[type(kind)], **_encode_fields(kind)}
 
 
 def kind_from_json(data: dict[str, Any]) -> ModelKind:
     """The kind that `kind_to_json` encoded."""
-    values = {key: value for key, value in data.items() if key != "name"}
-    kind = _KINDS[data["name"]]
+    values = dict(data)
+    kind = _KINDS[values.pop("name")]
     if kind is Seed and "csv_settings" in values:
         settings = dict(values["csv_settings"])
         if settings.get("na_values") is not None:
@@ -57,7 +71,17 @@ def kind_from_json(data: dict[str, Any]) -> ModelKind:
     return result
 
 
-_TUPLES = (
+def _defaults(value_type: type) -> tuple[tuple[str, Any], ...]:
+    """Names of a dataclass's fields and their defaults; `MISSING` for a field that must be given."""
+    return tuple(
+        (field.name, field.default_factory() if field.default_factory is not MISSING else field.default)
+        for field in fields(value_type)
+    )
+
+
+_KINDS = {name: kind for kind, name in KIND_NAMES.items()}
+_DEFAULTS = {value_type: _defaults(value_type) for value_type in (Model, AuditCall, CsvSettings, *KIND_NAMES)}
+_TUPLES = frozenset({
     "depends_on",
     "pre_statements",
     "post_statements",
@@ -67,27 +91,34 @@ _TUPLES = (
     "references_keys",
     "partitioned_by",
     "clustered_by",
-)
+})  # fmt: skip
 
 
-def _default(field: Field[Any]) -> Any:
-    return field.default_factory() if field.default_factory is not MISSING else field.default
-
-
-def _encode_fields(value: Any, its_fields: tuple[Field[Any], ...]) -> dict[str, Any]:
+def _encode_fields(value: Any) -> dict[str, Any]:
     encoded = {}
-    for field in its_fields:
-        item = getattr(value, field.name)
-        if item != _default(field):
-            encoded[field.name] = _encode(item)
+    for name, default in _DEFAULTS[type(value)]:
+        item = getattr(value, name)
+        if item is not default and item != default:
+            encoded[name] = _encode(item)
     return encoded
 
 
 def _encode(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return [_encode(item) for item in value]
-    if is_dataclass(value):
-        return _encode_fields(value, fields(value))
-    if isinstance(value, dict):
-        return dict(value)
+    match value:
+        case Column():
+            return _column_to_json(value)
+        case Reference(start=start, end=end, name=name, alias_needed=alias):
+            return [start, end, name] if alias is None else [start, end, name, alias]
+        case AuditCall() | CsvSettings():
+            return _encode_fields(value)
+        case tuple():
+            return [_encode(item) for item in value]
+        case Mapping():
+            return dict(value)
     return value
+
+
+def _column_to_json(column: Column) -> list[str]:
+    if column.description is None:
+        return [column.name, column.type]
+    return [column.name, column.type, column.description]

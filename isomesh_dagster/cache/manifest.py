@@ -1,0 +1,101 @@
+"""The compiled manifest: everything that loading definitions needs, in one JSON file.
+
+It lets a run stay at the commit it was made from and start without parsing: reading it imports no sqlglot and opens no
+database. Nothing in it depends on where the project lies.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from isomesh_dagster.errors import IsomeshError
+from isomesh_dagster.model.codec import columns_from_json, columns_to_json, model_from_json, model_to_json
+from isomesh_dagster.model.model import Model
+from isomesh_dagster.relation import Column
+from isomesh_dagster.snapshot.fingerprint import ALGORITHM, OwnFingerprint
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """A project as it was when compiled, under one gateway.
+
+    `digest` is that of everything loaded (`LoadedFiles.digest`). `columns` are explicit or inferred output columns; None
+    when they cannot be known without a warehouse.
+    """
+
+    gateway: str
+    project: str
+    digest: str
+    models: Mapping[str, Model]
+    own: Mapping[str, OwnFingerprint]
+    columns: Mapping[str, tuple[Column, ...] | None] = field(default_factory=dict)
+
+
+def write_manifest(path: Path, data: Manifest) -> None:
+    """Write the file whole or not at all; an existing one is replaced. Models are sorted, so equal data gives equal bytes."""
+    content = {
+        "format": FORMAT,
+        "algorithm": ALGORITHM,
+        "gateway": data.gateway,
+        "project": data.project,
+        "digest": data.digest,
+        "models": [
+            {
+                "model": model_to_json(data.models[name]),
+                "own": [data.own[name].data, data.own[name].metadata],
+                **({"columns": columns_to_json(columns)} if (columns := data.columns.get(name)) is not None else {}),
+            }
+            for name in sorted(data.models)
+        ],
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(content, file, ensure_ascii=False, separators=(",", ":"))
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def read_manifest(path: Path) -> Manifest:
+    """The manifest in the file. IsomeshError when it is missing, damaged or of another version."""
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+        if content.get("format") != FORMAT or content.get("algorithm") != ALGORITHM:
+            raise IsomeshError(
+                "the manifest was compiled by another version", path=str(path), hint="compile the project again"
+            )
+        rows = content["models"]
+        models = [model_from_json(row["model"]) for row in rows]
+        return Manifest(
+            gateway=content["gateway"],
+            project=content["project"],
+            digest=content["digest"],
+            models={model.name: model for model in models},
+            own={
+                model.name: OwnFingerprint(data=row["own"][0], metadata=row["own"][1])
+                for model, row in zip(models, rows, strict=True)
+            },
+            columns={
+                model.name: columns_from_json(row["columns"]) if "columns" in row else None
+                for model, row in zip(models, rows, strict=True)
+            },
+        )
+    except FileNotFoundError:
+        raise IsomeshError("there is no such manifest", path=str(path), hint="compile the project again") from None
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise IsomeshError(
+            f"the manifest is damaged: {error}", path=str(path), hint="delete it and compile the project again"
+        ) from error
