@@ -11,7 +11,8 @@ IsomeshError                 something to mend, told with place and remedy
 │   └── ConflictingPlanError the environment moved since the plan was made
 ├── AuditError               a blocking audit failed
 ├── EngineError              the warehouse refused
-│   └── LockedError          another process holds the warehouse
+│   ├── LockedError          another process holds the warehouse
+│   └── WriteConflict        another transaction was first
 └── StateError               the state store
     └── SystemMismatch       state or warehouse belong to another gateway
 
@@ -114,6 +115,10 @@ class EngineError(IsomeshError):
 
 class LockedError(EngineError):
     """Another process holds the warehouse and did not let go in time."""
+
+
+class WriteConflict(EngineError):
+    """Another transaction changed the same thing first; nothing was written, and trying again is right."""
 
 
 class StateError(IsomeshError):

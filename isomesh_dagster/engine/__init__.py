@@ -1,1 +1,45 @@
-"""engine."""
+"""Engines: the only room where database drivers live.
+
+Here      the `Connection` and `Session` protocols and one file per engine that speaks them, same headings, same order.
+Not here  what is written and in which order (`execution/`), what is remembered (`state/`).
+Imports   model (connection settings), relation, errors; the driver inside the engine's own file, when it is opened.
+Decided   one file per engine; an engine is chosen by the type of its settings; a driver's error never leaves the room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from isomesh_dagster.engine.connection import Capabilities, Connection, Session
+from isomesh_dagster.errors import ConfigError
+
+if TYPE_CHECKING:
+    from isomesh_dagster.engine.duckdb import DuckDBSettings
+
+__all__ = ["Capabilities", "Connection", "Session", "open_connection"]
+
+LOCK_TIMEOUT_SECONDS = 60.0
+
+
+def open_connection(
+    settings: DuckDBSettings,
+    *,
+    timeout: float = LOCK_TIMEOUT_SECONDS,
+    on_wait: Callable[[str], None] | None = None,
+) -> Connection:
+    """Open the warehouse that the gateway's connection settings describe.
+
+    `timeout` is how many seconds to wait for another process to let go of it; `on_wait` is told once, in a sentence, when
+    that wait begins. Raises LockedError after the wait, EngineError when the warehouse cannot be opened, ConfigError for a
+    kind of connection that no engine here speaks.
+    """
+    kind = settings.type
+    if kind == "duckdb":
+        from isomesh_dagster.engine.duckdb import DuckDBWarehouse  # the driver costs its import only where it is used
+
+        return DuckDBWarehouse(settings, timeout=timeout, on_wait=on_wait)
+    raise ConfigError(
+        f"no engine for connections of type {kind!r}",
+        hint="use `type: duckdb` in this gateway's connection",
+    )

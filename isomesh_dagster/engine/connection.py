@@ -50,7 +50,10 @@ class Session(Protocol):
         ...
 
     def columns(self, relation: Relation) -> list[tuple[str, str]]:
-        """Name and type (engine's spelling) of each column in order; empty when the relation does not exist."""
+        """Name and type (engine's spelling) of each column in order; empty when the relation does not exist.
+
+        Inside a transaction the relation must exist: a failed look-up there aborts the transaction (EngineError).
+        """
         ...
 
     def exists(self, relation: Relation) -> bool:
@@ -69,7 +72,9 @@ class Session(Protocol):
         """Append the query's rows, columns matched by name; the number of rows."""
         ...
 
-    def load_csv(self, relation: Relation, path: str, columns: Sequence[tuple[str, str]] | None, settings: dict[str, Any]) -> int | None:
+    def load_csv(
+        self, relation: Relation, path: str, columns: Sequence[tuple[str, str]] | None, settings: dict[str, Any]
+    ) -> int | None:
         """The table holds exactly the rows of the CSV file (absolute path). `columns` gives names and types, None: inferred."""
         ...
 
@@ -102,5 +107,3 @@ class Connection(Protocol):
     def close(self) -> None:
         """Let go of the warehouse and of the lock on it."""
         ...
-
-

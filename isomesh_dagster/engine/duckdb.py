@@ -1,0 +1,537 @@
+"""DuckDB: one process per file, many threads inside it, everything transactional, readers never wait.
+
+A file is held through `<file>.lock` (flock) before DuckDB opens it: waiting for that lock is fair and quick, and the lock file
+tells who holds it. All sessions are cursors of one parent connection. A forked child is refused: DuckDB itself would let
+two processes write one file without an error.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+import duckdb
+from filelock import FileLock, Timeout
+
+from isomesh_dagster.engine.connection import Capabilities
+from isomesh_dagster.errors import EngineError, LockedError, WriteConflict
+from isomesh_dagster.relation import Relation, quote
+
+MEMORY = ":memory:"
+
+_CAPABILITIES = Capabilities(dialect="duckdb")
+
+# what pandas, and so the model format, reads as a missing value in a seed
+_DEFAULT_NA = (
+    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
+    "NULL", "NaN", "None", "n/a", "nan", "null",
+)  # fmt: skip
+# the format infers numbers and booleans in a seed, never dates: a date is text unless the model declares its columns
+_SEED_TYPES = ("BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR")
+_NATIVE_ENCODINGS = frozenset({"utf-8", "utf8", "utf-16", "latin-1"})
+
+
+class DuckDBSettings(Protocol):
+    """What this engine reads of a gateway's connection settings.
+
+    `database` is an absolute path, `:memory:` or None. `catalogs` maps names to paths or to mappings with `path`, `type`,
+    `read_only`; the first is the default catalog. At most one of the two is given.
+    """
+
+    @property
+    def type(self) -> str:
+        """The connection's type: `duckdb`."""
+        ...
+
+    @property
+    def database(self) -> str | None:
+        """The file, `:memory:` or None."""
+        ...
+
+    @property
+    def catalogs(self) -> Mapping[str, Any] | None:
+        """Attached databases by name."""
+        ...
+
+    @property
+    def extensions(self) -> Sequence[Any]:
+        """Names, or mappings with `name` and `repository`."""
+        ...
+
+    @property
+    def connector_config(self) -> Mapping[str, Any]:
+        """DuckDB settings."""
+        ...
+
+    @property
+    def secrets(self) -> Any:
+        """A list of secrets' options, or a mapping from name to options."""
+        ...
+
+
+# ---- opening and closing -------------------------------------------------------------------------------------------------
+
+
+class DuckDBWarehouse:
+    """An open DuckDB database (`Connection`)."""
+
+    capabilities = _CAPABILITIES
+
+    def __init__(
+        self,
+        settings: DuckDBSettings,
+        *,
+        timeout: float = 60.0,
+        on_wait: Callable[[str], None] | None = None,
+    ) -> None:
+        self._pid = os.getpid()
+        self._closed = False
+        self._close_lock = threading.Lock()
+        self._locks: list[FileLock] = []
+        catalogs = dict(settings.catalogs or {})
+        path = MEMORY if catalogs else (settings.database or MEMORY)
+        files = [path, *(_catalog_path(item) for item in catalogs.values())]
+        deadline = time.monotonic() + timeout
+        try:
+            for file in sorted({str(Path(file).absolute()) for file in files if _is_file(file)}):
+                Path(file).parent.mkdir(parents=True, exist_ok=True)
+                self._locks.append(_hold(file, deadline, on_wait))
+            config = {key: _setting(value) for key, value in dict(settings.connector_config or {}).items()}
+            self._parent = _connect(path, config, deadline, on_wait)
+        except BaseException:
+            self._release()
+            raise
+        try:
+            self._default_catalog = self._prepare(settings, catalogs)
+            self._catalogs = frozenset(
+                str(row[0]).lower()
+                for row in self._parent.execute("SELECT database_name FROM duckdb_databases()").fetchall()
+            )
+        except BaseException:
+            self.close()
+            raise
+
+    def session(self) -> AbstractContextManager[DuckDBSession]:
+        """A session for the calling thread."""
+        return self._session()
+
+    @contextmanager
+    def _session(self) -> Iterator[DuckDBSession]:
+        self._check_alive()
+        cursor = self._parent.cursor()
+        try:
+            cursor.execute(f"USE {quote(self._default_catalog)}")
+            yield DuckDBSession(cursor, default_catalog=self._default_catalog, catalogs=self._catalogs)
+        finally:
+            cursor.close()
+
+    def close(self) -> None:
+        """Let go of the file and of the lock on it. Idempotent; does nothing in a forked child."""
+        if os.getpid() != self._pid:
+            return
+        with self._close_lock:
+            if self._closed:
+                return
+            self._closed = True
+        self._parent.close()
+        self._release()
+
+    def _release(self) -> None:
+        for lock in self._locks:
+            lock.release()
+        self._locks.clear()
+
+    def _check_alive(self) -> None:
+        if os.getpid() != self._pid:
+            raise EngineError(
+                f"this DuckDB connection belongs to process {self._pid}, not to {os.getpid()}",
+                hint="open the warehouse after forking; in Dagster use an executor that runs steps in one process",
+            )
+        if self._closed:
+            raise EngineError("this DuckDB connection is closed")
+
+    def _prepare(self, settings: DuckDBSettings, catalogs: Mapping[str, Any]) -> str:
+        """Extensions, secrets, catalogs; returns the default catalog. Messages of the driver are not repeated: they quote."""
+        parent = self._parent
+        for extension in settings.extensions or ():
+            name, source = (
+                (extension, None) if isinstance(extension, str) else (extension["name"], extension.get("repository"))
+            )
+            # an extension that is already there must not need the network
+            _setup(
+                parent,
+                f"LOAD {name}",
+                f"extension {name}",
+                fallback=f"INSTALL {name}" + (f" FROM {source}" if source else ""),
+            )
+        for number, (name, secret) in enumerate(_secrets(settings.secrets), start=1):
+            options = ", ".join(f"{key} {_option(_revealed(value))}" for key, value in secret.items())
+            _setup(parent, f"CREATE OR REPLACE SECRET {quote(name)} ({options})", f"secret number {number}")
+        for name, item in catalogs.items():
+            attach = [] if isinstance(item, str) else [
+                f"{key.upper()} {_option(_revealed(value))}"
+                for key, value in dict(item).items()
+                if key not in ("path", "type") and value is not None
+            ]  # fmt: skip
+            kind = "duckdb" if isinstance(item, str) else (item.get("type") or "duckdb")
+            if kind != "duckdb":
+                attach.insert(0, f"TYPE {kind}")
+            target = _literal(_revealed(_catalog_path(item)))
+            suffix = f" ({', '.join(attach)})" if attach else ""
+            _setup(parent, f"ATTACH IF NOT EXISTS {target} AS {quote(name)}{suffix}", f"catalog {name!r}")
+        if catalogs:
+            _setup(parent, f"USE {quote(next(iter(catalogs)))}", "default catalog")
+        with suppress(duckdb.Error):  # without ICU there are no other time zones anyway
+            parent.execute("SET GLOBAL TimeZone = 'UTC'")
+        row = parent.execute("SELECT current_database()").fetchone()
+        assert row is not None
+        return str(row[0])
+
+
+# ---- sessions ------------------------------------------------------------------------------------------------------------
+
+
+class DuckDBSession:
+    """One thread's cursor (`Session`)."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, *, default_catalog: str, catalogs: frozenset[str]) -> None:
+        self._cursor = cursor
+        self._default_catalog = default_catalog
+        self._catalogs = catalogs
+        self._in_transaction = False
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int | None:
+        """Run one statement; the number of rows it wrote where DuckDB tells, else None."""
+        return _count(self._run(sql, parameters))
+
+    def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one query and return all rows."""
+        try:
+            rows: list[tuple[Any, ...]] = self._run(sql, parameters).fetchall()
+        except duckdb.Error as error:
+            raise _engine_error(error) from None
+        return rows
+
+    def fetch_table(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Run one query; column names and all rows."""
+        try:
+            result = self._run(sql)
+            return [column[0] for column in result.description or ()], result.fetchall()
+        except duckdb.Error as error:
+            raise _engine_error(error) from None
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """All or nothing: commits at the end, rolls back on any exception. Not nested."""
+        return self._transaction()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        if self._in_transaction:
+            raise EngineError("transactions do not nest")
+        self._run("BEGIN TRANSACTION")
+        self._in_transaction = True
+        try:
+            yield
+            self._run("COMMIT")
+        except BaseException:
+            with suppress(duckdb.Error):  # a failed commit has already rolled back
+                self._cursor.execute("ROLLBACK")
+            raise
+        finally:
+            self._in_transaction = False
+
+    def columns(self, relation: Relation) -> list[tuple[str, str]]:
+        """Name and type of each column in order; empty when the relation does not exist.
+
+        Inside a transaction the relation must exist: there a failed look-up would abort the transaction (EngineError).
+        """
+        try:
+            rows = self._cursor.execute(f"DESCRIBE {self._sql(relation)}").fetchall()
+        except duckdb.CatalogException as error:
+            if self._in_transaction:
+                raise _engine_error(error) from None
+            return []
+        except duckdb.Error as error:
+            raise _engine_error(error) from None
+        return [(row[0], row[1]) for row in rows]
+
+    def exists(self, relation: Relation) -> bool:
+        """Whether a table or view of that name exists."""
+        found = self.fetch(
+            "SELECT 1 FROM (SELECT database_name, schema_name, table_name FROM duckdb_tables() "
+            "UNION ALL SELECT database_name, schema_name, view_name FROM duckdb_views()) "
+            "WHERE lower(database_name) = lower(?) AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?) LIMIT 1",
+            (relation.catalog or self._default_catalog, relation.schema, relation.name),
+        )
+        return bool(found)
+
+    def create_schema(self, schema: str, catalog: str | None = None) -> None:
+        """Create the schema if it is not there."""
+        self._run(f"CREATE SCHEMA IF NOT EXISTS {quote(catalog or self._default_catalog)}.{quote(schema)}")
+
+    def replace_table(self, relation: Relation, query: str) -> int | None:
+        """The table holds exactly the query's rows afterwards; the number of rows."""
+        return _count(self._run(f"CREATE OR REPLACE TABLE {self._sql(relation)} AS\n{query}"))
+
+    def insert(self, relation: Relation, query: str, columns: Sequence[str]) -> int | None:
+        """Append the query's rows, columns matched by name; the number of rows."""
+        names = ", ".join(quote(column) for column in columns)
+        return _count(
+            self._run(f"INSERT INTO {self._sql(relation)} ({names})\nSELECT {names} FROM (\n{query}\n) AS _new_rows")
+        )
+
+    def load_csv(
+        self,
+        relation: Relation,
+        path: str,
+        columns: Sequence[tuple[str, str]] | None,
+        settings: dict[str, Any],
+    ) -> int | None:
+        """The table holds exactly the rows of the CSV file (absolute path). `columns` gives names and types, None: inferred.
+
+        `settings` are the model format's `csv_settings`, only those that were given. Columns are matched by the header's
+        names; a type "UNKNOWN" leaves the column text.
+        """
+        with _readable_csv(path, settings) as (readable, given):
+            quotechar = given.get("quotechar") or '"'
+            escape = given.get("escapechar") or (quotechar if given.get("doublequote", True) else "")
+            nulls = tuple(given.get("na_values") or ()) + (_DEFAULT_NA if given.get("keep_default_na", True) else ())
+            options = [
+                "header = true",
+                f"delim = {_literal(given.get('delimiter') or ',')}",
+                f"quote = {_literal(quotechar)}",
+                f"escape = {_literal(escape)}",
+                f"nullstr = [{', '.join(_literal(item) for item in dict.fromkeys(nulls)) or _literal(chr(0))}]",
+            ]
+            if given.get("encoding"):
+                options.append(f"encoding = {_literal(given['encoding'].lower().replace('utf8', 'utf-8'))}")
+            if columns is None:
+                options.append(f"auto_type_candidates = [{', '.join(_literal(item) for item in _SEED_TYPES)}]")
+                options.append("sample_size = -1")
+                selected = "*"
+            else:
+                options.append("all_varchar = true")
+                selected = ", ".join(
+                    quote(name) if kind == "UNKNOWN" else f"CAST({quote(name)} AS {kind}) AS {quote(name)}"
+                    for name, kind in columns
+                )
+            return self.replace_table(
+                relation, f"SELECT {selected} FROM read_csv({_literal(readable)}, {', '.join(options)})"
+            )
+
+    def replace_view(self, relation: Relation, query: str) -> None:
+        """The view shows the query afterwards, whatever it showed before."""
+        self._run(f"CREATE OR REPLACE VIEW {self._sql(relation)} AS\n{query}")
+
+    def drop(self, relation: Relation, *, view: bool) -> None:
+        """Drop it if it exists; never cascades."""
+        self._run(f"DROP {'VIEW' if view else 'TABLE'} IF EXISTS {self._sql(relation)} RESTRICT")
+
+    def list_relations(self, schema: str) -> list[tuple[str, str]]:
+        """Name and type ("table" or "view") of everything in the schema, by name; empty when there is no such schema."""
+        rows = self.fetch(
+            "SELECT table_name, 'table' FROM duckdb_tables() WHERE database_name = ? AND lower(schema_name) = lower(?) "
+            "UNION ALL SELECT view_name, 'view' FROM duckdb_views() "
+            "WHERE NOT internal AND database_name = ? AND lower(schema_name) = lower(?) ORDER BY 1",
+            (self._default_catalog, schema, self._default_catalog, schema),
+        )
+        return [(row[0], row[1]) for row in rows]
+
+    def drop_schema_if_empty(self, schema: str) -> None:
+        """Drop the schema unless something is in it or it is DuckDB's own `main`."""
+        if schema.lower() == "main" or self.list_relations(schema):
+            return
+        self._run(f"DROP SCHEMA IF EXISTS {quote(self._default_catalog)}.{quote(schema)} RESTRICT")
+
+    def _sql(self, relation: Relation) -> str:
+        # "x"."t" is ambiguous when a catalog is called x too, as with a file named like a schema
+        if relation.catalog is None and relation.schema.lower() in self._catalogs:
+            return f"{quote(self._default_catalog)}.{relation.sql}"
+        return relation.sql
+
+    def _run(self, sql: str, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
+        try:
+            return self._cursor.execute(sql, list(parameters)) if parameters else self._cursor.execute(sql)
+        except duckdb.Error as error:
+            raise _engine_error(error) from None
+
+
+# ---- the file's lock -----------------------------------------------------------------------------------------------------
+
+
+def _hold(file: str, deadline: float, on_wait: Callable[[str], None] | None) -> FileLock:
+    """Take the lock beside the database file. One lock object per process and path: the second opener shares it."""
+    path = Path(f"{file}.lock")
+    lock = FileLock(str(path), is_singleton=True, thread_local=False)
+    told = False
+    while True:
+        try:
+            lock.acquire(timeout=max(0.0, min(0.5, deadline - time.monotonic())), poll_interval=0.02)
+        except Timeout:  # noqa: PERF203 (the loop is a wait)
+            holder = _holder(path)
+            if time.monotonic() >= deadline:
+                raise LockedError(
+                    f"the warehouse {file} is held by {holder}",
+                    hint="wait until it is done, or stop it; a DuckDB file has one writing process at a time",
+                ) from None
+            if not told and on_wait is not None:
+                on_wait(f"waiting for the warehouse {file}, held by {holder}")
+            told = True
+        else:
+            with suppress(OSError):
+                path.write_text(f"{os.getpid()}\n")
+            return lock
+
+
+def _holder(path: Path) -> str:
+    with suppress(OSError):
+        if text := path.read_text().strip():
+            return f"process {text}"
+    return "another process"
+
+
+def _connect(
+    path: str, config: dict[str, Any], deadline: float, on_wait: Callable[[str], None] | None
+) -> duckdb.DuckDBPyConnection:
+    """Open the database; a program that does not know our lock (DuckDB's own shell) is waited for as well."""
+    told = False
+    while True:
+        try:
+            return duckdb.connect(path, config=config)
+        except duckdb.IOException as error:  # noqa: PERF203 (the loop is a wait)
+            text = str(error)
+            if "lock" not in text.lower():
+                raise EngineError(f"cannot open the warehouse {path}: {_short(text)}") from None
+            holder = f"process {text.split('PID ', 1)[1].split(')', 1)[0]}" if "PID " in text else "another process"
+            if time.monotonic() >= deadline:
+                raise LockedError(
+                    f"the warehouse {path} is held by {holder}",
+                    hint="close the program that has the file open; a DuckDB file has one writing process at a time",
+                ) from None
+            if not told and on_wait is not None:
+                on_wait(f"waiting for the warehouse {path}, held by {holder}")
+            told = True
+            time.sleep(0.1)
+        except duckdb.Error as error:
+            raise EngineError(
+                f"cannot open the warehouse {path}: {_short(str(error))}",
+                hint="within one process a DuckDB file is opened with one and the same configuration",
+            ) from None
+
+
+# ---- small things --------------------------------------------------------------------------------------------------------
+
+
+def _engine_error(error: duckdb.Error) -> EngineError:
+    """The driver's error as ours: the message without the statement's whole text."""
+    kind = (
+        WriteConflict
+        if isinstance(error, duckdb.TransactionException) and "conflict" in str(error).lower()
+        else EngineError
+    )
+    if isinstance(error, duckdb.TransactionException | duckdb.ConstraintException) and "isomesh_meta" in str(error):
+        kind = WriteConflict
+    if isinstance(error, duckdb.TransactionException) and "PRIMARY KEY" in str(error):
+        kind = WriteConflict
+    return kind(_short(str(error)))
+
+
+def _short(text: str) -> str:
+    """At most a dozen lines of two hundred characters."""
+    lines = [line.rstrip()[:200] for line in text.strip().splitlines()]
+    return "\n".join(line for line in lines[:12] if line)
+
+
+def _setup(parent: duckdb.DuckDBPyConnection, sql: str, what: str, fallback: str | None = None) -> None:
+    """Run a statement of the opening. Its text may hold a secret, and DuckDB quotes it: only `what` is told."""
+    try:
+        parent.execute(sql)
+    except duckdb.Error as error:
+        if fallback is not None:
+            with suppress(duckdb.Error):
+                parent.execute(fallback)
+                parent.execute(sql)
+                return
+        raise EngineError(
+            f"DuckDB refuses {what} ({type(error).__name__})",
+            hint="check it in the gateway's connection; DuckDB's own message is withheld because it can quote secrets",
+        ) from None
+
+
+def _secrets(secrets: Any) -> list[tuple[str, Mapping[str, Any]]]:
+    if not secrets:
+        return []
+    if isinstance(secrets, Mapping):
+        return [(str(name), dict(secret)) for name, secret in secrets.items()]
+    return [(f"isomesh_secret_{number}", dict(secret)) for number, secret in enumerate(secrets, start=1)]
+
+
+def _revealed(value: Any) -> Any:
+    """A secret's text: settings keep it wrapped so that it is never printed by accident."""
+    reveal = getattr(value, "get_secret_value", None)
+    return reveal() if reveal is not None else value
+
+
+def _catalog_path(item: Any) -> str:
+    return str(item if isinstance(item, str) else item["path"])
+
+
+def _is_file(path: str) -> bool:
+    return path != MEMORY and "://" not in path and not path.startswith(("md:", "ducklake:", "postgres:", "mysql:"))
+
+
+def _setting(value: Any) -> Any:
+    value = _revealed(value)
+    return value if isinstance(value, bool | str | list) else str(value)
+
+
+def _option(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int | float) else _literal(str(value))
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _count(result: duckdb.DuckDBPyConnection) -> int | None:
+    """The number of rows that INSERT, DELETE, UPDATE and CREATE TABLE AS answer with."""
+    description = result.description
+    if description is None or len(description) != 1 or description[0][0] != "Count":
+        return None
+    row = result.fetchone()
+    return None if row is None else int(row[0])
+
+
+@contextmanager
+def _readable_csv(path: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A CSV file DuckDB can read, and the settings left to tell it: odd encodings and separators are written anew."""
+    encoding = (settings.get("encoding") or "utf-8").lower()
+    if encoding in _NATIVE_ENCODINGS and not settings.get("skipinitialspace") and not settings.get("lineterminator"):
+        yield path, dict(settings)
+        return
+    with open(path, encoding=encoding, newline="") as source:
+        text = source.read()
+    if terminator := settings.get("lineterminator"):
+        text = text.replace(terminator, "\n")
+    rows = csv.reader(
+        text.splitlines(keepends=True),
+        delimiter=settings.get("delimiter") or ",",
+        quotechar=settings.get("quotechar") or '"',
+        escapechar=settings.get("escapechar"),
+        doublequote=settings.get("doublequote", True),
+        skipinitialspace=bool(settings.get("skipinitialspace")),
+    )
+    with tempfile.TemporaryDirectory(prefix="isomesh_seed_") as folder:
+        copy = Path(folder, "seed.csv")
+        with copy.open("w", encoding="utf-8", newline="") as target:
+            csv.writer(target, lineterminator="\n").writerows(rows)
+        yield str(copy), {key: settings[key] for key in ("na_values", "keep_default_na") if key in settings}
