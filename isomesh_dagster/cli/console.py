@@ -1,0 +1,150 @@
+"""What people read: plans, tables, results and errors, with rich. Answers go to stdout, the rest to stderr.
+
+Colour and width follow the terminal; in a pipe there is none of both, and no line is cut or wrapped. NO_COLOR is honoured.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TextIO
+
+from rich.console import Console as Rich
+from rich.table import Table
+from rich.text import Text
+
+from isomesh_dagster.errors import IsomeshError
+from isomesh_dagster.plan.explain import Item, Section, headline, plan_sections, plan_steps, summary
+from isomesh_dagster.plan.plan import Plan
+
+# Wide enough that nothing is wrapped where nobody looks at a width.
+_NO_WIDTH = 100_000
+
+_TONES: Mapping[str, tuple[str, str]] = {
+    "added": ("+", "green"),
+    "removed": ("-", "red"),
+    "direct": ("~", "yellow"),
+    "indirect": ("›", "cyan"),
+    "metadata": ("·", "dim"),
+    "build": ("▸", "blue"),
+    "reuse": ("=", "dim"),
+    "warning": ("!", "magenta"),
+    "step": ("•", "blue"),
+}
+
+
+class Console:
+    """stdout and stderr of one invocation."""
+
+    def __init__(self) -> None:
+        self.out = _rich(sys.stdout)
+        self.err = _rich(sys.stderr)
+
+    def json(self, document: object) -> None:
+        """One JSON document on stdout."""
+        write_plain(json.dumps(document, indent=2, ensure_ascii=False))
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """A line of the answer."""
+        self.out.print(Text(text, style=style), soft_wrap=True)
+
+    def note(self, text: str, style: str = "dim") -> None:
+        """A line beside the answer, on stderr."""
+        self.err.print(Text(text, style=style), soft_wrap=True)
+
+    def sql(self, text: str) -> None:
+        """SQL, coloured on a terminal, as it is elsewhere."""
+        if self.out.is_terminal:
+            from rich.syntax import Syntax
+
+            self.out.print(Syntax(text, "sql", theme="ansi_dark", background_color="default", word_wrap=True))
+        else:
+            write_plain(text)
+
+    def plan(self, plan: Plan, *, diffs: bool = True) -> None:
+        """The plan: headline, what changes, what is built and reused, one sentence of summary."""
+        self.line(headline(plan), "bold")
+        self._sections(plan_sections(plan, diffs=diffs))
+        self.line()
+        self.line(summary(plan), "bold green" if plan.is_empty else "bold")
+
+    def sections(self, sections: Iterable[Section]) -> None:
+        """Sections of a plan, each after a blank line."""
+        self._sections(sections)
+
+    def steps(self, plan: Plan) -> None:
+        """Every step an apply of the plan would take, numbered by section."""
+        self.line()
+        self.line("What an apply does, in order", "bold underline")
+        self._sections(plan_steps(plan), numbered=True)
+
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str = "") -> None:
+        """Rows under column names; None is shown as an empty cell, numbers to the right."""
+        cells = [list(row) for row in rows]
+        table = Table(title=Text(title) if title else None, title_justify="left", box=None, pad_edge=False)
+        for index, column in enumerate(columns):
+            numeric = bool(cells) and all(isinstance(row[index], int | float | None) for row in cells)
+            table.add_column(Text(column, style="bold"), justify="right" if numeric else "left", overflow="fold")
+        for row in cells:
+            table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
+        self.out.print(table)
+
+    def error(self, error: IsomeshError, *, gateway: str | None) -> None:
+        """One readable message on stderr: where, what, how to mend it, on which gateway."""
+        text = Text("error", style="bold red")
+        text.append(f" [{gateway}]" if gateway else "", style="red")
+        where = error.place or ""
+        if error.model is not None:
+            where = f"{where} ({error.model})" if where else error.model
+        text.append(f" {where}" if where else "", style="bold")
+        text.append(f": {error.message}")
+        self.err.print(text, soft_wrap=True)
+        if error.hint:
+            self.err.print(Text(f"  hint: {error.hint}", style="cyan"), soft_wrap=True)
+
+    def traceback(self) -> None:
+        """The traceback of the exception being handled, on stderr."""
+        import traceback
+
+        self.err.print(Text(traceback.format_exc()), soft_wrap=True)
+
+    def _sections(self, sections: Iterable[Section], *, numbered: bool = False) -> None:
+        for number, section in enumerate(sections, start=1):
+            sign, style = _TONES[section.tone]
+            self.line()
+            self.line(f"{number}. {section.title}" if numbered else section.title, "bold")
+            for item in section.items:
+                self._item(item, sign, style)
+
+    def _item(self, item: Item, sign: str, style: str) -> None:
+        text = Text(f"  {sign} ", style=style)
+        text.append(item.name, style=style if style != "dim" else "")
+        if item.label:
+            text.append(f"  {item.label}", style="bold")
+        if item.text:
+            text.append(f"  {item.text}", style="dim")
+        self.out.print(text, soft_wrap=True)
+        for line in item.diff.splitlines():
+            self.out.print(Text(f"      {line}", style=_diff_style(line)), soft_wrap=True)
+        for child in item.children:
+            self.out.print(Text(f"      └ {child}", style="cyan"), soft_wrap=True)
+
+
+def write_plain(text: str) -> None:
+    """Write a line to stdout as it is: no markup, no width, no colour."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _rich(stream: TextIO) -> Rich:
+    interactive = stream.isatty()
+    return Rich(file=stream, highlight=False, markup=False, emoji=False, width=None if interactive else _NO_WIDTH)
+
+
+def _diff_style(line: str) -> str:
+    if line.startswith("+"):
+        return "green"
+    if line.startswith("-"):
+        return "red"
+    return "dim"

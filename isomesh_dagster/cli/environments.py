@@ -1,0 +1,175 @@
+"""`isomesh environments`, `rollback`, `invalidate` and `janitor`: what is shown, and changing that without building."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from isomesh_dagster.cli.session import Session, json_option, pass_session
+
+if TYPE_CHECKING:
+    from isomesh_dagster.snapshot.environment import Environment, Promotion
+
+
+@click.command()
+@click.option("--history", is_flag=True, help="Also list every promotion, newest first.")
+@json_option
+@pass_session
+def environments(session: Session, *, history: bool, as_json: bool) -> None:
+    """List the gateway's environments: what each shows, since when, and when it ends.
+
+    \b
+    Examples:
+      isomesh environments
+      isomesh environments --history                         every promotion, for rollback --to
+      isomesh --gateway production environments --json
+    """
+    console = session.console
+    with session.project() as project:
+        found = project.environments()
+        promotions = {each.name: project.promotions(each.name) for each in found} if history else {}
+        gateway = project.gateway
+    if as_json:
+        console.json(
+            {
+                "gateway": gateway,
+                "environments": [_environment_json(each, promotions.get(each.name)) for each in found],
+            }
+        )
+        return
+    console.line(f"gateway {gateway} · {len(found)} environment{'' if len(found) == 1 else 's'}", "bold")
+    if not found:
+        console.line("No environment yet. To make one: isomesh plan dev")
+        return
+    console.table(
+        ("environment", "promotion", "plan", "models", "views", "since", "ends"),
+        (
+            (
+                each.name,
+                each.number,
+                each.plan_id[:12],
+                len(each.target.snapshots),
+                len(each.target.views),
+                _moment(each.promoted_at),
+                _moment(each.expires_at) or "never",
+            )
+            for each in found
+        ),
+    )
+    for name, entries in promotions.items():
+        console.line()
+        console.line(f"history of {name}", "bold")
+        console.table(
+            ("promotion", "plan", "when", "why", "views"),
+            (
+                (entry.number, entry.plan_id[:12], _moment(entry.promoted_at), entry.reason, len(entry.target.views))
+                for entry in entries
+            ),
+        )
+
+
+@click.command()
+@click.argument("environment", metavar="ENV")
+@click.option("--to", "number", type=click.IntRange(min=1), metavar="N", help="The promotion to go back to.")
+@pass_session
+def rollback(session: Session, *, environment: str, number: int | None) -> None:
+    """Show again in ENV what an earlier promotion showed: the one before, or N. Builds nothing, swaps all views at once.
+
+    It is a promotion itself, so rolling back can be rolled back. The next plan compares the files with what ENV shows then.
+
+    \b
+    Examples:
+      isomesh rollback prod             the promotion before
+      isomesh environments --history    which promotions there are
+      isomesh rollback prod --to 4      that one
+    """
+    console = session.console
+    with session.project() as project:
+        done = project.rollback(environment, to=number)
+        gateway = project.gateway
+    console.line(
+        f"gateway {gateway} · {done.environment} shows plan {done.plan_id[:12]} again, as promotion {done.number}:"
+        f" {len(done.created)} views set, {len(done.dropped)} dropped, {done.seconds:.2f} s",
+        "bold green",
+    )
+
+
+@click.command()
+@click.argument("environment", metavar="ENV")
+@pass_session
+def invalidate(session: Session, *, environment: str) -> None:
+    """End ENV now. Its views stay until the next `isomesh janitor` removes them. prod is refused.
+
+    \b
+    Examples:
+      isomesh invalidate dev && isomesh janitor
+    """
+    with session.project() as project:
+        project.invalidate(environment)
+        gateway = project.gateway
+    session.console.line(f"gateway {gateway} · {environment} has ended; the next janitor removes it", "bold green")
+
+
+@click.command()
+@click.option("--dry-run", is_flag=True, help="Only tell what would be removed.")
+@click.option("--ignore-ttl", is_flag=True, help="Also remove tables that were needed only recently.")
+@pass_session
+def janitor(session: Session, *, dry_run: bool, ignore_ttl: bool) -> None:
+    """Remove what nothing needs: ended environments, and tables that no environment and no rollback needs any more.
+
+    Objects that isomesh did not make are never touched.
+
+    \b
+    Examples:
+      isomesh janitor --dry-run     what would go
+      isomesh janitor
+    """
+    from isomesh_dagster.cli.report import event_line
+
+    console = session.console
+    dropped = 0
+    with session.project() as project:
+        console.line(f"gateway {project.gateway} · janitor{' (dry run)' if dry_run else ''}", "bold")
+        for event in project.janitor(ignore_ttl=ignore_ttl, dry_run=dry_run):
+            told = event_line(event)
+            if told is not None:
+                text, style = told
+                console.line(text.replace("dropped ", "would drop", 1) if dry_run else text, style)
+                dropped += text.startswith("dropped")
+    verb = "would be removed" if dry_run else "removed"
+    console.line(f"{dropped} object{'' if dropped == 1 else 's'} {verb}.", "bold")
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment is not None else None
+
+
+def _iso(moment: datetime | None) -> str | None:
+    from isomesh_dagster.snapshot.interval import iso, to_ms
+
+    return iso(to_ms(moment)) if moment is not None else None
+
+
+def _environment_json(environment: Environment, promotions: list[Promotion] | None) -> dict[str, object]:
+    document: dict[str, object] = {
+        "name": environment.name,
+        "plan_id": environment.plan_id,
+        "promotion": environment.number,
+        "promoted_at": _iso(environment.promoted_at),
+        "expires_at": _iso(environment.expires_at),
+        "models": {name: snapshot.version for name, snapshot in sorted(environment.target.snapshots.items())},
+        "views": {view.view: view.physical for _, view in sorted(environment.target.views.items())},
+    }
+    if promotions is not None:
+        document["promotions"] = [
+            {
+                "promotion": promotion.number,
+                "plan_id": promotion.plan_id,
+                "promoted_at": _iso(promotion.promoted_at),
+                "reason": promotion.reason,
+            }
+            for promotion in promotions
+        ]
+    return document

@@ -1,0 +1,127 @@
+"""The `isomesh` command: global options, the commands, and how errors become messages and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from difflib import get_close_matches
+from pathlib import Path
+
+import click
+
+from isomesh_dagster import __version__
+from isomesh_dagster.cli.environments import environments, invalidate, janitor, rollback
+from isomesh_dagster.cli.info import info
+from isomesh_dagster.cli.init import init
+from isomesh_dagster.cli.models import audit, evaluate, render
+from isomesh_dagster.cli.outcome import EXIT_CODES, INTERRUPTED, error_json, exit_code
+from isomesh_dagster.cli.plan import diff, plan, run
+from isomesh_dagster.cli.session import Session, answers_json, known_gateway
+from isomesh_dagster.errors import IsomeshError
+
+
+class Commands(click.Group):
+    """The group: commands in working order, near misses named, every `IsomeshError` told once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order in which they were added."""
+        return list(self.commands)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does; an unknown command's message names the nearest one."""
+        name = args[0]
+        if not name.startswith("-") and self.get_command(ctx, name) is None:
+            near = get_close_matches(name, self.commands, n=1)
+            ctx.fail(f"No such command {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+        return super().resolve_command(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; an IsomeshError ends it with one message and its exit code."""
+        try:
+            return super().invoke(ctx)
+        except IsomeshError as error:
+            from isomesh_dagster.cli.console import Console
+
+            session = ctx.find_object(Session)
+            if session is not None and session.debug:
+                Console().traceback()
+            gateway = known_gateway(ctx)
+            if answers_json(ctx):
+                Console().json({"gateway": gateway, "error": error_json(error)})
+            else:
+                Console().error(error, gateway=gateway)
+            ctx.exit(exit_code(error))
+        except (KeyboardInterrupt, click.Abort):
+            click.echo("\nInterrupted. What was committed stays; the environment shows what it showed.", err=True)
+            ctx.exit(INTERRUPTED)
+        except click.NoSuchOption as error:
+            if error.option_name in ("--gateway", "--project", "-p", "--debug"):
+                error.message = f"{error.option_name} is a global option: put it before the command."
+                error.possibilities = None
+            raise
+
+
+@click.group(
+    cls=Commands,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "-p",
+    "--project",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    metavar="DIR",
+    help="The project's folder, where config.yaml is.  [default: .]",
+)
+@click.option(
+    "--gateway",
+    metavar="NAME",
+    help="The system to work on, one of the gateways of config.yaml. Without it ISOMESH_GATEWAY decides, then"
+    " `default_gateway`, then the first one.",
+)
+@click.option("--debug", is_flag=True, help="Show the traceback of errors too.")
+@click.version_option(__version__, prog_name="isomesh")
+@click.pass_context
+def cli(ctx: click.Context, *, directory: Path, gateway: str | None, debug: bool) -> None:
+    """Plan, build and deploy SQL models with virtual environments, on isolated systems.
+
+    An environment is a set of views over tables that are built once and shared: deploying swaps views, it copies nothing.
+
+    \b
+    Examples:
+      isomesh init shop && cd shop              a small project that works at once
+      isomesh plan dev                          what would change in dev; asks, then builds it
+      isomesh --gateway production plan prod    the same files, deployed on another system
+      isomesh run prod                          build what is due by the models' cron
+      isomesh rollback prod                     show again what prod showed before
+    """
+    ctx.obj = Session(directory=directory, gateway=gateway, debug=debug)
+
+
+for _command in (
+    init,
+    plan,
+    run,
+    diff,
+    environments,
+    rollback,
+    invalidate,
+    janitor,
+    render,
+    evaluate,
+    audit,
+    info,
+):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """The console script. Ends the process with one of the exit codes."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show an arrow shows a question mark instead of a traceback.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    cli(prog_name="isomesh")

@@ -1,0 +1,135 @@
+"""`isomesh render`, `evaluate` and `audit`: looking at models and rows without changing anything."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from datetime import datetime
+
+import click
+
+from isomesh_dagster.cli.outcome import FAILED
+from isomesh_dagster.cli.parameters import end_option, execution_time_option, start_option
+from isomesh_dagster.cli.session import Session, json_option, pass_session
+
+_environment_option = click.option(
+    "--environment", metavar="ENV", help="Read the tables that ENV shows instead of the names as written."
+)
+
+
+@click.command()
+@click.argument("model")
+@start_option("First day of the range that @start_ds and its like stand for.")
+@end_option("Last day of that range.")
+@execution_time_option
+@_environment_option
+@json_option
+@pass_session
+def render(
+    session: Session,
+    *,
+    model: str,
+    start: str | None,
+    end: str | None,
+    execution_time: datetime | None,
+    environment: str | None,
+    as_json: bool,
+) -> None:
+    """Print the SQL of MODEL with its macros and variables replaced. Runs nothing.
+
+    \b
+    Examples:
+      isomesh render marts.routes
+      isomesh render core.flights -s 2013-01-01 -e 2013-01-31
+      isomesh render marts.routes --environment prod      with the tables prod shows
+      isomesh --gateway production render marts.routes > routes.sql
+    """
+    console = session.console
+    with session.project() as project:
+        sql = project.render(model, start=start, end=end, execution_time=execution_time, environment=environment)
+        gateway = project.gateway
+    if as_json:
+        console.json({"gateway": gateway, "environment": environment, "model": model, "sql": sql})
+        return
+    where = f", environment {environment}" if environment else ""
+    console.sql(f"-- {model} on gateway {gateway}{where}\n{sql}")
+
+
+@click.command()
+@click.argument("model")
+@start_option("First day of the range to read.")
+@end_option("Last day of that range.")
+@execution_time_option
+@_environment_option
+@click.option("--limit", type=click.IntRange(min=0), default=100, show_default=True, help="At most so many rows.")
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV on stdout and nothing else there.")
+@pass_session
+def evaluate(
+    session: Session,
+    *,
+    model: str,
+    start: str | None,
+    end: str | None,
+    execution_time: datetime | None,
+    environment: str | None,
+    limit: int,
+    as_csv: bool,
+) -> None:
+    """Run the query of MODEL as the files have it and show its rows. Writes nothing.
+
+    \b
+    Examples:
+      isomesh evaluate marts.routes --limit 5
+      isomesh evaluate core.flights -s 2013-02-01 -e 2013-02-01
+      isomesh evaluate marts.routes --csv > routes.csv
+    """
+    console = session.console
+    with session.project() as project:
+        columns, rows = project.evaluate(
+            model, start=start, end=end, execution_time=execution_time, limit=limit, environment=environment
+        )
+        gateway = project.gateway
+    if as_csv:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+        console.note(f"{model} on gateway {gateway}: {len(rows):,} rows")
+        return
+    console.line(f"gateway {gateway} · {model}", "bold")
+    console.table(columns, rows)
+    more = " (the limit; --limit for more)" if len(rows) == limit else ""
+    console.line(f"{len(rows):,} row{'' if len(rows) == 1 else 's'}{more}", "dim")
+
+
+@click.command()
+@click.argument("environment", required=False, metavar="[ENV]")
+@click.option("-m", "--model", "models", multiple=True, metavar="MODEL", help="Only this model; may be repeated.")
+@start_option("First day to audit.")
+@end_option("Last day to audit.")
+@pass_session
+def audit(
+    session: Session, *, environment: str | None, models: tuple[str, ...], start: str | None, end: str | None
+) -> None:
+    """Run the audits of the models ENV shows, over the rows they have now. The exit code is 4 when a blocking one fails.
+
+    \b
+    Examples:
+      isomesh audit prod
+      isomesh audit dev -m core.flights
+    """
+    from isomesh_dagster.cli.report import event_line
+
+    console = session.console
+    ran = failed = blocking = 0
+    with session.project() as project:
+        console.line(f"gateway {project.gateway} · audits", "bold")
+        for event in project.audit(environment, models=models or None, start=start, end=end):
+            told = event_line(event)
+            if told is not None:
+                console.line(*told)
+            ran += 1
+            failed += not event.passed
+            blocking += event.blocking and not event.passed
+    console.line(f"{ran} audits ran, {ran - failed} passed, {failed} found rows.", "bold")
+    if blocking:
+        raise click.exceptions.Exit(FAILED)

@@ -1,0 +1,197 @@
+"""`isomesh plan`, `run` and `diff`: what would be done, and doing it."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from isomesh_dagster.cli.outcome import FAILED, NOT_APPLIED, error_json
+from isomesh_dagster.cli.parameters import end_option, execution_time_option, start_option
+from isomesh_dagster.cli.session import Session, can_ask, json_option, pass_session
+from isomesh_dagster.errors import IsomeshError
+
+if TYPE_CHECKING:
+    from isomesh_dagster.plan.plan import Plan
+    from isomesh_dagster.project import Project
+
+
+@click.command()
+@click.argument("environment", required=False, metavar="[ENV]")
+@click.option("--auto-apply", is_flag=True, help="Apply without asking.")
+@click.option("--explain", is_flag=True, help="Also show every step of an apply with its objects; apply nothing.")
+@click.option("--no-diff", is_flag=True, help="Leave the text diffs out.")
+@click.option(
+    "-m",
+    "--select-model",
+    "models",
+    multiple=True,
+    metavar="MODEL",
+    help="Plan only this model and what it needs; may be given several times.",
+)
+@start_option("Build no rows before this date.")
+@end_option("Build no rows after this date.")
+@execution_time_option
+@json_option
+@pass_session
+def plan(
+    session: Session,
+    *,
+    environment: str | None,
+    auto_apply: bool,
+    explain: bool,
+    no_diff: bool,
+    models: tuple[str, ...],
+    start: str | None,
+    end: str | None,
+    execution_time: datetime | None,
+    as_json: bool,
+) -> None:
+    """Show what the project's files would change in ENV, and apply it after asking.
+
+    ENV is prod when it is left out (or `default_target_environment`). Nothing is written before you agree; then missing
+    tables are built and audited, and all views are swapped at once. Tables that exist already, whoever built them, are
+    reused.
+
+    Without a terminal to ask on, the plan is printed and the exit code is 3; use --auto-apply to apply it.
+
+    \b
+    Examples:
+      isomesh plan dev                       show, ask, apply
+      isomesh plan dev --auto-apply          for scripts and CI
+      isomesh plan dev --explain             every step, nothing applied
+      isomesh plan prod --json | jq .builds  what would be built
+      isomesh plan dev -m marts.routes       one model and what it needs
+      isomesh plan dev -s 2013-06-01         a shorter range while developing
+    """
+    from isomesh_dagster.plan.explain import plan_json
+
+    console = session.console
+    with session.project() as project:
+        made = project.plan(environment, now=execution_time, models=models or None, start=start, end=end)
+        if as_json:
+            document: dict[str, object] = dict(plan_json(made))
+            if auto_apply and not explain:
+                _apply_json(session, project, made, document)
+            else:
+                console.json(document)
+            return
+        console.plan(made, diffs=not no_diff)
+        if explain:
+            if not made.is_empty:
+                console.steps(made)
+            return
+        if made.is_empty:
+            return
+        if not auto_apply and not _agreed(session, made):
+            raise click.exceptions.Exit(NOT_APPLIED)
+        _apply(session, project, made)
+
+
+@click.command()
+@click.argument("environment", required=False, metavar="[ENV]")
+@execution_time_option
+@pass_session
+def run(session: Session, *, environment: str | None, execution_time: datetime | None) -> None:
+    """Build what is due in ENV by its models' cron: new intervals, and tables that are refreshed whole.
+
+    Works from what ENV shows, not from the project's files: changed files wait for a plan. Nothing due is a success.
+
+    \b
+    Examples:
+      isomesh run prod                        what a scheduler calls
+      isomesh run dev                         bring dev up to now
+      isomesh run prod --execution-time 2013-02-01    as if it were that day
+    """
+    console = session.console
+    with session.project() as project:
+        due = project.run_plan(environment, now=execution_time)
+        console.plan(due)
+        if not due.is_empty:
+            _apply(session, project, due)
+
+
+@click.command()
+@click.argument("environment", metavar="ENV")
+@pass_session
+def diff(session: Session, *, environment: str) -> None:
+    """Show how the project's files differ from what ENV shows: models only, no builds, nothing applied.
+
+    The exit code is 3 when they differ and 0 when they do not, so that a script can ask.
+
+    \b
+    Examples:
+      isomesh diff prod
+      isomesh diff prod && echo "prod shows these files"
+    """
+    from isomesh_dagster.plan.explain import change_sections, headline
+
+    console = session.console
+    with session.project() as project:
+        made = project.plan(environment)
+    console.line(headline(made), "bold")
+    sections = change_sections(made)
+    if not sections:
+        console.line(f"No difference: {environment} shows these files.", "bold green")
+        return
+    console.sections(sections)
+    raise click.exceptions.Exit(NOT_APPLIED)
+
+
+def _agreed(session: Session, plan: Plan) -> bool:
+    """Whether somebody at the terminal wants the plan applied."""
+    if not can_ask():
+        session.console.note(
+            f"Not applied: there is no terminal to ask on. To apply: isomesh --gateway {plan.gateway}"
+            f" plan {plan.environment} --auto-apply",
+            "yellow",
+        )
+        return False
+    if click.confirm(f"Apply to {plan.environment} on gateway {plan.gateway}?", err=True):
+        return True
+    session.console.note("Not applied; nothing was changed.")
+    return False
+
+
+def _apply(session: Session, project: Project, plan: Plan) -> None:
+    """Apply with progress on stderr and one sentence on stdout. A failed build ends the command with code 4."""
+    from isomesh_dagster.cli.progress import building
+    from isomesh_dagster.cli.report import Report
+
+    report, began = Report(), time.monotonic()
+    try:
+        with building(plan) as show:
+            for event in project.apply(plan):
+                report.add(event)
+                show(event)
+    except IsomeshError as error:
+        if not report.failed:
+            raise
+        session.console.error(error, gateway=plan.gateway)
+        session.console.note(f"{plan.environment} shows what it showed before.")
+        raise click.exceptions.Exit(FAILED) from error
+    session.console.line(report.sentence(time.monotonic() - began), "bold green")
+
+
+def _apply_json(session: Session, project: Project, plan: Plan, document: dict[str, object]) -> None:
+    """Apply and print `document` with what was done added as `applied`; also when a build failed."""
+    from isomesh_dagster.cli.progress import building
+    from isomesh_dagster.cli.report import Report
+
+    report, began = Report(), time.monotonic()
+    try:
+        with building(plan, quiet=True) as show:
+            for event in project.apply(plan):
+                report.add(event)
+                show(event)
+    except IsomeshError as error:
+        if not report.failed:
+            raise
+        document["applied"] = report.json(time.monotonic() - began)
+        document["error"] = error_json(error)
+        session.console.json(document)
+        raise click.exceptions.Exit(FAILED) from error
+    document["applied"] = report.json(time.monotonic() - began)
+    session.console.json(document)
