@@ -1,0 +1,1 @@
+"""Speed, measured: against raw SQL on one connection and against SQLMesh, in one run. See `python -m benchmarks --help`."""

@@ -1,0 +1,234 @@
+"""One command that measures everything: `python -m benchmarks --models 100 1000`.
+
+Each row is one step of a project's life, measured as whole processes: isomesh, the same SQL raw on one DuckDB connection where that
+makes sense, and SQLMesh in an environment of its own. Quote the ratios; absolute times belong to the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.generate import (
+    Generated,
+    add_root_column,
+    change_leaf,
+    touch_comment,
+    write_project,
+)
+from benchmarks.measure import Cost, run
+
+RAW = """
+import sys, duckdb
+connection = duckdb.connect(sys.argv[1])
+for path in sys.argv[2:]:
+    for statement in open(path).read().split("\\n-- next\\n"):
+        connection.execute(statement)
+"""
+START = "import duckdb, sys; duckdb.connect(sys.argv[1]).close()"
+LOAD_SQLMESH = "from sqlmesh import Context; Context(paths='.')"
+DAGSTER = """
+import sys, dagster as dg
+from isomesh_dagster import build_definitions
+if __name__ == "__main__":
+    definitions = build_definitions(".")
+    with dg.DagsterInstance.local_temp(sys.argv[1]) as instance:
+        instance.add_dynamic_partitions("isomesh_environments", ["prod"])
+        job = definitions.resolve_job_def("apply")
+        result = job.execute_in_process(instance=instance, partition_key="prod", raise_on_error=True)
+    sys.exit(0 if result.success else 1)
+"""
+
+
+@dataclass
+class Row:
+    """One measured step."""
+
+    step: str
+    isomesh: Cost | None = None
+    raw: Cost | None = None
+    sqlmesh: Cost | None = None
+
+
+class Bench:
+    """One size: two copies of the same project, one for each tool, and the steps in order."""
+
+    def __init__(self, folder: Path, count: int, sqlmesh_python: Path | None, dagster: bool) -> None:
+        self.count = count
+        self.sqlmesh_python = sqlmesh_python
+        self.dagster = dagster
+        self.ours, self.theirs, self.plain = folder / "isomesh", folder / "sqlmesh", folder / "raw"
+        self.models: list[Generated] = write_project(self.ours, count)
+        for copy in (self.theirs, self.plain):
+            shutil.rmtree(copy, ignore_errors=True)
+            shutil.copytree(self.ours, copy)
+        for project in (self.ours, self.theirs, self.plain):
+            self._python(project, RAW, "warehouse.duckdb", "source.sql")
+
+    def _python(self, cwd: Path, code: str, *arguments: str) -> Cost:
+        return run([sys.executable, "-c", code, *arguments], cwd=cwd)
+
+    def _isomesh(self, *arguments: str) -> Cost:
+        return run([sys.executable, "-m", "isomesh_dagster.cli.main", *arguments], cwd=self.ours)
+
+    def _sqlmesh(self, *arguments: str) -> Cost | None:
+        if self.sqlmesh_python is None:
+            return None
+        return run([self.sqlmesh_python, "-m", "sqlmesh.cli.main", *arguments], cwd=self.theirs)
+
+    def _sqlmesh_load(self) -> Cost | None:
+        if self.sqlmesh_python is None:
+            return None
+        return run([self.sqlmesh_python, "-c", LOAD_SQLMESH], cwd=self.theirs)
+
+    def _both(self, change: Callable[[Path, list[Generated]], None]) -> None:
+        for project in (self.ours, self.theirs):
+            change(project, self.models)
+
+    def rows(self) -> list[Row]:
+        """Measure every step; each leaves the project ready for the next."""
+        told = lambda row: (print(f"  {self.count} models: {row.step}", file=sys.stderr, flush=True), row)[1]  # noqa: E731
+        rows = [
+            told(
+                Row(
+                    "start of the interpreter, DuckDB opened",
+                    raw=self._python(self.plain, START, "warehouse.duckdb"),
+                )
+            )
+        ]
+        rows.append(
+            told(Row("cold load", self._isomesh("info", "--skip-connection"), None, self._sqlmesh_load()))
+        )
+        self._both(touch_comment)
+        rows.append(
+            told(
+                Row(
+                    "warm load, one changed file",
+                    self._isomesh("info", "--skip-connection"),
+                    None,
+                    self._sqlmesh_load(),
+                )
+            )
+        )
+        rows.append(
+            told(
+                Row(
+                    "first plan and apply",
+                    self._isomesh("plan", "prod", "--auto-apply"),
+                    self._python(self.plain, RAW, "warehouse.duckdb", "raw.sql"),
+                    self._sqlmesh("plan", "prod", "--auto-apply", "--no-prompts"),
+                )
+            )
+        )
+        rows.append(
+            told(
+                Row(
+                    "plan without a change",
+                    self._isomesh("plan", "prod", "--auto-apply"),
+                    None,
+                    self._sqlmesh("plan", "prod", "--auto-apply", "--no-prompts"),
+                )
+            )
+        )
+        self._both(change_leaf)
+        rows.append(told(self._plan("one changed leaf to dev", "dev")))
+        self._both(add_root_column)
+        rows.append(told(self._plan("one added column at a root to dev", "dev")))
+        rows.append(told(self._plan("promotion to prod, nothing to build", "prod")))
+        if self.dagster:
+            rows.append(
+                told(
+                    Row(
+                        "first apply through a Dagster job in process",
+                        self._dagster(),
+                        rows[3].raw,
+                    )
+                )
+            )
+        return rows
+
+    def _plan(self, step: str, environment: str) -> Row:
+        return Row(
+            step,
+            self._isomesh("plan", environment, "--auto-apply"),
+            None,
+            self._sqlmesh("plan", environment, "--auto-apply", "--no-prompts"),
+        )
+
+    def _dagster(self) -> Cost:
+        project = self.ours.with_name("dagster")
+        write_project(project, self.count)
+        self._python(project, RAW, "warehouse.duckdb", "source.sql")
+        script = project / "run_job.py"
+        script.write_text(DAGSTER)
+        home = project / "dagster_home"
+        home.mkdir()
+        return run([sys.executable, script, str(home)], cwd=project)
+
+
+def table(count: int, rows: list[Row]) -> str:
+    """The rows as a Markdown table."""
+    start = rows[0].raw.cpu if rows[0].raw else 0.0
+    lines = [
+        f"### {count} models",
+        "",
+        "| step | isomesh CPU s | wall s | MB | SQLMesh CPU s | wall s | MB | SQLMesh / isomesh CPU | raw SQL CPU s | isomesh / raw beyond the start |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        cells = [row.step, *_cost(row.isomesh), *_cost(row.sqlmesh)]
+        cells.append(f"**{row.sqlmesh.cpu / row.isomesh.cpu:.1f}**" if row.sqlmesh and row.isomesh else "")
+        cells.append(f"{row.raw.cpu:.2f}" if row.raw else "")
+        cells.append(
+            f"**{(row.isomesh.cpu - start) / (row.raw.cpu - start):.2f}**" if row.raw and row.isomesh else ""
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _cost(cost: Cost | None) -> tuple[str, str, str]:
+    return (f"{cost.cpu:.2f}", f"{cost.wall:.2f}", f"{cost.memory:.0f}") if cost else ("", "", "")
+
+
+def sqlmesh_environment(folder: Path) -> Path:
+    """A virtual environment with SQLMesh, made on first use; its Python."""
+    python = folder / "bin" / "python"
+    if not python.exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    found = subprocess.run([python, "-c", "import sqlmesh"], capture_output=True, check=False)
+    if found.returncode != 0:
+        subprocess.run([python, "-m", "pip", "install", "--quiet", "sqlmesh==0.236.4"], check=True)
+    return python
+
+
+def main() -> None:
+    """Parse the command line, measure, print the tables on stdout."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--models", type=int, nargs="+", default=[100, 1000, 3000], help="project sizes")
+    parser.add_argument("--without-sqlmesh", action="store_true", help="measure isomesh and raw SQL only")
+    parser.add_argument("--without-dagster", action="store_true", help="leave the Dagster job out")
+    parser.add_argument(
+        "--sqlmesh-environment",
+        type=Path,
+        default=Path(".benchmarks") / "sqlmesh",
+        help="folder of the virtual environment SQLMesh is installed into (made when missing)",
+    )
+    options = parser.parse_args()
+    python = None if options.without_sqlmesh else sqlmesh_environment(options.sqlmesh_environment.absolute())
+    compiled = "with" if importlib.util.find_spec("sqlglotc") else "without"
+    print(f"Python {sys.version.split()[0]}, {compiled} sqlglot's compiled build\n", flush=True)
+    for count in options.models:
+        with tempfile.TemporaryDirectory(prefix="isomesh-bench-") as folder:
+            bench = Bench(Path(folder), count, python, dagster=not options.without_dagster)
+            print(table(count, bench.rows()), flush=True)
+
+
+if __name__ == "__main__":
+    main()
