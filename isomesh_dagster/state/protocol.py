@@ -50,7 +50,9 @@ class StateStore(Protocol):
         """Stamp a new state; the stamp that is there afterwards (somebody else may have been first)."""
         ...
 
-    def environment(self, name: str) -> Environment | None: ...
+    def environment(self, name: str) -> Environment | None:
+        """The environment; None when there is none of this name."""
+        ...
 
     def environments(self) -> list[Environment]:
         """All, by name."""
@@ -75,7 +77,10 @@ class StateStore(Protocol):
     def open_plan(self, record: PlanRecord, snapshots: Sequence[Snapshot]) -> PlanRecord:
         """Record the intent and its new snapshots before anything is written; the record that is there afterwards.
 
-        Idempotent by plan id. Takes back snapshots that the janitor had marked.
+        Idempotent by plan id; snapshots that are known stay as they are. Takes back what the janitor had marked of the target:
+        its intervals are forgotten, so read them after this. A closed plan is opened again when the environment is at its base
+        (again): it was rolled back, removed, or the plan was given up. Otherwise a closed plan is returned as it is, and nothing
+        is recorded.
         """
         ...
 
@@ -83,10 +88,16 @@ class StateStore(Protocol):
         """Plans with status open, oldest first."""
         ...
 
-    def plan(self, plan_id: str) -> PlanRecord | None: ...
+    def plan(self, plan_id: str) -> PlanRecord | None:
+        """The plan, whatever its status; None when it was never opened, or is long closed and shown nowhere."""
+        ...
 
     def add_intervals(self, added: Mapping[str, Sequence[Interval]], *, replace: bool = False) -> None:
-        """Record intervals by physical relation. `replace`: they are all that is recorded for it afterwards."""
+        """Record intervals by physical relation. `replace`: they are all that is recorded for it afterwards.
+
+        Raises StateError, recording nothing, when no snapshot with one of the relations is known, or the janitor is removing it:
+        a record that outlived its rows would be taken for rows.
+        """
         ...
 
     def finalize(
@@ -104,12 +115,13 @@ class StateStore(Protocol):
     ) -> None:
         """The environment shows `target` as promotion `number`; its plan is done, its other open plans are superseded.
 
-        Idempotent. Raises ConflictingPlanError when the environment shows neither `based_on` nor `plan_id`.
+        Idempotent. Snapshots it no longer shows start their time to live at `promoted_at`. Raises ConflictingPlanError when the
+        environment shows neither `based_on` nor `plan_id`, or has a promotion of that number already.
         """
         ...
 
     def close_plan(self, plan_id: str, status: str) -> None:
-        """Set a plan's status."""
+        """Set a plan's status: open, done or superseded. Raises StateError when the plan is not known."""
         ...
 
     def expire(self, environment: str, at: datetime | None) -> bool:
@@ -117,15 +129,19 @@ class StateStore(Protocol):
         ...
 
     def remove_environment(self, environment: str) -> None:
-        """Forget the environment and its promotions."""
+        """Forget the environment and its promotions; its open plans are superseded. Nothing happens when it is not there."""
+        ...
+
+    def unreferenced(self, *, keep_promotions: int, older_than: datetime) -> list[Snapshot]:
+        """What `mark_unreferenced` would return now; changes nothing."""
         ...
 
     def mark_unreferenced(self, *, keep_promotions: int, older_than: datetime) -> list[Snapshot]:
-        """Janitor, first step: forget the intervals of, and mark as going, snapshots that no environment, no open plan and none of the
-        last `keep_promotions` promotions of an environment needs and that were last needed before `older_than`.
+        """Janitor, first step: forget the intervals of, and mark as going, snapshots that no environment, no open plan and none
+        of the last `keep_promotions` promotions of an environment needs and that were last needed before `older_than`.
 
-        Returns every snapshot marked so now or by an interrupted janitor. A physical relation that a kept snapshot shares is not
-        returned with it.
+        Returns every snapshot marked so now or by an interrupted janitor, by id. One whose physical relation a kept snapshot
+        shares comes without it (`physical` None). History as old, which no rollback and no crash needs, is deleted too.
         """
         ...
 
@@ -133,4 +149,6 @@ class StateStore(Protocol):
         """Janitor, last step: delete marked snapshots; one that was taken back meanwhile stays."""
         ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Close the connections."""
+        ...

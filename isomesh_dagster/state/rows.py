@@ -1,0 +1,155 @@
+"""Rows of the state's tables as values, and values as rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Row, Select, Table, select
+
+from isomesh_dagster.model.kinds import kind_name
+from isomesh_dagster.snapshot.codec import snapshot_to_json, target_from_json
+from isomesh_dagster.snapshot.environment import Environment, Promotion, Target
+from isomesh_dagster.snapshot.interval import Interval
+from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
+from isomesh_dagster.state import tables
+from isomesh_dagster.state.protocol import Identity, PlanRecord
+
+_Item = TypeVar("_Item")
+
+_IN_LIST = 900
+"""Values in one IN list; old SQLite libraries take 999 parameters."""
+
+
+def chunks(items: Iterable[_Item]) -> Iterator[list[_Item]]:
+    """The items in lists short enough for an IN list."""
+    rest = iter(items)
+    while chunk := list(islice(rest, _IN_LIST)):
+        yield chunk
+
+
+def compact(data: Any) -> str:
+    """JSON with no spaces, keys sorted: equal data has equal text."""
+    return json.dumps(data, separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+
+
+class Targets(dict[str, Target]):
+    """Targets by their JSON text, each decoded once: many rows show the same one."""
+
+    def __missing__(self, text: str) -> Target:
+        target = self[text] = target_from_json(json.loads(text))
+        return target
+
+
+def with_target(table: Table) -> Select[Any]:
+    """The table's rows with the JSON of what they show as `target_text`."""
+    text = tables.targets.c.document.label("target_text")
+    return select(table, text).join(tables.targets, tables.targets.c.digest == table.c.target)
+
+
+def to_environment(row: Row[Any], decoded: Targets) -> Environment:
+    """From a row of `with_target(environments)`."""
+    return Environment(
+        name=row.name,
+        plan_id=row.plan_id,
+        number=row.number,
+        target=decoded[row.target_text],
+        promoted_at=row.promoted_at,
+        expires_at=row.expires_at,
+        suffix_target=row.suffix_target,
+    )
+
+
+def to_promotion(row: Row[Any], decoded: Targets) -> Promotion:
+    """From a row of `with_target(promotions)`."""
+    return Promotion(
+        environment=row.environment,
+        number=row.number,
+        plan_id=row.plan_id,
+        target=decoded[row.target_text],
+        promoted_at=row.promoted_at,
+        reason=row.reason,
+    )
+
+
+def to_plan(row: Row[Any], decoded: Targets) -> PlanRecord:
+    """From a row of `with_target(plans)`."""
+    return PlanRecord(
+        id=row.id,
+        environment=row.environment,
+        based_on=row.based_on,
+        status=row.status,
+        target=decoded[row.target_text],
+        created_at=row.created_at,
+        document=row.document,
+        expires_at=row.expires_at,
+        suffix_target=row.suffix_target,
+    )
+
+
+def snapshot_row(snapshot: Snapshot, at: datetime) -> dict[str, Any]:
+    """The row of a new snapshot, needed since `at`."""
+    return {
+        "identifier": snapshot.fingerprint.identity,
+        "name": snapshot.name,
+        "version": snapshot.version,
+        "kind": kind_name(snapshot.model.kind),
+        "category": snapshot.category.value,
+        "algorithm": snapshot.fingerprint.algorithm,
+        "physical": None if snapshot.physical is None else str(snapshot.physical),
+        "status": "active",
+        "created_at": at,
+        "needed_at": at,
+        "document": compact(snapshot_to_json(snapshot)),
+    }
+
+
+def snapshot_documents(connection: Connection, identifiers: Iterable[str]) -> Iterator[tuple[SnapshotId, str]]:
+    """Id and JSON of every snapshot that has one of these identifiers."""
+    columns = tables.snapshots.c
+    found = select(columns.name, columns.identifier, columns.version, columns.document)
+    for chunk in chunks(sorted(set(identifiers))):
+        for name, identifier, version, document in connection.execute(found.where(columns.identifier.in_(chunk))):
+            yield SnapshotId(name=name, identifier=identifier, version=version), document
+
+
+def recorded_intervals(connection: Connection, physicals: Iterable[str]) -> dict[str, list[Interval]]:
+    """What is recorded for these physical relations, in order; nothing recorded: absent."""
+    columns = tables.intervals.c
+    found: dict[str, list[Interval]] = {}
+    for chunk in chunks(physicals):
+        statement = select(columns.physical, columns.start_ms, columns.end_ms).where(columns.physical.in_(chunk))
+        for physical, start, end in connection.execute(statement.order_by(columns.physical, columns.start_ms)):
+            found.setdefault(physical, []).append(Interval(start, end))
+    return found
+
+
+def active_physicals(connection: Connection, physicals: Iterable[str]) -> set[str]:
+    """Those physical relations that belong to a snapshot which stays."""
+    columns = tables.snapshots.c
+    found: set[str] = set()
+    for chunk in chunks(physicals):
+        owned = select(columns.physical).where(columns.physical.in_(chunk), columns.status == "active")
+        found.update(connection.scalars(owned.distinct()))
+    return found
+
+
+def read_environment(connection: Connection, name: str) -> Environment | None:
+    """The environment of this name."""
+    row = connection.execute(with_target(tables.environments).where(tables.environments.c.name == name)).first()
+    return None if row is None else to_environment(row, Targets())
+
+
+def read_plan(connection: Connection, plan_id: str) -> PlanRecord | None:
+    """The plan of this id."""
+    row = connection.execute(with_target(tables.plans).where(tables.plans.c.id == plan_id)).first()
+    return None if row is None else to_plan(row, Targets())
+
+
+def read_identity(connection: Connection) -> Identity | None:
+    """The stamp."""
+    row = connection.execute(select(tables.system)).first()
+    return None if row is None else Identity(uuid=row.uuid, gateway=row.gateway, project=row.project)

@@ -1,0 +1,167 @@
+"""Making and migrating the tables of a state.
+
+Opening a state whose tables are current costs two small reads and does not load alembic. Tables are only ever made or changed
+inside one transaction, alone, so a killed migration leaves what was there before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import Connection, func, inspect, select
+from sqlalchemy.schema import CreateSchema
+
+from isomesh_dagster.errors import StateError
+from isomesh_dagster.relation import quote
+from isomesh_dagster.state import tables
+from isomesh_dagster.state.database import Database
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def revisions(folder: Path = MIGRATIONS) -> tuple[str, ...]:
+    """The revisions this version knows, oldest first: what comes before the `_` in the names of the files."""
+    return tuple(sorted(file.name.split("_", 1)[0] for file in (folder / "versions").glob("[0-9]*.py")))
+
+
+def ensure(database: Database, *, folder: Path = MIGRATIONS) -> str:
+    """Make the tables if the state is empty; the revision they have.
+
+    Tables of an older revision are upgraded when nobody has used them yet (no stamp). Raises StateError, with nothing changed:
+    older tables in use, newer tables, other tables in the way.
+    """
+    known = revisions(folder)
+    with database.read() as connection:
+        found = _revision(connection, database)
+    if found == known[-1]:
+        return found
+    with database.write() as connection:
+        found = _revision(connection, database)  # again: somebody may have been first
+        if found == known[-1]:
+            return found
+        if found is not None:
+            _refuse_newer(found, known, database)
+            if connection.scalar(select(tables.system.c.uuid)) is not None:
+                raise StateError(
+                    f"state {database.place}: its tables have revision {found}, this version needs {known[-1]}",
+                    hint="run `isomesh migrate`; it makes a backup first",
+                )
+        _upgrade(connection, database, folder)
+    return known[-1]
+
+
+def migrate(database: Database, *, backup: bool = True, folder: Path = MIGRATIONS) -> str | None:
+    """Bring the tables to the newest revision; where the backup is, None when none was made (nothing to do, or not asked).
+
+    The backup is a file beside the SQLite file, or a schema beside the Postgres one, whose name tells the old revision; to go
+    back, put it in the place of the migrated one. No other writer comes between the backup and the migration. Raises
+    StateError when the tables are newer than this version.
+    """
+    known = revisions(folder)
+    with database.write() as connection:
+        found = _revision(connection, database)
+        if found == known[-1]:
+            return None
+        made = None
+        if found is not None:
+            _refuse_newer(found, known, database)
+            if backup:
+                made = _back_up(connection, database, found)
+        _upgrade(connection, database, folder)
+    return made
+
+
+def check(connection: Connection, database: Database, revision: str) -> None:
+    """Raise StateError when somebody migrated the tables since this process found them at `revision`."""
+    found = connection.scalar(select(tables.version.c.version_num))
+    if found != revision:
+        raise StateError(
+            f"state {database.place}: its tables were migrated from revision {revision} to {found} meanwhile",
+            hint="start again, with the version of isomesh-dagster that migrated them",
+        )
+
+
+def _revision(connection: Connection, database: Database) -> str | None:
+    """The revision of the tables; None when there are none."""
+    there = set(inspect(connection).get_table_names(schema=database.schema))
+    if tables.version.name in there and "system" in there:
+        rows = connection.scalars(select(tables.version.c.version_num)).all()
+        if len(rows) == 1:
+            return str(rows[0])
+        raise StateError(
+            f"state {database.place}: it does not tell the revision of its tables", hint="restore it from a backup"
+        )
+    # A SQLite file is ours alone; a schema may hold others' tables, as long as no name is taken.
+    in_the_way = sorted(there if database.path is not None else there & {*tables.metadata.tables, tables.version.name})
+    if in_the_way:
+        raise StateError(
+            f"state {database.place}: it holds other tables: {', '.join(in_the_way[:5])}",
+            hint="give the state a file or schema of its own: state_connection, state_schema",
+        )
+    return None
+
+
+def _refuse_newer(found: str, known: tuple[str, ...], database: Database) -> None:
+    if found not in known:
+        raise StateError(
+            f"state {database.place}: its tables have revision {found}, this version knows up to {known[-1]}",
+            hint="a newer isomesh-dagster made it; install that version",
+        )
+
+
+def _upgrade(connection: Connection, database: Database, folder: Path) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    if database.schema is not None:
+        connection.execute(CreateSchema(database.schema, if_not_exists=True))
+        # Revisions name no schema, so that one text serves all states.
+        connection.execute(select(func.set_config("search_path", quote(database.schema), True)))
+    config = Config()
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+
+
+def _back_up(connection: Connection, database: Database, revision: str) -> str:
+    if database.path is not None:
+        return _back_up_file(database.path, revision)
+    assert database.schema is not None
+    taken = set(inspect(connection).get_schema_names())
+    name = _free(f"{database.schema[:40]}_backup_{revision}", taken.__contains__)
+    connection.execute(CreateSchema(name))
+    for table in inspect(connection).get_table_names(schema=database.schema):
+        copy, source = (f"{quote(schema)}.{quote(table)}" for schema in (name, database.schema))
+        connection.exec_driver_sql(f"CREATE TABLE {copy} AS TABLE {source}")
+    return name
+
+
+def _free(name: str, taken: Callable[[str], bool]) -> str:
+    """`name`, or `name_2`, `name_3`, …: an earlier backup is never written over."""
+    candidate, number = name, 1
+    while taken(candidate):
+        number += 1
+        candidate = f"{name}_{number}"
+    return candidate
+
+
+def _back_up_file(path: Path, revision: str) -> str:
+    import sqlite3
+
+    name = _free(f"{path}.backup_{revision}", lambda candidate: Path(candidate).exists())
+    # A connection of its own reads what was committed, while the caller's transaction keeps writers out.
+    source = sqlite3.connect(path)
+    try:
+        target = sqlite3.connect(name)
+        try:
+            source.backup(target)
+        finally:
+            target.close()
+    except sqlite3.Error as error:
+        raise StateError(
+            f"state {path}: the backup {name} failed: {error}", hint="make room for it, or migrate without a backup"
+        ) from error
+    finally:
+        source.close()
+    return name

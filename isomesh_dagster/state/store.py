@@ -1,0 +1,404 @@
+"""`open_state`, and `SqlStateStore`: the state of one system in SQLite or Postgres."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace as replaced
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from isomesh_dagster.errors import ConflictingPlanError, StateError
+from isomesh_dagster.snapshot.codec import snapshot_from_json, target_to_json
+from isomesh_dagster.snapshot.environment import Environment, Promotion, Target
+from isomesh_dagster.snapshot.interval import Interval, merge
+from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
+from isomesh_dagster.state import retention, rows, tables
+from isomesh_dagster.state.database import Database, open_postgres, open_sqlite
+from isomesh_dagster.state.protocol import Identity, PlanRecord
+from isomesh_dagster.state.schema import check, ensure, migrate
+
+STATUSES = ("open", "done", "superseded")
+
+
+def open_state(location: str | Path | Mapping[str, Any], *, schema: str | None = None) -> SqlStateStore:
+    """The state at `location`, its tables made if it is new.
+
+    `location` is the path of a SQLite file, made with its folder; or the arguments of `database.open_postgres` (host, port, user,
+    password, database, …), where `schema` (default `isomesh`) is the schema that holds the state. Raises StateError when the
+    place cannot be opened, is no state, or has tables of another version; nothing is changed then.
+    """
+    database = open_database(location, schema=schema)
+    try:
+        return SqlStateStore(database)
+    except BaseException:
+        database.close()
+        raise
+
+
+def migrate_state(
+    location: str | Path | Mapping[str, Any], *, schema: str | None = None, backup: bool = True
+) -> str | None:
+    """Bring the tables at `location` to this version's revision; where the backup is (see `schema.migrate`)."""
+    database = open_database(location, schema=schema)
+    try:
+        return migrate(database, backup=backup)
+    finally:
+        database.close()
+
+
+def open_database(location: str | Path | Mapping[str, Any], *, schema: str | None = None) -> Database:
+    """The database at `location` as it is; see `open_state`."""
+    if isinstance(location, Mapping):
+        arguments = dict(location) if schema is None else {**location, "schema": schema}
+        return open_postgres(**arguments)
+    return open_sqlite(Path(location))
+
+
+def utc_now() -> datetime:
+    """The moment, aware."""
+    return datetime.now(timezone.utc)
+
+
+class SqlStateStore:
+    """`StateStore` over SQLAlchemy; safe to use from several threads. Every method is one transaction.
+
+    `clock` is asked where the port gives no moment: when the stamp was made, when an environment was removed or a plan closed.
+    """
+
+    def __init__(self, database: Database, *, clock: Callable[[], datetime] = utc_now) -> None:
+        self._database = database
+        self._clock = clock
+        self._revision = ensure(database)
+        self._insert = sqlite.insert if database.path is not None else postgresql.insert
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._database.close()
+
+    def __enter__(self) -> SqlStateStore:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- the stamp
+
+    def identity(self) -> Identity | None:
+        """The stamp; None when the state is new."""
+        with self._database.read() as connection:
+            return rows.read_identity(connection)
+
+    def stamp(self, identity: Identity) -> Identity:
+        """Stamp a new state; the stamp that is there afterwards (somebody else may have been first)."""
+        with self._write() as connection:
+            row = {"only": 1, "uuid": identity.uuid, "gateway": identity.gateway, "project": identity.project}
+            self._insert_new(connection, tables.system, [{**row, "created_at": self._clock()}])
+            stamped = rows.read_identity(connection)
+        assert stamped is not None
+        return stamped
+
+    # --- environments and their history
+
+    def environment(self, name: str) -> Environment | None:
+        """The environment; None when there is none of this name."""
+        with self._database.read() as connection:
+            return rows.read_environment(connection, name)
+
+    def environments(self) -> list[Environment]:
+        """All, by name."""
+        with self._database.read() as connection:
+            found = connection.execute(rows.with_target(tables.environments).order_by(tables.environments.c.name)).all()
+        decoded = rows.Targets()
+        return [rows.to_environment(row, decoded) for row in found]
+
+    def promotions(self, environment: str) -> list[Promotion]:
+        """Newest first."""
+        columns = tables.promotions.c
+        statement = rows.with_target(tables.promotions).where(columns.environment == environment)
+        with self._database.read() as connection:
+            found = connection.execute(statement.order_by(columns.number.desc())).all()
+        decoded = rows.Targets()
+        return [rows.to_promotion(row, decoded) for row in found]
+
+    def finalize(
+        self,
+        *,
+        environment: str,
+        plan_id: str,
+        based_on: str | None,
+        number: int,
+        target: Target,
+        promoted_at: datetime,
+        expires_at: datetime | None,
+        suffix_target: str,
+        reason: str = "plan",
+    ) -> None:
+        """The environment shows `target` as promotion `number`; its plan is done, its other open plans are superseded.
+
+        Idempotent. Snapshots it no longer shows start their time to live at `promoted_at`. Raises ConflictingPlanError when the
+        environment shows neither `based_on` nor `plan_id`, or has a promotion of that number already.
+        """
+        with self._write() as connection:
+            live = rows.read_environment(connection, environment)
+            if live is not None and live.plan_id == plan_id:
+                return
+            if (live.plan_id if live is not None else None) != based_on:
+                raise _conflict(environment, based_on, live)
+            if live is not None and number <= live.number:
+                raise ConflictingPlanError(
+                    f"environment {environment!r} has promotion {live.number} already, {number} comes too late",
+                    hint="plan again",
+                )
+            shown = {"plan_id": plan_id, "number": number, "target": self._put_target(connection, target)}
+            shown["promoted_at"] = promoted_at
+            row = {"name": environment, **shown, "expires_at": expires_at, "suffix_target": suffix_target}
+            if live is None:
+                connection.execute(insert(tables.environments).values(row))
+            else:
+                # The condition repeats what the writers' lock already grants: one row, still at its base.
+                columns = tables.environments.c
+                at_base = and_(columns.name == environment, columns.plan_id == based_on)
+                if connection.execute(update(tables.environments).where(at_base).values(row)).rowcount != 1:
+                    raise _conflict(environment, based_on, live)
+            connection.execute(insert(tables.promotions).values(environment=environment, reason=reason, **shown))
+            plans = tables.plans.c
+            connection.execute(update(tables.plans).where(plans.id == plan_id).values(status="done"))
+            losers = self._supersede(connection, environment)
+            retention.take_back(connection, target)
+            left = {snapshot for other in losers for snapshot in other.snapshots.values()}
+            left |= set(live.target.snapshots.values()) if live is not None else set()
+            retention.release(connection, left - set(target.snapshots.values()), promoted_at)
+
+    def expire(self, environment: str, at: datetime | None) -> bool:
+        """Set when the environment ends (None: never); whether it exists."""
+        statement = update(tables.environments).where(tables.environments.c.name == environment)
+        with self._write() as connection:
+            return connection.execute(statement.values(expires_at=at)).rowcount == 1
+
+    def remove_environment(self, environment: str) -> None:
+        """Forget the environment and its promotions; its open plans are superseded. Nothing happens when it is not there."""
+        with self._write() as connection:
+            live = rows.read_environment(connection, environment)
+            if live is None:
+                return
+            columns = tables.promotions.c
+            connection.execute(delete(tables.environments).where(tables.environments.c.name == environment))
+            connection.execute(delete(tables.promotions).where(columns.environment == environment))
+            left = [live.target, *self._supersede(connection, environment)]
+            retention.release(connection, {i for target in left for i in target.snapshots.values()}, self._clock())
+
+    # --- snapshots and intervals
+
+    def snapshots(self, ids: Iterable[SnapshotId]) -> dict[SnapshotId, Snapshot]:
+        """Those of `ids` that are known."""
+        wanted = set(ids)
+        with self._database.read() as connection:
+            documents = rows.snapshot_documents(connection, (snapshot.identifier for snapshot in wanted))
+            return {found: snapshot_from_json(json.loads(text)) for found, text in documents if found in wanted}
+
+    def snapshots_like(self, identifiers: Iterable[tuple[str, str]]) -> list[Snapshot]:
+        """All snapshots with one of these (name, identifier) pairs, whatever their version; by name and version."""
+        wanted = set(identifiers)
+        with self._database.read() as connection:
+            documents = rows.snapshot_documents(connection, (identifier for _, identifier in wanted))
+            found = [
+                snapshot_from_json(json.loads(text)) for id, text in documents if (id.name, id.identifier) in wanted
+            ]
+        return sorted(found, key=lambda snapshot: snapshot.id)
+
+    def intervals(self, physicals: Iterable[str]) -> dict[str, tuple[Interval, ...]]:
+        """Recorded intervals by physical relation (dotted), merged; nothing recorded: absent."""
+        with self._database.read() as connection:
+            return {name: tuple(recorded) for name, recorded in rows.recorded_intervals(connection, physicals).items()}
+
+    def add_intervals(self, added: Mapping[str, Sequence[Interval]], *, replace: bool = False) -> None:
+        """Record intervals by physical relation. `replace`: they are all that is recorded for it afterwards.
+
+        Raises StateError, recording nothing, when no snapshot with one of the relations is known, or the janitor is removing it:
+        a record that outlived its rows would be taken for rows.
+        """
+        physicals = sorted(added)
+        columns = tables.intervals.c
+        with self._write() as connection:
+            if gone := set(physicals) - rows.active_physicals(connection, physicals):
+                raise StateError(
+                    f"no snapshot of the state owns {', '.join(sorted(gone)[:5])}",
+                    hint="the janitor removed it, or its plan was never opened; plan again",
+                )
+            before = rows.recorded_intervals(connection, physicals)
+            gone_rows, new_rows = [], []
+            for physical in physicals:
+                old = before.get(physical, [])
+                new = merge(added[physical]) if replace else merge([*old, *added[physical]])
+                keep = set(old) & set(new)
+                gone_rows += [{"p": physical, "s": interval.start} for interval in old if interval not in keep]
+                new_rows += [
+                    {"physical": physical, "start_ms": interval.start, "end_ms": interval.end}
+                    for interval in new
+                    if interval not in keep
+                ]
+            if gone_rows:
+                row = and_(columns.physical == bindparam("p"), columns.start_ms == bindparam("s"))
+                connection.execute(delete(tables.intervals).where(row), gone_rows)
+            if new_rows:
+                connection.execute(insert(tables.intervals), new_rows)
+
+    # --- plans
+
+    def open_plan(self, record: PlanRecord, snapshots: Sequence[Snapshot]) -> PlanRecord:
+        """Record the intent and its new snapshots before anything is written; the record that is there afterwards.
+
+        Idempotent by plan id; snapshots that are known stay as they are. Takes back what the janitor had marked of the target:
+        its intervals are forgotten, so read them after this. A closed plan is opened again when the environment is at its base
+        (again): it was rolled back, removed, or the plan was given up. Otherwise a closed plan is returned as it is, and nothing
+        is recorded.
+        """
+        columns = tables.plans.c
+        with self._write() as connection:
+            row = {
+                "id": record.id,
+                "environment": record.environment,
+                "based_on": record.based_on,
+                "status": record.status,
+                "target": self._put_target(connection, record.target),
+                "created_at": record.created_at,
+                "expires_at": record.expires_at,
+                "suffix_target": record.suffix_target,
+                "document": record.document,
+            }
+            self._insert_new(connection, tables.plans, [row])
+            there = rows.read_plan(connection, record.id)
+            assert there is not None
+            if there.status != "open":
+                live = connection.scalar(
+                    select(tables.environments.c.plan_id).where(tables.environments.c.name == there.environment)
+                )
+                if live != there.based_on:
+                    return there
+                connection.execute(update(tables.plans).where(columns.id == there.id).values(status="open"))
+                there = replaced(there, status="open")
+            self._insert_new(
+                connection, tables.snapshots, [rows.snapshot_row(snapshot, record.created_at) for snapshot in snapshots]
+            )
+            retention.take_back(connection, there.target)
+            return there
+
+    def open_plans(self, environment: str | None = None) -> list[PlanRecord]:
+        """Plans with status open, oldest first."""
+        columns = tables.plans.c
+        statement = (
+            rows.with_target(tables.plans).where(columns.status == "open").order_by(columns.created_at, columns.id)
+        )
+        if environment is not None:
+            statement = statement.where(columns.environment == environment)
+        with self._database.read() as connection:
+            found = connection.execute(statement).all()
+        decoded = rows.Targets()
+        return [rows.to_plan(row, decoded) for row in found]
+
+    def plan(self, plan_id: str) -> PlanRecord | None:
+        """The plan, whatever its status; None when it was never opened, or is long closed and shown nowhere."""
+        with self._database.read() as connection:
+            return rows.read_plan(connection, plan_id)
+
+    def close_plan(self, plan_id: str, status: str) -> None:
+        """Set a plan's status: open, done or superseded. Raises StateError when the plan is not known."""
+        if status not in STATUSES:
+            raise ValueError(f"not a status of a plan: {status!r}")
+        with self._write() as connection:
+            record = rows.read_plan(connection, plan_id)
+            if record is None:
+                raise StateError(f"plan {plan_id!r} is not recorded", hint="plan again")
+            connection.execute(update(tables.plans).where(tables.plans.c.id == plan_id).values(status=status))
+            if record.status == "open" != status:
+                retention.release(connection, record.target.snapshots.values(), self._clock())
+            if status == "open":
+                retention.take_back(connection, record.target)
+
+    # --- the janitor
+
+    def unreferenced(self, *, keep_promotions: int, older_than: datetime) -> list[Snapshot]:
+        """What `mark_unreferenced` would return now; changes nothing."""
+        with self._database.read() as connection:
+            going = retention.unneeded(connection, keep_promotions=keep_promotions, older_than=older_than)
+            return _unneeded_snapshots(connection, going)
+
+    def mark_unreferenced(self, *, keep_promotions: int, older_than: datetime) -> list[Snapshot]:
+        """Janitor, first step: forget the intervals of, and mark as going, snapshots that no environment, no open plan and none
+        of the last `keep_promotions` promotions of an environment needs and that were last needed before `older_than`.
+
+        Returns every snapshot marked so now or by an interrupted janitor, by id. One whose physical relation a kept snapshot
+        shares comes without it (`physical` None). History as old, which no rollback and no crash needs, is deleted too.
+        """
+        with self._write() as connection:
+            retention.forget_history(connection, keep_promotions=keep_promotions, older_than=older_than)
+            going = retention.unneeded(connection, keep_promotions=keep_promotions, older_than=older_than)
+            retention.mark(connection, going, retention.DELETING)
+            physicals = sorted({physical for physical in going.values() if physical is not None})
+            for chunk in rows.chunks(physicals):
+                connection.execute(delete(tables.intervals).where(tables.intervals.c.physical.in_(chunk)))
+            return _unneeded_snapshots(connection, going)
+
+    def forget(self, ids: Iterable[SnapshotId]) -> None:
+        """Janitor, last step: delete marked snapshots; one that was taken back meanwhile stays."""
+        with self._write() as connection:
+            retention.forget(connection, ids)
+
+    # --- inside a transaction
+
+    @contextmanager
+    def _write(self) -> Iterator[Connection]:
+        with self._database.write() as connection:
+            check(connection, self._database, self._revision)
+            yield connection
+
+    def _insert_new(self, connection: Connection, table: Table, new: Sequence[Mapping[str, Any]]) -> None:
+        """Insert the rows whose key is not there yet."""
+        if new:
+            connection.execute(self._insert(table).on_conflict_do_nothing(), new)
+
+    def _put_target(self, connection: Connection, target: Target) -> str:
+        """Store the target if it is new; its digest."""
+        document = rows.compact(target_to_json(target))
+        digest = hashlib.sha256(document.encode()).hexdigest()
+        self._insert_new(connection, tables.targets, [{"digest": digest, "document": document}])
+        return digest
+
+    def _supersede(self, connection: Connection, environment: str) -> list[Target]:
+        """Close the open plans of an environment; what they would have shown."""
+        columns = tables.plans.c
+        open_here = and_(columns.environment == environment, columns.status == "open")
+        losers = connection.execute(rows.with_target(tables.plans).where(open_here)).all()
+        connection.execute(update(tables.plans).where(open_here).values(status="superseded"))
+        decoded = rows.Targets()
+        return [decoded[row.target_text] for row in losers]
+
+
+def _conflict(environment: str, based_on: str | None, live: Environment | None) -> ConflictingPlanError:
+    if live is None:
+        return ConflictingPlanError(
+            f"environment {environment!r} is gone; the plan was made when it showed plan {based_on}", hint="plan again"
+        )
+    base = f"plan {based_on}" if based_on is not None else "nothing"
+    return ConflictingPlanError(
+        f"environment {environment!r} moved: it shows plan {live.plan_id} (promotion {live.number}, "
+        f"{live.promoted_at:%Y-%m-%d %H:%M:%S} UTC), and this plan was made when it showed {base}",
+        hint="plan again",
+    )
+
+
+def _unneeded_snapshots(connection: Connection, going: Mapping[SnapshotId, str | None]) -> list[Snapshot]:
+    documents = rows.snapshot_documents(connection, (snapshot.identifier for snapshot in going))
+    found = []
+    for id, text in documents:
+        if id in going:
+            snapshot = snapshot_from_json(json.loads(text))
+            found.append(snapshot if going[id] is not None else replaced(snapshot, physical=None))
+    return sorted(found, key=lambda snapshot: snapshot.id)
