@@ -1,0 +1,179 @@
+"""The keys of config.yaml: which are typed, which change nothing here, which are known and not supported.
+
+A key that the format knows and we do not support is refused unless it holds its default: a setting is never dropped in
+silence when a table, a name or a promotion would differ by it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from isomesh_dagster.errors import IsomeshError
+from isomesh_dagster.model import dates, names
+
+MODEL_DEFAULT_KEYS = frozenset(
+    {
+        *(
+            "kind",
+            "dialect",
+            "cron",
+            "cron_tz",
+            "owner",
+            "start",
+            "interval_unit",
+            "enabled",
+            "formatting",
+            "optimize_query",
+        ),
+        *("table_format", "storage_format", "allow_partials", "batch_concurrency", "gateway"),
+        *("on_destructive_change", "on_additive_change", "audits"),
+        *("physical_properties", "virtual_properties", "session_properties"),
+        *("pre_statements", "post_statements", "on_virtual_update"),
+    }
+)
+"""What `model_defaults` may hold."""
+
+GATEWAY_KEYS = (
+    *("connection", "state_connection", "test_connection", "scheduler"),
+    *("state_schema", "variables", "model_defaults"),
+)
+
+GATEWAY_CHOICE_KEYS = frozenset(
+    {"gateways", "gateway", "default_gateway", "default_connection", "default_test_connection", "default_scheduler"}
+)
+"""Root keys that are read only as far as the chosen gateway needs them."""
+
+HARMLESS_KEYS = frozenset(
+    {
+        *("format", "ui", "log_limit", "disable_anonymized_analytics", "username"),
+        *("infer_python_dependencies", "janitor", "migration", "run", "linter"),
+    }
+)
+"""Accepted and not read: they tune the anchor's own tools and scheduler, and change neither a table nor a name here."""
+
+
+class Unsupported:
+    """A key that is refused: the values that are as good as leaving it out, and what any other would do."""
+
+    __slots__ = ("effect", "idle")
+
+    def __init__(self, effect: str, *idle: Any) -> None:
+        self.effect = effect
+        self.idle = idle
+
+
+UNSUPPORTED_KEYS: Mapping[str, Unsupported] = {
+    "environment_catalog_mapping": Unsupported(
+        "it would put the views of some environments into other catalogs", {}, None
+    ),
+    "physical_table_naming_convention": Unsupported(
+        "it would name physical tables differently; ours are shortened to fit by themselves", "schema_and_table"
+    ),
+    "virtual_environment_mode": Unsupported("it would write production's tables in place", "full"),
+    "gateway_managed_virtual_layer": Unsupported("it would create views through another gateway", False),
+    "before_all": Unsupported("it would run statements before every plan and run", [], None),
+    "after_all": Unsupported("it would run statements after every plan and run", [], None),
+    "model_naming": Unsupported("it would take model names from paths", {}, {"infer_names": False}, None),
+    "cicd_bot": Unsupported("it would configure the GitHub bot", None),
+    "notification_targets": Unsupported("it would send notifications", [], None),
+    "users": Unsupported("it would name approvers and people to notify", [], None),
+    "env_vars": Unsupported("it would set environment variables of the process", {}, None),
+    "cache_dir": Unsupported("it would move the cache", None),
+    "loader": Unsupported("it would load another kind of project", None),
+    "loader_kwargs": Unsupported("it would configure another loader", {}, None),
+    "dbt": Unsupported("it would configure dbt projects", {}, None),
+}
+
+UNSUPPORTED_PLAN_KEYS: Mapping[str, Unsupported] = {
+    "forward_only": Unsupported("it would make every plan forward-only", False),
+    "auto_categorize_changes": Unsupported(
+        "it would leave changes to be categorized by hand; here a plan categorizes them all and shows how",
+        *({}, None),
+    ),
+    "use_finalized_state": Unsupported("it would compare with the last finished state", False),
+    "always_recreate_environment": Unsupported("it would compare every plan with production", False),
+}
+
+
+def _checked(check: Callable[[Any], Any], value: object) -> Any:
+    """Run a check of ours inside pydantic, which tells the place of ValueErrors only."""
+    try:
+        return check(value)
+    except IsomeshError as error:
+        raise ValueError(f"{error.message} ({error.hint})" if error.hint else error.message) from None
+
+
+def _duration(value: object) -> object:
+    return _checked(dates.duration, value) if isinstance(value, str) else value
+
+
+def _environment(value: object) -> object:
+    return _checked(names.validate_environment, value)
+
+
+EnvironmentName = Annotated[str, BeforeValidator(_environment)]
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class PlanConfig(_Config):
+    """`plan`: what the command line asks; the last three are accepted and change nothing here."""
+
+    no_prompts: bool = True
+    auto_apply: bool = False
+    include_unmodified: bool = False
+    enable_preview: bool | None = None
+    no_diff: bool = False
+
+
+class RootConfig(_Config):
+    """The typed keys at the root of config.yaml."""
+
+    project: str = ""
+    snapshot_ttl: Duration = timedelta(weeks=1)
+    environment_ttl: Duration | None = timedelta(weeks=1)
+    pinned_environments: tuple[EnvironmentName, ...] = ()
+    default_target_environment: EnvironmentName = "prod"
+    environment_suffix_target: Literal["schema", "table", "catalog"] = "schema"
+    physical_schema_mapping: Mapping[str, str] = Field(default_factory=dict)
+    time_column_format: str = "%Y-%m-%d"
+    ignore_patterns: tuple[str, ...] = (".ipynb_checkpoints/*",)
+    plan: PlanConfig = PlanConfig()
+
+    @field_validator("environment_suffix_target", mode="after")
+    @classmethod
+    def _no_catalogs(cls, value: str) -> str:
+        if value == "catalog":
+            raise ValueError("catalog is not supported yet: use schema or table")
+        return value
+
+    @field_validator("physical_schema_mapping", mode="after")
+    @classmethod
+    def _patterns(cls, value: Mapping[str, str]) -> Mapping[str, str]:
+        for pattern in value:
+            _pattern(pattern)
+        return value
+
+
+def _pattern(text: str) -> None:
+    try:
+        re.compile(text)
+    except re.error:
+        raise ValueError(f"{text!r} is not a regular expression") from None
+
+
+TYPED_KEYS = frozenset(RootConfig.model_fields)
+ROOT_KEYS = tuple(
+    sorted(
+        TYPED_KEYS | HARMLESS_KEYS | GATEWAY_CHOICE_KEYS | frozenset(UNSUPPORTED_KEYS) | {"model_defaults", "variables"}
+    )
+)
+"""Every key the root may hold."""

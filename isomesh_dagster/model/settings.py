@@ -1,0 +1,485 @@
+"""The project's configuration, resolved for one gateway.
+
+`load_settings` reads `config.yaml` (keys as in the model format), an overlay in the person's home, and `ISOMESH__…`
+variables; chooses the gateway; and reads the variables of that gateway only. What comes out is a frozen `Settings`.
+
+The gateway: the argument, else ISOMESH_GATEWAY, else `default_gateway`, else the anonymous `gateway:`, else the first of
+`gateways`. `config_keys` says which keys are supported.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel
+
+from isomesh_dagster.errors import ConfigError, InvalidName
+from isomesh_dagster.model import names
+from isomesh_dagster.model.config_errors import dotted, nearest, unknown_key, validated
+from isomesh_dagster.model.config_file import (
+    FILE_NAMES,
+    MappingNode,
+    Node,
+    ScalarNode,
+    Variables,
+    as_yaml,
+    environment_overlay,
+    find_config,
+    merged,
+    read_config,
+    read_dotenv,
+    resolve,
+)
+from isomesh_dagster.model.config_keys import (
+    GATEWAY_KEYS,
+    MODEL_DEFAULT_KEYS,
+    ROOT_KEYS,
+    TYPED_KEYS,
+    UNSUPPORTED_KEYS,
+    UNSUPPORTED_PLAN_KEYS,
+    RootConfig,
+    Unsupported,
+)
+from isomesh_dagster.model.connections import (
+    KNOWN_TYPES,
+    STATES,
+    UNSUPPORTED_OPTIONS,
+    WAREHOUSES,
+    DuckDBConnection,
+    PostgresConnection,
+    SqliteConnection,
+    StateConnection,
+    WarehouseConnection,
+)
+from isomesh_dagster.model.model import Json
+
+GATEWAY_VARIABLE = "ISOMESH_GATEWAY"
+HOME_VARIABLE = "ISOMESH_HOME"
+ANONYMOUS_GATEWAY = "default"
+"""How a gateway written as `gateway:`, without a name, is called."""
+
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanSettings:
+    """`plan.*`: whether the command line asks (`no_prompts`: not about categories; `auto_apply`: not before applying)."""
+
+    no_prompts: bool = True
+    auto_apply: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateLocation:
+    """Where a gateway keeps its state.
+
+    kind        "sqlite" or "postgres"
+    path        the SQLite file, absolute; None with "sqlite": in memory, gone with the process as its warehouse is
+    connection  the database, with "postgres"
+    schema      the schema in that database, with "postgres"
+    note        something to tell the person, e.g. that a DuckDB state is kept in SQLite
+    """
+
+    kind: Literal["sqlite", "postgres"]
+    path: Path | None = None
+    connection: PostgresConnection | None = None
+    schema: str | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """A project's configuration under one gateway. Holds no value of any other gateway.
+
+    root                        the project's folder, absolute
+    gateway, gateways           the chosen one; the names of all, as configured
+    default_catalog             the catalog of names that give none
+    dialect                     of models that give none, lower case
+    model_defaults              as written, the gateway's over the root's; keys are those of `MODEL_DEFAULT_KEYS`
+    variables                   by lower-case name, the gateway's over the root's
+    physical_schema_mapping     pairs of pattern (matched from the start of a model's schema) and schema; the first match wins
+    environment_ttl             None: environments never end by themselves
+    pinned_environments         those that never end
+    notes                       what was accepted but has no effect here, in words for the person
+    """
+
+    root: Path
+    gateway: str
+    gateways: tuple[str, ...]
+    connection: WarehouseConnection
+    state_connection: StateConnection | None = None
+    state_schema: str = "isomesh"
+    project: str = ""
+    default_catalog: str
+    dialect: str
+    model_defaults: Mapping[str, Any] = field(default_factory=dict)
+    variables: Mapping[str, Json] = field(default_factory=dict)
+    environment_suffix_target: Literal["schema", "table"] = "schema"
+    physical_schema_mapping: tuple[tuple[str, str], ...] = ()
+    snapshot_ttl: timedelta = timedelta(weeks=1)
+    environment_ttl: timedelta | None = timedelta(weeks=1)
+    pinned_environments: tuple[str, ...] = ()
+    default_target_environment: str = "prod"
+    time_column_format: str = "%Y-%m-%d"
+    ignore_patterns: tuple[str, ...] = (".ipynb_checkpoints/*",)
+    plan: PlanSettings = PlanSettings()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def concurrent_tasks(self) -> int:
+        """How many models may be built at once."""
+        return self.connection.concurrent_tasks
+
+    def physical_schema(self, schema: str) -> str:
+        """The schema of the physical layer for models of `schema`."""
+        for pattern, target in self.physical_schema_mapping:
+            if re.match(pattern, schema):
+                return target
+        return f"isomesh__{schema}"
+
+    def secret_values(self) -> tuple[str, ...]:
+        """Every secret text of the chosen gateway, for filters that keep secrets out of messages."""
+        state = self.state_connection.secret_values() if self.state_connection else ()
+        return (*self.connection.secret_values(), *state)
+
+
+def state_location(settings: Settings) -> StateLocation:
+    """Where the gateway keeps its state: its `state_connection`, else in (Postgres) or beside (DuckDB) its warehouse.
+
+    State is never kept in DuckDB: a DuckDB file belongs to one process at a time, and the web server, the daemon and runs
+    all need the state. Beside `x.duckdb` it is `x.duckdb.state.sqlite`. A warehouse in memory has its state in memory.
+    """
+    connection = settings.state_connection or settings.connection
+    match connection:
+        case SqliteConnection():
+            return StateLocation(kind="sqlite", path=connection.database)
+        case PostgresConnection():
+            return StateLocation(kind="postgres", connection=connection, schema=settings.state_schema)
+        case DuckDBConnection(path=None):
+            return StateLocation(
+                kind="sqlite", note="the warehouse and its state are in memory: both end with the process"
+            )
+        case DuckDBConnection(path=Path() as path):
+            beside = path.with_name(path.name + ".state.sqlite")
+            if settings.state_connection is None:
+                return StateLocation(kind="sqlite", path=beside)
+            return StateLocation(
+                kind="sqlite",
+                path=beside,
+                note=f"state is kept in SQLite, in {beside.name}, not in DuckDB: several processes need it at once",
+            )
+    raise AssertionError(connection)
+
+
+def load_settings(root: Path, gateway: str | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+    """The configuration of the project at `root` for the chosen gateway.
+
+    `environ` stands in for the process's environment variables; a `.env` file beside config.yaml overrides them, except
+    for ISOMESH_GATEWAY, where the process decides. Raises ConfigError with file, line and key.
+    """
+    root = Path(root).absolute()
+    process = os.environ if environ is None else environ
+    variables = Variables(process, read_dotenv(root))
+    tree = _read(root, variables)
+    for key in tree.items:
+        if key not in ROOT_KEYS:
+            raise unknown_key(tree, "", key, ROOT_KEYS)
+    gateways = _gateways(tree)
+    chosen = _chosen(
+        tree, gateways, gateway, process.get(GATEWAY_VARIABLE) or variables.get(GATEWAY_VARIABLE), variables
+    )
+    return _Loading(root, variables).settings(tree, chosen, gateways)
+
+
+def _read(root: Path, variables: Variables) -> MappingNode:
+    """The project's file, the person's and the environment's overlay, as one tree."""
+    path = find_config(root)
+    tree = read_config(path, path.name)
+    home = variables.get(HOME_VARIABLE)
+    folder = Path(home) if home else Path(variables["HOME"], ".isomesh") if variables.get("HOME") else None
+    if folder is not None:
+        personal = [folder / name for name in FILE_NAMES[:2] if (folder / name).is_file()]
+        if len(personal) > 1:
+            raise ConfigError(
+                f"both {personal[0].name} and {personal[1].name} are there", path=str(folder), hint="keep one"
+            )
+        for file in personal:
+            tree = merged(tree, read_config(file, str(file)))
+    return merged(tree, environment_overlay(variables))
+
+
+def _gateways(tree: MappingNode) -> dict[str, MappingNode]:
+    """Every gateway by name in order, unresolved; the anonymous one first."""
+    result: dict[str, MappingNode] = {}
+    if "gateway" in tree.items:
+        result[ANONYMOUS_GATEWAY] = _mapping(tree.items["gateway"], "gateway")
+    listed = tree.items.get("gateways")
+    for name, node in (_mapping(listed, "gateways").items if listed is not None else {}).items():
+        place = node.place
+        try:
+            names.validate_gateway(name)
+        except InvalidName as error:
+            raise ConfigError(error.message, path=place.path, line=place.line, hint=error.hint) from None
+        if name in result:
+            raise ConfigError(
+                f"gateway {name!r} is also what `gateway:` is called",
+                path=place.path,
+                line=place.line,
+                hint="rename this one",
+            )
+        result[name] = _mapping(node, f"gateways.{name}")
+    if not result:
+        if "default_connection" in tree.items:
+            return {ANONYMOUS_GATEWAY: MappingNode(place=tree.items["default_connection"].place, items={})}
+        raise ConfigError(
+            "no gateway is configured",
+            path=tree.place.path,
+            line=tree.place.line,
+            hint="write gateways: {dev: {connection: {type: duckdb, database: dev.duckdb}}}",
+        )
+    return result
+
+
+def _chosen(
+    tree: MappingNode,
+    gateways: Mapping[str, MappingNode],
+    argument: str | None,
+    variable: str | None,
+    variables: Variables,
+) -> str:
+    known = ", ".join(gateways)
+
+    def checked(name: str, source: str, line: int | None = None) -> str:
+        if name in gateways:
+            return name
+        # A name that could not be a gateway's is not repeated: it may come from a variable that holds something else.
+        try:
+            shown = repr(names.validate_gateway(name))
+        except InvalidName:
+            shown = "of that name"
+        raise ConfigError(
+            f"no gateway {shown}; there are {known}", path=source, line=line, hint=nearest(name.lower(), gateways)
+        )
+
+    if argument:
+        return checked(argument, "--gateway")
+    if variable:
+        return checked(variable, GATEWAY_VARIABLE)
+    default = tree.items.get("default_gateway")
+    if default is not None:
+        name = resolve(default, variables, "default_gateway")
+        if name is not None and not isinstance(name, str):
+            raise ConfigError("default_gateway must be a name", path=default.place.path, line=default.place.line)
+        if name:
+            return checked(str(name), default.place.path, default.place.line)
+    return next(iter(gateways))
+
+
+@dataclass(frozen=True, slots=True)
+class _Loading:
+    """Turns the parts of a tree into values; knows where relative paths start and where variables come from."""
+
+    root: Path
+    variables: Variables
+
+    def settings(self, tree: MappingNode, chosen: str, gateways: Mapping[str, MappingNode]) -> Settings:
+        notes: list[str] = []
+        top = self.top(tree, notes)
+        anonymous = chosen == ANONYMOUS_GATEWAY and chosen not in _listed(tree)
+        key = "gateway" if anonymous else f"gateways.{chosen}"
+        gateway = gateways[chosen]
+        for name in gateway.items:
+            if name not in GATEWAY_KEYS:
+                raise unknown_key(gateway, key, name, GATEWAY_KEYS)
+
+        if "connection" in gateway.items:
+            connection = self.warehouse(gateway.items["connection"], f"{key}.connection")
+        elif "default_connection" in tree.items:
+            connection = self.warehouse(tree.items["default_connection"], "default_connection")
+        else:
+            raise ConfigError(f"{key}: 'connection' is missing", path=gateway.place.path, line=gateway.place.line)
+        state = None
+        if "state_connection" in gateway.items:
+            state = self.state(gateway.items["state_connection"], f"{key}.state_connection", connection)
+        self.only_builtin(gateway, "scheduler", key)
+        self.only_builtin(tree, "default_scheduler", "")
+
+        defaults = self.model_defaults(tree, "") | self.model_defaults(gateway, key)
+        dialect = defaults.get("dialect") or connection.dialect
+        return Settings(
+            root=self.root,
+            gateway=chosen,
+            gateways=tuple(gateways),
+            connection=connection,
+            state_connection=state,
+            state_schema=self.text(gateway, "state_schema", key) or "isomesh",
+            project=top.project,
+            default_catalog=connection.default_catalog,
+            dialect=str(dialect).strip().lower(),
+            model_defaults=defaults,
+            variables=self.named_values(tree, "") | self.named_values(gateway, key),
+            environment_suffix_target="table" if top.environment_suffix_target == "table" else "schema",
+            physical_schema_mapping=tuple(top.physical_schema_mapping.items()),
+            snapshot_ttl=top.snapshot_ttl,
+            environment_ttl=top.environment_ttl,
+            pinned_environments=top.pinned_environments,
+            default_target_environment=top.default_target_environment,
+            time_column_format=top.time_column_format,
+            ignore_patterns=top.ignore_patterns,
+            plan=PlanSettings(no_prompts=top.plan.no_prompts, auto_apply=top.plan.auto_apply),
+            notes=tuple(notes),
+        )
+
+    def top(self, tree: MappingNode, notes: list[str]) -> RootConfig:
+        """The root keys that are typed; unsupported ones refused, harmless ones left unread."""
+        self.refuse(tree, "", UNSUPPORTED_KEYS)
+        typed = MappingNode(place=tree.place, items={k: v for k, v in tree.items.items() if k in TYPED_KEYS})
+        plan = tree.items.get("plan")
+        if plan is not None:
+            plan = _mapping(plan, "plan")
+            self.refuse(plan, "plan", UNSUPPORTED_PLAN_KEYS)
+            typed = MappingNode(place=typed.place, items={**typed.items, "plan": plan.without(*UNSUPPORTED_PLAN_KEYS)})
+        linter = tree.items.get("linter")
+        enabled = linter.items.get("enabled") if isinstance(linter, MappingNode) else None
+        if enabled is not None and as_yaml(resolve(enabled, self.variables, "linter.enabled")) is True:
+            notes.append("linter: its rules are not checked here")
+        return self.validated(RootConfig, typed, "")
+
+    def refuse(self, node: MappingNode, key: str, table: Mapping[str, Unsupported]) -> None:
+        """Refuse the keys of the table that would change something."""
+        for name, unsupported in table.items():
+            value_node = node.items.get(name)
+            if value_node is None:
+                continue
+            value = as_yaml(resolve(value_node, self.variables, dotted(key, name)))
+            if name == "auto_categorize_changes" and isinstance(value, dict) and set(value.values()) <= {"full"}:
+                continue
+            if value not in unsupported.idle:
+                place = value_node.place
+                raise ConfigError(
+                    f"{dotted(key, name)} is not supported yet: remove it ({unsupported.effect})",
+                    path=place.path,
+                    line=place.line,
+                )
+
+    def warehouse(self, node: Node, key: str) -> WarehouseConnection:
+        model = WAREHOUSES[self.connection_type(node, key, WAREHOUSES)]
+        return self.validated(model, _mapping(node, key), key)
+
+    def state(self, node: Node, key: str, warehouse: WarehouseConnection) -> StateConnection:
+        model = STATES[self.connection_type(node, key, STATES)]
+        connection: StateConnection = self.validated(model, _mapping(node, key), key)
+        in_memory = isinstance(connection, DuckDBConnection) and connection.path is None
+        if in_memory and not (isinstance(warehouse, DuckDBConnection) and warehouse.path is None):
+            raise ConfigError(
+                f"{key}: state in memory is lost with the process while the warehouse stays",
+                path=node.place.path,
+                line=node.place.line,
+                hint="give it a database, or leave state_connection out",
+            )
+        return connection
+
+    def connection_type(self, node: Node, key: str, supported: Mapping[str, Any]) -> str:
+        mapping = _mapping(node, key)
+        written = self.text(mapping, "type", key)
+        place = mapping.items["type"].place if "type" in mapping.items else mapping.place
+        choice = "supported are " + ", ".join(supported)
+        if written is None:
+            raise ConfigError(f"{key}: 'type' is missing", path=place.path, line=place.line, hint=choice)
+        if written not in supported:
+            told = f"type {written} is not supported yet" if written in KNOWN_TYPES else "the type is not known"
+            if written == "sqlite":
+                told = "type sqlite can hold state only"
+            raise ConfigError(f"{key}.type: {told}", path=place.path, line=place.line, hint=choice)
+        for name, effect in UNSUPPORTED_OPTIONS.items():
+            if name in mapping.items:
+                place = mapping.items[name].place
+                raise ConfigError(
+                    f"{key}.{name} is not supported yet: remove it ({effect})", path=place.path, line=place.line
+                )
+        return written
+
+    def only_builtin(self, node: MappingNode, name: str, key: str) -> None:
+        scheduler = node.items.get(name)
+        if scheduler is None:
+            return
+        value = resolve(scheduler, self.variables, dotted(key, name))
+        if value is not None and value != {"type": "builtin"}:
+            raise ConfigError(
+                f"{dotted(key, name)} is not supported: remove it (Dagster schedules here)",
+                path=scheduler.place.path,
+                line=scheduler.place.line,
+            )
+
+    def model_defaults(self, node: MappingNode, key: str) -> dict[str, Any]:
+        """`model_defaults` under a node; dates and numbers of `start` as text."""
+        if "model_defaults" not in node.items:
+            return {}
+        key = dotted(key, "model_defaults")
+        defaults = _mapping(node.items["model_defaults"], key)
+        result: dict[str, Any] = {}
+        for name, value_node in defaults.items.items():
+            if name not in MODEL_DEFAULT_KEYS:
+                raise unknown_key(defaults, key, name, sorted(MODEL_DEFAULT_KEYS))
+            value = as_yaml(resolve(value_node, self.variables, f"{key}.{name}"))
+            if name in {"dialect", "cron", "cron_tz", "owner"} and not isinstance(value, str):
+                place = value_node.place
+                raise ConfigError(
+                    f"{key}.{name}: must be text", path=place.path, line=place.line, hint="put it in quotes"
+                )
+            if name == "start" and isinstance(value, int):
+                value = str(value)  # 20200101 is a date, not 20 million milliseconds after 1970
+            result[name] = value
+        return result
+
+    def named_values(self, node: MappingNode, key: str) -> dict[str, Json]:
+        """`variables` under a node, by lower-case name."""
+        if "variables" not in node.items:
+            return {}
+        key = dotted(key, "variables")
+        written = _mapping(node.items["variables"], key)
+        result: dict[str, Json] = {}
+        for name, value_node in written.items.items():
+            if name.lower() in result:
+                place = value_node.place
+                raise ConfigError(
+                    f"{key}: {name!r} is written twice, case does not matter", path=place.path, line=place.line
+                )
+            result[name.lower()] = as_yaml(resolve(value_node, self.variables, f"{key}.{name}"))
+        return result
+
+    def text(self, node: MappingNode, name: str, key: str) -> str | None:
+        """The text under one key; None when it is not there or null."""
+        value_node = node.items.get(name)
+        if value_node is None:
+            return None
+        value = resolve(value_node, self.variables, dotted(key, name))
+        if value is not None and not isinstance(value, str):
+            place = value_node.place
+            raise ConfigError(
+                f"{dotted(key, name)}: must be text", path=place.path, line=place.line, hint="put it in quotes"
+            )
+        return None if value is None else str(value)
+
+    def validated(self, model: type[M], node: MappingNode, key: str) -> M:
+        return validated(model, resolve(node, self.variables, key), node, key, root=self.root)
+
+
+def _listed(tree: MappingNode) -> Mapping[str, Node]:
+    listed = tree.items.get("gateways")
+    return listed.items if isinstance(listed, MappingNode) else {}
+
+
+def _mapping(node: Node, key: str) -> MappingNode:
+    """The node as a mapping; nothing written counts as an empty one. Raises ConfigError."""
+    if isinstance(node, MappingNode):
+        return node
+    if isinstance(node, ScalarNode) and node.tag == "null" and node.variable is None:
+        return MappingNode(place=node.place, items={})
+    raise ConfigError(f"{key}: must hold `key: value` lines", path=node.place.path, line=node.place.line)
