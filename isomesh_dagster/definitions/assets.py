@@ -1,0 +1,174 @@
+"""Models as assets, one op each, and the asset whose partitions are the environments."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from isomesh_dagster.definitions import keys
+from isomesh_dagster.definitions.events import (
+    CheckResults,
+    built_result,
+    failures,
+    plan_metadata,
+    promoted_metadata,
+    reused_result,
+)
+from isomesh_dagster.definitions.resource import register_environments
+from isomesh_dagster.definitions.session import RunSession
+from isomesh_dagster.definitions.translator import IsomeshTranslator, check_names, is_built
+from isomesh_dagster.errors import PlanError
+from isomesh_dagster.execution.events import Built, Evaluated, Failed
+from isomesh_dagster.model.model import Model
+from isomesh_dagster.model.names import validate_environment
+
+if TYPE_CHECKING:
+    from isomesh_dagster.project import Project
+
+environments = dg.DynamicPartitionsDefinition(name=keys.ENVIRONMENTS)
+"""One partition per environment; the keys live in the Dagster instance, so each deployment has its own."""
+
+
+def model_assets(project: Project, translator: IsomeshTranslator) -> list[dg.AssetsDefinition]:
+    """An op and an asset per model, with a check per audit. Needs the resource `isomesh` at run time."""
+    built = [name for name in project.graph.order if is_built(project.models[name])]
+    names = keys.op_names(built)
+    return [_model_asset(project.models[name], project, translator, names[name]) for name in built]
+
+
+def external_specs(
+    project: Project, translator: IsomeshTranslator, *, without: Collection[dg.AssetKey] = ()
+) -> list[dg.AssetSpec]:
+    """A spec per external table, so that it has columns and a description; those in `without` are somebody's own assets."""
+    specs = [
+        translator.get_asset_spec(model, project)
+        for name in project.graph.order
+        if not is_built(model := project.models[name])
+    ]
+    return [spec for spec in specs if spec.key not in set(without)]
+
+
+def environment_asset(project: Project, translator: IsomeshTranslator) -> dg.AssetsDefinition:
+    """The asset downstream of all models whose partitions are the environments and whose op swaps the views."""
+    models = [translator.get_asset_key(name) for name in project.graph.order if is_built(project.models[name])]
+
+    @dg.asset(
+        key=translator.get_environment_key(project),
+        deps=models,
+        partitions_def=environments,
+        group_name="environments",
+        kinds={"isomesh", "view"},
+        description="What each environment shows. Materializing a partition points the views of that environment at the"
+        " snapshots this deployment's files ask for, all at once. The first environment is offered after the first run;"
+        " others are added in the dialog.",
+        required_resource_keys={keys.RESOURCE},
+        metadata={keys.GATEWAY: project.gateway},
+    )
+    def environment(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
+        session: RunSession = context.resources.isomesh.session
+        with failures():
+            partition = context.partition_key if context.has_partition_key else None
+            check_partition(partition, session)
+            plan, metadata, version = promote(session)
+        register_environments(context.instance, [plan.environment])
+        if partition is None:
+            # launched without a partition: tell it where it belongs, beside what Dagster stores by itself
+            context.log_event(
+                dg.AssetMaterialization(
+                    asset_key=context.asset_key,
+                    partition=plan.environment,
+                    metadata=metadata,
+                    tags={"dagster/data_version": version},
+                )
+            )
+        return dg.MaterializeResult(metadata=metadata, data_version=dg.DataVersion(version))
+
+    return environment
+
+
+def check_partition(partition: str | None, session: RunSession) -> None:
+    """Refuse a partition that is no environment Dagster offers: its models were planned for another one."""
+    if partition is None or partition == session.environment:
+        return
+    validate_environment(partition)
+    raise PlanError(
+        f"no environment partition is named {partition!r}; the run was planned for {session.environment!r}",
+        hint="add the partition in the launch dialog first",
+    )
+
+
+def promote(session: RunSession) -> tuple[Any, Mapping[str, Any], str]:
+    """Swap the views of the run's environment; the plan, metadata, and the plan id it shows now.
+
+    Raises PlanError while something is not built. An environment that shows everything already is left alone, and told so.
+    """
+    plan = session.plan
+    promoted = session.application().promote()
+    if promoted is not None:
+        return plan, {**promoted_metadata(promoted, plan), keys.REUSED: False}, promoted.plan_id
+    shown = session.project.environment(plan.environment)
+    metadata = {**plan_metadata(plan), keys.REUSED: True}
+    if shown is not None:
+        metadata[keys.PROMOTION] = shown.number
+    return plan, metadata, shown.plan_id if shown is not None else plan.id
+
+
+def _model_asset(model: Model, project: Project, translator: IsomeshTranslator, op_name: str) -> dg.AssetsDefinition:
+    key = translator.get_asset_key(model.name)
+    checks = {}
+    if translator.settings.audits_as_checks:
+        checks = {
+            name: translator.get_asset_check_spec(model, audit, name, project)
+            for name, audit in zip(check_names(model), model.audits, strict=True)
+        }
+
+    @dg.multi_asset(
+        name=op_name,
+        specs=[translator.get_asset_spec(model, project)],
+        check_specs=list(checks.values()),
+        # not to build a part of a model, but because a reused model runs no audit and so has no check result
+        can_subset=True,
+        required_resource_keys={keys.RESOURCE},
+    )
+    def compute(context: dg.AssetExecutionContext) -> Iterator[Any]:
+        session: RunSession = context.resources.isomesh.session
+        wanted = {check.name for check in context.selected_asset_check_keys}
+        found = CheckResults(model, key)
+        with failures():
+            if context.selected_asset_keys:
+                yield from _materialize(model, key, session, found, wanted)
+            else:
+                found.add(list(session.project.audit(session.environment, models=[model.name])))
+                yield from found.results(wanted)
+
+    return compute
+
+
+def _materialize(
+    model: Model, key: dg.AssetKey, session: RunSession, found: CheckResults, wanted: set[str]
+) -> Iterator[Any]:
+    """Build the model if the run's plan says so; results of its audits, then the materialization.
+
+    A failed blocking audit gives its result and no materialization: what it audited was rolled back.
+    """
+    plan = session.plan
+    snapshot = plan.snapshots[model.name]
+    step = session.build_of(model.name)
+    built: Built | None = None
+    if step is not None:
+        session.check_parents(model.name)
+        try:
+            for event in session.application().build(step):
+                match event:
+                    case Evaluated(audits=audits) | Failed(audits=audits):
+                        found.add(audits)
+                    case Built():
+                        built = event
+        except Exception:
+            yield from found.results(wanted)
+            raise
+        session.built(model.name)
+    yield from found.results(wanted)
+    yield built_result(built, plan, snapshot, key) if built is not None else reused_result(plan, snapshot, key)

@@ -1,0 +1,105 @@
+"""`build_definitions`: a project as Dagster definitions.
+
+    # definitions.py
+    import dagster as dg
+    from isomesh_dagster import build_definitions
+
+    @dg.definitions
+    def defs():
+        return build_definitions(".")
+
+An asset of yours with the key `[schema, table]` of a table that a model reads is upstream of that model by itself.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from isomesh_dagster.definitions import keys
+from isomesh_dagster.definitions.assets import environment_asset, external_specs, model_assets
+from isomesh_dagster.definitions.executor import isomesh_executor
+from isomesh_dagster.definitions.jobs import build_jobs, build_schedule
+from isomesh_dagster.definitions.loader import pinned_definitions
+from isomesh_dagster.definitions.resource import IsomeshResource
+from isomesh_dagster.definitions.translator import IsomeshTranslator
+from isomesh_dagster.project import Project
+
+
+def build_definitions(
+    project_dir: Path | str = ".",
+    *,
+    gateway: str | None = None,
+    translator: IsomeshTranslator | None = None,
+    assets: Sequence[Any] = (),
+    resources: Mapping[str, Any] | None = None,
+    externals: bool = True,
+) -> dg.Definitions:
+    """Definitions of the project in `project_dir` under one gateway, pinned to what its files say now.
+
+    gateway    by default the environment variable ISOMESH_GATEWAY, else the configuration's default
+    translator how models look
+    assets     assets, specs and checks of yours beside the models; those whose key is that of an external table replace it
+    resources  what your assets need; `isomesh` is ours
+    externals  whether external tables that `assets` does not hold get a spec; False when definitions with such assets are
+               merged in later
+
+    Raises IsomeshError when configuration or a model file is wrong.
+    """
+    root = Path(project_dir).resolve()
+    chosen = gateway or os.environ.get("ISOMESH_GATEWAY") or None
+    look = translator or IsomeshTranslator()
+
+    def compile_manifest() -> Path:
+        with Project.load(root, gateway=chosen) as project:
+            return project.compile()
+
+    def build(manifest: Path) -> dg.Definitions:
+        with Project.from_manifest(manifest) as project:
+            return definitions_of(
+                project, manifest, look, assets=assets, resources=resources or {}, externals=externals
+            )
+
+    return pinned_definitions(f"isomesh/{root}/{chosen or ''}", compile_manifest, build)
+
+
+def definitions_of(
+    project: Project,
+    manifest: Path,
+    translator: IsomeshTranslator,
+    *,
+    assets: Sequence[Any] = (),
+    resources: Mapping[str, Any] | None = None,
+    externals: bool = True,
+) -> dg.Definitions:
+    """Definitions of a compiled project. `project` is what `Project.from_manifest(manifest)` gives."""
+    jobs = build_jobs(project, translator, isomesh_executor)
+    resource = IsomeshResource.serving(manifest).configure_at_launch(
+        environment=project.settings.default_target_environment
+    )
+    theirs = set(asset_keys(assets))
+    return dg.Definitions(
+        assets=[
+            *(external_specs(project, translator, without=theirs) if externals else ()),
+            *model_assets(project, translator),
+            environment_asset(project, translator),
+            *assets,
+        ],
+        jobs=jobs,
+        schedules=[build_schedule(manifest, jobs)],
+        resources={**(resources or {}), keys.RESOURCE: resource},
+        executor=isomesh_executor,
+    )
+
+
+def asset_keys(assets: Iterable[Any]) -> Iterable[dg.AssetKey]:
+    """The keys of assets definitions and specs, in any mixture."""
+    for asset in assets:
+        if isinstance(asset, dg.AssetsDefinition):
+            yield from asset.keys
+        elif isinstance(asset, dg.AssetSpec | dg.SourceAsset):
+            yield asset.key

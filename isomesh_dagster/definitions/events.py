@@ -1,0 +1,188 @@
+"""Our events as Dagster's: what was built, reused, audited, promoted, removed; and our errors as failures of a step."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import dagster as dg
+
+from isomesh_dagster.definitions import keys
+from isomesh_dagster.definitions.translator import check_names, column_schema
+from isomesh_dagster.errors import IsomeshError, LockedError
+from isomesh_dagster.execution.events import Audited, Built, Dropped, Promoted
+from isomesh_dagster.model.kinds import is_incremental
+from isomesh_dagster.model.model import Model
+from isomesh_dagster.plan.explain import plan_markdown, range_words
+from isomesh_dagster.plan.plan import Plan
+from isomesh_dagster.relation import Column
+from isomesh_dagster.snapshot.interval import merge
+from isomesh_dagster.snapshot.snapshot import Snapshot
+
+_MOST_ROWS = 500  # of a table in metadata: people read it, and it is stored with every event
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """Turn our errors into a failed step with one readable message; anything else is a bug and keeps its traceback.
+
+    A step is worth another try only when it waited for a lock in vain.
+    """
+    try:
+        yield
+    except IsomeshError as error:
+        metadata = {name: value for name, value in (("place", error.place), ("hint", error.hint)) if value is not None}
+        raise dg.Failure(
+            description=str(error), metadata=metadata, allow_retries=isinstance(error, LockedError)
+        ) from error
+
+
+def built_result(built: Built, plan: Plan, snapshot: Snapshot, key: dg.AssetKey) -> dg.MaterializeResult[Any]:
+    """The model's rows were made in this run."""
+    metadata = {**_common(plan, snapshot), keys.REUSED: False, keys.SECONDS: round(built.seconds, 3)}
+    model = snapshot.model
+    if built.repoint:
+        metadata["isomesh/repointed"] = True
+    if built.rows is not None:
+        metadata[keys.ROWS_WRITTEN] = built.rows
+        # what was written is the whole table, unless days were added to older ones
+        if not is_incremental(model.kind) or snapshot.id in plan.new_snapshots:
+            metadata["dagster/row_count"] = built.rows
+    if is_incremental(model.kind) and built.intervals:
+        intervals = merge(built.intervals)
+        metadata[keys.INTERVALS] = range_words(intervals, model.interval_unit)
+    if built.columns:
+        columns = tuple(Column(name=name, type=type_) for name, type_ in built.columns)
+        metadata["dagster/column_schema"] = column_schema(columns, model.column_descriptions)
+    return dg.MaterializeResult(asset_key=key, metadata=metadata, data_version=dg.DataVersion(snapshot.version))
+
+
+def reused_result(plan: Plan, snapshot: Snapshot, key: dg.AssetKey) -> dg.MaterializeResult[Any]:
+    """The model's snapshot was built before, by whomever: nothing ran, the data version is the same."""
+    metadata = {**_common(plan, snapshot), keys.REUSED: True}
+    if not snapshot.is_physical:
+        metadata["isomesh/embedded"] = "inlined where it is read; it has no table"
+    return dg.MaterializeResult(asset_key=key, metadata=metadata, data_version=dg.DataVersion(snapshot.version))
+
+
+def _common(plan: Plan, snapshot: Snapshot) -> dict[str, Any]:
+    metadata: dict[str, Any] = {
+        keys.VERSION: snapshot.version,
+        keys.FINGERPRINT: snapshot.fingerprint.version,
+        keys.ENVIRONMENT: plan.environment,
+        keys.PLAN_ID: plan.id,
+        keys.GATEWAY: plan.gateway,
+    }
+    if snapshot.physical is not None:
+        metadata[keys.PHYSICAL] = str(snapshot.physical)
+        metadata["dagster/table_name"] = str(snapshot.physical)
+    return metadata
+
+
+class CheckResults:
+    """Adds up what a model's audits found, batch by batch, and tells Dagster once per audit."""
+
+    def __init__(self, model: Model, key: dg.AssetKey) -> None:
+        self._model = model
+        self._key = key
+        self._names = check_names(model)
+        self._found: dict[int, list[Audited]] = defaultdict(list)
+
+    def add(self, audits: Iterable[Audited]) -> None:
+        """Audits in the order they ran, whole batches. The same audit used twice in a model is told apart by that order."""
+        positions: dict[str, list[int]] = defaultdict(list)
+        for position, audit in enumerate(self._model.audits):
+            positions[audit.name].append(position)
+        turns: Counter[str] = Counter()
+        for audited in audits:
+            uses = positions.get(audited.audit)
+            if uses:
+                self._found[uses[turns[audited.audit] % len(uses)]].append(audited)
+                turns[audited.audit] += 1
+
+    def results(self, wanted: Iterable[str]) -> Iterator[dg.AssetCheckResult]:
+        """One result for each audit that ran and whose check is among `wanted` names."""
+        names = set(wanted)
+        for position, ran in sorted(self._found.items()):
+            name = self._names[position]
+            if name not in names:
+                continue
+            audit = self._model.audits[position]
+            failed = [audited for audited in ran if not audited.passed]
+            metadata: dict[str, Any] = {"isomesh/failing_rows": sum(audited.failing_rows for audited in failed)}
+            intervals = merge(audited.interval for audited in failed if audited.interval is not None)
+            if intervals and is_incremental(self._model.kind):
+                metadata["isomesh/failing_intervals"] = range_words(intervals, self._model.interval_unit)
+            yield dg.AssetCheckResult(
+                asset_key=self._key,
+                check_name=name,
+                passed=not failed,
+                severity=dg.AssetCheckSeverity.ERROR if audit.blocking else dg.AssetCheckSeverity.WARN,
+                metadata=metadata,
+            )
+
+
+def promoted_metadata(promoted: Promoted, plan: Plan | None = None) -> dict[str, Any]:
+    """What an environment shows now: the views that were made or removed, and with `plan` what it holds and why."""
+    metadata: dict[str, Any] = {
+        keys.ENVIRONMENT: promoted.environment,
+        keys.PLAN_ID: promoted.plan_id,
+        keys.PROMOTION: promoted.number,
+        keys.SECONDS: round(promoted.seconds, 3),
+        "isomesh/views_created": len(promoted.created),
+        "isomesh/views_dropped": len(promoted.dropped),
+    }
+    changed = [*(("created", view) for view in promoted.created), *(("dropped", view) for view in promoted.dropped)]
+    if changed:
+        metadata[keys.VIEWS] = table([{"view": view, "change": change} for change, view in changed])
+    if plan is not None:
+        metadata |= plan_metadata(plan)
+    return metadata
+
+
+def plan_metadata(plan: Plan) -> dict[str, Any]:
+    """The plan as people read it, and how each of its models comes about."""
+    builds = {build.snapshot.name for build in plan.builds}
+    rows = [
+        {
+            "model": name,
+            "version": snapshot.version,
+            "physical table": str(snapshot.physical or ""),
+            "rows": "built" if name in builds else "reused" if snapshot.is_physical else "embedded",
+        }
+        for name, snapshot in plan.snapshots.items()
+    ]
+    metadata: dict[str, Any] = {
+        keys.PLAN: dg.MetadataValue.md(plan_markdown(plan)),
+        keys.PLAN_ID: plan.id,
+        keys.ENVIRONMENT: plan.environment,
+        keys.GATEWAY: plan.gateway,
+        "isomesh/builds": len(plan.builds),
+        "isomesh/reuses": sum(row["rows"] == "reused" for row in rows),
+    }
+    if rows:
+        metadata["isomesh/models"] = table(rows)
+    return metadata
+
+
+def dropped_metadata(events: Iterable[Dropped]) -> dict[str, Any]:
+    """What the janitor removed and what it kept."""
+    rows = [
+        {
+            "name": event.name,
+            "what": "environment" if event.environment else "table or view",
+            "kept because": event.kept_because or "",
+        }
+        for event in events
+    ]
+    metadata: dict[str, Any] = {"isomesh/removed": sum(not row["kept because"] for row in rows)}
+    if rows:
+        metadata["isomesh/objects"] = table(rows)
+    return metadata
+
+
+def table(rows: Sequence[Mapping[str, str | int | float | bool]]) -> dg.TableMetadataValue:
+    """Rows as a table of metadata, the first few hundred of them."""
+    return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows[:_MOST_ROWS]])

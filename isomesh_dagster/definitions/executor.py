@@ -1,0 +1,201 @@
+"""Steps of one run in threads of one process, so that a DuckDB file has one writer and nothing is imported again.
+
+This file uses Dagster's internals (pinned by `dagster<1.14`). When they are gone, `isomesh_executor` is Dagster's own
+in-process executor: the same results, one step at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+try:
+    from dagster._core.events import DagsterEvent, EngineEventData
+    from dagster._core.execution.api import ExecuteRunWithPlanIterable
+    from dagster._core.execution.compute_logs import create_compute_log_file_key
+    from dagster._core.execution.context_creation_job import PlanExecutionContextManager
+    from dagster._core.execution.plan.execute_plan import (
+        _handle_compute_log_setup_error,
+        _handle_compute_log_teardown_error,
+        _trigger_hook,
+        dagster_event_sequence_for_step,
+    )
+    from dagster._core.execution.plan.instance_concurrency_context import InstanceConcurrencyContext
+    from dagster._core.execution.retries import RetryMode
+    from dagster._core.executor.base import Executor
+except ImportError:
+    THREADED = False
+else:
+    THREADED = True
+
+if TYPE_CHECKING:
+    from dagster._core.execution.context.system import (
+        PlanExecutionContext,
+        PlanOrchestrationContext,
+        StepExecutionContext,
+    )
+    from dagster._core.execution.plan.plan import ExecutionPlan
+
+_POLL_SECONDS = 0.5  # how long a finished run, a free slot or an interrupt may go unnoticed
+_DEFAULT_CONCURRENCY = 4
+
+
+class _AbsentChecks(logging.Filter):
+    """Silences Dagster's warning that a blocking check gave no result.
+
+    A reused model runs no audit, on purpose; a failed audit fails the step, so nothing relies on the check's output.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "emitted no result in step" not in record.getMessage()
+
+
+@contextmanager
+def _absent_checks_are_fine() -> Iterator[None]:
+    logger = logging.getLogger("dagster._core.execution.plan.active")
+    absent = _AbsentChecks()
+    logger.addFilter(absent)
+    try:
+        yield
+    finally:
+        logger.removeFilter(absent)
+
+
+if THREADED:
+
+    class ThreadedExecutor(Executor):
+        """Runs up to `max_concurrent` ready steps of a run at once, each in a thread."""
+
+        def __init__(self, retries: RetryMode, max_concurrent: int) -> None:
+            self._retries = retries
+            self._max_concurrent = max_concurrent
+
+        @property
+        def retries(self) -> RetryMode:
+            """Whether steps may ask to be run again."""
+            return self._retries
+
+        def execute(
+            self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
+        ) -> Iterator[DagsterEvent]:
+            """The events of all steps, as they happen."""
+            yield DagsterEvent.engine_event(
+                plan_context,
+                f"Executing steps in up to {self._max_concurrent} threads (pid: {os.getpid()})",
+                event_specific_data=EngineEventData.in_process(os.getpid(), execution_plan.step_keys_to_execute),
+            )
+            yield from iter(
+                ExecuteRunWithPlanIterable(
+                    execution_plan=plan_context.execution_plan,
+                    iterator=self._steps,
+                    execution_context_manager=PlanExecutionContextManager(
+                        job=plan_context.job,
+                        retry_mode=plan_context.retry_mode,
+                        execution_plan=plan_context.execution_plan,
+                        run_config=plan_context.run_config,
+                        dagster_run=plan_context.dagster_run,
+                        instance=plan_context.instance,
+                        raise_on_error=plan_context.raise_on_error,
+                        output_capture=plan_context.output_capture,
+                        step_dependency_config=self.step_dependency_config,
+                    ),
+                )
+            )
+
+        def _steps(self, context: PlanExecutionContext, plan: ExecutionPlan) -> Iterator[DagsterEvent]:
+            reports: queue.Queue[tuple[StepExecutionContext, DagsterEvent | BaseException | None]] = queue.Queue()
+
+            def work(step: StepExecutionContext) -> None:
+                try:
+                    for event in dagster_event_sequence_for_step(step):
+                        reports.put((step, event))
+                except BaseException as error:
+                    reports.put((step, error))
+                else:
+                    reports.put((step, None))
+
+            # last in, first out: threads end before logs are closed and before the run's resources are torn down
+            with ExitStack() as stack:
+                stack.enter_context(_absent_checks_are_fine())
+                slots = stack.enter_context(InstanceConcurrencyContext(context.instance, context.dagster_run))
+                active = stack.enter_context(
+                    plan.start(
+                        retry_mode=context.retry_mode,
+                        max_concurrent=self._max_concurrent,
+                        instance_concurrency_context=slots,
+                        step_dependency_config=context.step_dependency_config,
+                    )
+                )
+                logs = stack.enter_context(ExitStack())
+                yield from _capture_logs(context, plan, logs)
+                threads = stack.enter_context(ThreadPoolExecutor(self._max_concurrent, thread_name_prefix="isomesh"))
+                seen: dict[str, list[DagsterEvent]] = {}
+                while not active.is_complete or seen:
+                    free = self._max_concurrent - len(seen)
+                    for step in active.get_steps_to_execute(limit=free) if free else ():
+                        seen[step.key] = []
+                        threads.submit(work, context.for_step(step, active.get_known_state()))
+                    yield from active.concurrency_event_iterator(context)
+                    if not seen:
+                        if not active.is_complete:
+                            active.sleep_til_ready()
+                        continue
+                    try:
+                        step_context, report = reports.get(timeout=_POLL_SECONDS)
+                    except queue.Empty:
+                        continue
+                    if isinstance(report, BaseException):
+                        raise report
+                    key = step_context.step.key
+                    if report is not None:
+                        seen[key].append(report)
+                        yield report
+                        active.handle_event(report)
+                        continue
+                    active.verify_complete(context, key)
+                    events = seen.pop(key)
+                    for event in active.plan_events_iterator(context):
+                        events.append(event)
+                        yield event
+                    yield from _trigger_hook(step_context, events)
+                try:
+                    logs.close()
+                except Exception:
+                    yield from _handle_compute_log_teardown_error(context, sys.exc_info())
+
+    def _capture_logs(context: PlanExecutionContext, plan: ExecutionPlan, stack: ExitStack) -> Iterator[DagsterEvent]:
+        """What the process prints belongs to the run, as with Dagster's in-process executor."""
+        manager = context.instance.compute_log_manager
+        log_key = manager.build_log_key_for_run(context.run_id, create_compute_log_file_key())  # type: ignore[no-untyped-call]
+        try:
+            captured = stack.enter_context(manager.capture_logs(log_key))
+            keys = [step.key for step in plan.get_steps_to_execute_in_topo_order()]
+            yield DagsterEvent.capture_logs(context, keys, log_key, captured)
+        except Exception:
+            yield from _handle_compute_log_setup_error(context, sys.exc_info())
+
+    @dg.executor(
+        name="isomesh_threaded",
+        config_schema={
+            "max_concurrent": dg.Field(
+                int,
+                default_value=_DEFAULT_CONCURRENCY,
+                description="The most models that are built at once, each in a thread of the run's process.",
+            )
+        },
+    )
+    def _threaded(init_context: dg.InitExecutorContext) -> Any:
+        max_concurrent = init_context.executor_config["max_concurrent"]
+        return ThreadedExecutor(RetryMode.ENABLED, max_concurrent if isinstance(max_concurrent, int) else 1)
+
+
+isomesh_executor: dg.ExecutorDefinition = _threaded if THREADED else dg.in_process_executor
+"""The executor for definitions that hold our models: threads in one process, else Dagster's in-process executor."""

@@ -1,0 +1,254 @@
+"""The jobs: apply and build over assets; plan, promote, rollback, run, invalidate and janitor as single ops.
+
+Every job takes what it works on from the resource `isomesh`. What an op did is in its output's metadata, and, where it
+changed an environment, on that environment's partition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from pydantic import Field
+
+from isomesh_dagster.definitions import keys
+from isomesh_dagster.definitions.assets import promote as promote_environment
+from isomesh_dagster.definitions.events import (
+    CheckResults,
+    built_result,
+    dropped_metadata,
+    failures,
+    plan_metadata,
+    promoted_metadata,
+)
+from isomesh_dagster.definitions.resource import register_environments
+from isomesh_dagster.definitions.translator import IsomeshTranslator, check_names, is_built
+from isomesh_dagster.execution.events import Audited, Built, Dropped, Failed, Promoted
+from isomesh_dagster.model.model import Model
+
+if TYPE_CHECKING:
+    from isomesh_dagster.definitions.session import RunSession
+    from isomesh_dagster.plan.plan import Plan
+    from isomesh_dagster.project import Project
+
+AnyJob = (
+    dg.JobDefinition | Any
+)  # asset jobs are "unresolved" until Dagster sees all assets, and that class is not public
+
+
+class RollbackConfig(dg.Config):
+    """Where to go back to."""
+
+    to: int | None = Field(default=None, description="A promotion's number; by default the one before the present one.")
+
+
+class JanitorConfig(dg.Config):
+    """How thoroughly to clean."""
+
+    ignore_ttl: bool = Field(default=False, description="Also remove what has not been unused for long enough.")
+    dry_run: bool = Field(default=False, description="Only tell what would be removed.")
+
+
+def build_jobs(project: Project, translator: IsomeshTranslator, executor: dg.ExecutorDefinition) -> list[AnyJob]:
+    """All jobs of a project, tagged with its gateway so that a queue can keep two runs off one warehouse."""
+    models = [translator.get_asset_key(name) for name in project.graph.order if is_built(project.models[name])]
+    environment = translator.get_environment_key(project)
+    tags = {keys.GATEWAY_TAG: project.gateway}
+    return [
+        dg.define_asset_job(
+            "apply",
+            dg.AssetSelection.assets(*models, environment),
+            description="Build what is missing, audit it, and let the environment show it, in one run. A failed blocking"
+            " audit leaves the environment as it was.",
+            tags=tags,
+            executor_def=executor,
+        ),
+        dg.define_asset_job(
+            "build",
+            dg.AssetSelection.assets(*models),
+            description="Build and audit what is missing; no environment changes.",
+            tags=tags,
+            executor_def=executor,
+        ),
+        *(
+            _op_job(op, tags)
+            for op in (
+                _plan_op(environment),
+                _promote_op(environment),
+                _rollback_op(environment),
+                _run_op(environment, translator),
+                _invalidate_op(),
+                _janitor_op(),
+            )
+        ),
+    ]
+
+
+def build_schedule(manifest: Path, jobs: Sequence[AnyJob]) -> dg.ScheduleDefinition:
+    """Starts `run` when the state says that something is due; off until somebody turns it on."""
+    run = next(job for job in jobs if job.name == "run")
+
+    @dg.schedule(
+        name="run_when_due",
+        job=run,
+        cron_schedule="*/5 * * * *",
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description="Every five minutes: is any model due by its cron? Only then a run starts.",
+    )
+    def run_when_due(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        from isomesh_dagster.project import Project
+
+        with Project.from_manifest(manifest) as project:
+            plan = project.run_plan()
+        if plan.is_empty:
+            return dg.SkipReason("nothing is due")
+        return dg.RunRequest(run_key=plan.id)
+
+    return run_when_due
+
+
+def _op_job(op: dg.OpDefinition, tags: dict[str, str]) -> dg.JobDefinition:
+    graph = dg.GraphDefinition(name=op.name, node_defs=[op], description=op.description)
+    # one op: nothing to run at once, and the process that has the warehouse open is the run's own
+    return graph.to_job(name=op.name, tags=tags, executor_def=dg.in_process_executor)
+
+
+def _op(name: str, compute: Callable[..., Iterator[Any]], description: str) -> dg.OpDefinition:
+    return dg.op(name=name, out=dg.Out(dg.Nothing), required_resource_keys={keys.RESOURCE}, description=description)(
+        compute
+    )
+
+
+def _session(context: dg.OpExecutionContext) -> RunSession:
+    session: RunSession = context.resources.isomesh.session
+    return session
+
+
+def _plan_op(key: dg.AssetKey) -> dg.OpDefinition:
+    def compute(context: dg.OpExecutionContext) -> Iterator[Any]:
+        session = _session(context)
+        with failures():
+            plan = session.plan
+            register_environments(context.instance, [env.name for env in session.project.environments()])
+        metadata = plan_metadata(plan)
+        context.log_event(dg.AssetObservation(asset_key=key, partition=plan.environment, metadata=metadata))
+        yield dg.Output(None, metadata=metadata)
+
+    return _op("plan", compute, "Say what an apply would build, reuse and show, as Markdown; changes nothing.")
+
+
+def _promote_op(key: dg.AssetKey) -> dg.OpDefinition:
+    def compute(context: dg.OpExecutionContext) -> Iterator[Any]:
+        with failures():
+            plan, metadata, version = promote_environment(_session(context))
+        yield from _tell_environment(context, key, plan.environment, metadata, version)
+
+    return _op("promote", compute, "Let the environment show what is built; refused while something is missing.")
+
+
+def _rollback_op(key: dg.AssetKey) -> dg.OpDefinition:
+    def compute(context: dg.OpExecutionContext, config: RollbackConfig) -> Iterator[Any]:
+        session = _session(context)
+        with failures():
+            promoted = session.project.rollback(session.environment, to=config.to)
+        metadata = {**promoted_metadata(promoted), "isomesh/rolled_back": True}
+        yield from _tell_environment(context, key, promoted.environment, metadata, promoted.plan_id)
+
+    # Dagster reads the configuration's class from the annotation, which a postponed one in a closure hides from it
+    compute.__annotations__["config"] = RollbackConfig
+    return _op("rollback", compute, "Point the environment's views back at an earlier promotion; builds nothing.")
+
+
+def _run_op(key: dg.AssetKey, translator: IsomeshTranslator) -> dg.OpDefinition:
+    def compute(context: dg.OpExecutionContext) -> Iterator[Any]:
+        session = _session(context)
+        with failures():
+            plan = session.project.run_plan(session.environment)
+            for event in session.project.apply(plan):
+                match event:
+                    case Built():
+                        _tell_built(context, event, plan, translator)
+                    case Failed():
+                        model = plan.snapshots[event.model].model
+                        _tell_audits(context, model, event.audits, translator.get_asset_key(model.name))
+                        context.log.error(str(event.error))
+                    case Promoted():
+                        metadata = {**promoted_metadata(event), keys.REUSED: False}
+                        _log_environment(context, key, event.environment, metadata, event.plan_id)
+        yield dg.Output(None, metadata=plan_metadata(plan))
+
+    return _op(
+        "run",
+        compute,
+        "Load the intervals that are due by the models' crons, for the snapshots the environment shows now,"
+        " whatever the files say.",
+    )
+
+
+def _tell_built(context: dg.OpExecutionContext, event: Built, plan: Plan, translator: IsomeshTranslator) -> None:
+    snapshot = plan.snapshots[event.model]
+    key = translator.get_asset_key(event.model)
+    result = built_result(event, plan, snapshot, key)
+    tags = {"dagster/data_version": snapshot.version, "dagster/code_version": snapshot.fingerprint.version}
+    context.log_event(dg.AssetMaterialization(asset_key=key, metadata=result.metadata, tags=tags))
+    _tell_audits(context, snapshot.model, event.audits, key)
+
+
+def _tell_audits(context: dg.OpExecutionContext, model: Model, audits: Iterable[Audited], key: dg.AssetKey) -> None:
+    found = CheckResults(model, key)
+    found.add(audits)
+    for result in found.results(check_names(model)):
+        evaluation = dg.AssetCheckEvaluation(
+            asset_key=key,
+            check_name=result.check_name or "",
+            passed=result.passed,
+            severity=result.severity,
+            metadata=result.metadata or {},
+        )
+        # stored and shown like any other, although the signature of `log_event` does not name it
+        context.log_event(evaluation)  # type: ignore[arg-type]
+
+
+def _invalidate_op() -> dg.OpDefinition:
+    def compute(context: dg.OpExecutionContext) -> Iterator[Any]:
+        session = _session(context)
+        with failures():
+            session.project.invalidate(session.environment)
+        yield dg.Output(None, metadata={keys.ENVIRONMENT: session.environment})
+
+    return _op("invalidate", compute, "End the environment now; the janitor removes it. Not for production.")
+
+
+def _janitor_op() -> dg.OpDefinition:
+    def compute(context: dg.OpExecutionContext, config: JanitorConfig) -> Iterator[Any]:
+        project = _session(context).project
+        with failures():
+            events = project.janitor(ignore_ttl=config.ignore_ttl, dry_run=config.dry_run)
+            dropped = [event for event in events if isinstance(event, Dropped)]
+        if not config.dry_run:
+            for name in {event.environment for event in dropped if event.environment and not event.kept_because}:
+                context.instance.delete_dynamic_partition(keys.ENVIRONMENTS, name)
+        yield dg.Output(None, metadata=dropped_metadata(dropped))
+
+    compute.__annotations__["config"] = JanitorConfig
+    return _op("janitor", compute, "Remove ended environments, and tables that nothing has needed for a while.")
+
+
+def _tell_environment(
+    context: dg.OpExecutionContext, key: dg.AssetKey, environment: str, metadata: Any, version: str
+) -> Iterator[Any]:
+    _log_environment(context, key, environment, metadata, version)
+    yield dg.Output(None, metadata=metadata)
+
+
+def _log_environment(
+    context: dg.OpExecutionContext, key: dg.AssetKey, environment: str, metadata: Any, version: str
+) -> None:
+    register_environments(context.instance, [environment])
+    context.log_event(
+        dg.AssetMaterialization(
+            asset_key=key, partition=environment, metadata=metadata, tags={"dagster/data_version": version}
+        )
+    )

@@ -1,0 +1,54 @@
+"""Names that Dagster users meet: metadata keys, tags, the partitions' name, names of ops."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+
+RESOURCE = "isomesh"
+ENVIRONMENTS = "isomesh_environments"  # the dynamic partitions; Dagster keeps their keys per instance, so per system
+
+PARTITION_TAG = "dagster/partition"
+GATEWAY_TAG = "isomesh/gateway"  # on runs: a queue can keep two runs off one warehouse by it
+
+BUILT = "isomesh/built"
+REUSED = "isomesh/reused"
+FINGERPRINT = "isomesh/fingerprint"
+VERSION = "isomesh/version"
+PHYSICAL = "isomesh/physical_table"
+ENVIRONMENT = "isomesh/environment"
+GATEWAY = "isomesh/gateway"
+PLAN_ID = "isomesh/plan_id"
+PLAN = "isomesh/plan"
+SECONDS = "isomesh/seconds"
+INTERVALS = "isomesh/intervals"
+ROWS_WRITTEN = "isomesh/rows_written"
+PROMOTION = "isomesh/promotion"
+VIEWS = "isomesh/views"
+
+_NOT_WORD = re.compile(r"[^A-Za-z0-9_]")
+_NOT_TAG = re.compile(r"[^A-Za-z0-9_.-]")
+
+
+def word(text: str) -> str:
+    """The text with everything Dagster refuses in names of ops, groups and checks replaced by `_`."""
+    return _NOT_WORD.sub("_", text)
+
+
+def tag_key(text: str) -> str:
+    """The text as a tag key: at most 63 letters, digits, `_`, `.` and `-`."""
+    return _NOT_TAG.sub("_", text)[:63]
+
+
+def op_names(models: Iterable[str]) -> dict[str, str]:
+    """An op name per model name, all different: `schema__table`, with a digest where two models would share one."""
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    for model in models:
+        name = word(model.replace(".", "__"))
+        if name in taken:
+            name = f"{name}_{hashlib.sha256(model.encode()).hexdigest()[:8]}"
+        taken.add(name)
+        names[model] = name
+    return names

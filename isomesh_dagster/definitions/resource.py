@@ -1,0 +1,100 @@
+"""The resource `isomesh`: what a run is launched with, in one place of the launchpad."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import dagster as dg
+from pydantic import Field, PrivateAttr
+
+from isomesh_dagster.definitions import keys
+from isomesh_dagster.definitions.session import RunSession
+from isomesh_dagster.errors import InvalidName, PlanError
+from isomesh_dagster.model.names import validate_environment
+
+if TYPE_CHECKING:
+    from isomesh_dagster.project import Project
+
+
+class IsomeshResource(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """What to work on: the environment, and the range to build. The gateway is the deployment's and not a choice here.
+
+    A run of the environment asset's partition is about that environment, whatever is written here.
+    """
+
+    environment: str | None = Field(
+        default=None,
+        description="The environment to plan for. A partition of the environment asset wins over it; the default is"
+        " the project's default_target_environment.",
+    )
+    start: str | None = Field(
+        default=None, description="Build from this day (2013-01-01, '1 week ago'); by default from each model's start."
+    )
+    end: str | None = Field(
+        default=None, description="Build to this day, inclusive; by default to the last complete interval."
+    )
+
+    # the project this class serves: set by `serving`, never by run configuration, which anybody may write
+    manifest: ClassVar[Path | None] = None
+
+    _session: RunSession | None = PrivateAttr(default=None)
+
+    @classmethod
+    def serving(cls, manifest: Path) -> type[IsomeshResource]:
+        """The resource class for the project compiled into `manifest`; configure it as any resource class of Dagster."""
+        return type(cls.__name__, (cls,), {"manifest": manifest, "__doc__": cls.__doc__, "__module__": cls.__module__})
+
+    @property
+    def session(self) -> RunSession:
+        """The run's project, plan and application."""
+        if self._session is None:
+            raise PlanError("the resource is used outside of a run", hint="use isomesh_dagster.Project there")
+        return self._session
+
+    @property
+    def project(self) -> Project:
+        """The project of the run; `project.connection()` is its gateway's warehouse, open in this process already."""
+        return self.session.project
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Called by Dagster once per process of a run. Opens nothing."""
+        if self.manifest is None:
+            raise PlanError(
+                "the resource serves no project", hint="use build_definitions(), or IsomeshResource.serving()"
+            )
+        environment = self.environment
+        partition = context.run.tags.get(keys.PARTITION_TAG) if context.run is not None else None
+        # partitions of other assets (days, regions) are none of our business
+        if (
+            partition is not None
+            and context.instance is not None
+            and context.instance.has_dynamic_partition(keys.ENVIRONMENTS, partition)
+        ):
+            environment = partition
+        self._session = RunSession(self.manifest, environment=environment, start=self.start, end=self.end)
+        if context.instance is not None:
+            register_environments(context.instance, [self._session.environment])
+
+    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
+        """Called by Dagster at the end of the run."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+
+def register_environments(instance: dg.DagsterInstance, names: Collection[str]) -> None:
+    """Offer the environments in Dagster's partition dialogs; names it has stay, names that break the rule do not enter."""
+    missing = set(names).difference(instance.get_dynamic_partitions(keys.ENVIRONMENTS))
+    allowed = sorted(name for name in missing if _is_allowed(name))
+    if allowed:
+        instance.add_dynamic_partitions(keys.ENVIRONMENTS, allowed)
+
+
+def _is_allowed(name: str) -> bool:
+    try:
+        validate_environment(name)
+    except InvalidName:
+        return False
+    return True

@@ -1,0 +1,178 @@
+"""How a model looks in Dagster. Subclass `IsomeshTranslator` and override what should look different:
+
+class ByTag(IsomeshTranslator):
+    def get_group_name(self, model, project): return model.tags[0]
+
+defs = build_definitions(translator=ByTag())
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from isomesh_dagster.definitions import keys
+from isomesh_dagster.model.kinds import Embedded, External, IncrementalByTimeRange, Seed, kind_name
+from isomesh_dagster.model.model import AuditCall, Model
+from isomesh_dagster.relation import Column, Relation
+
+if TYPE_CHECKING:
+    from isomesh_dagster.project import Project
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IsomeshTranslatorSettings:
+    """What definitions show.
+
+    code_references  a link to the model's file and line
+    query            the query as written, as Markdown
+    audits_as_checks an asset check per audit; audits run and block in either case
+    """
+
+    code_references: bool = True
+    query: bool = True
+    audits_as_checks: bool = True
+
+
+class IsomeshTranslator:
+    """Turns models into asset specs and audits into check specs. Names never contain a catalog: both systems show one graph."""
+
+    def __init__(self, settings: IsomeshTranslatorSettings | None = None) -> None:
+        self.settings = settings or IsomeshTranslatorSettings()
+
+    def get_asset_key(self, name: str) -> dg.AssetKey:
+        """The key of a model or an external table by its normalised name: `[schema, table]`."""
+        relation = Relation.parse(name)
+        return dg.AssetKey([relation.schema, relation.name])
+
+    def get_environment_key(self, project: Project) -> dg.AssetKey:
+        """The key of the asset whose partitions are the environments; override it to serve two projects in one location."""
+        return dg.AssetKey(["environment"])
+
+    def get_group_name(self, model: Model, project: Project) -> str:
+        """The group: the model's schema."""
+        return keys.word(model.schema)
+
+    def get_kinds(self, model: Model, project: Project) -> set[str]:
+        """At most three: what it is written in, how rows reach it, where it lives."""
+        written_in = "csv" if isinstance(model.kind, Seed) else "sql"
+        how = "incremental" if isinstance(model.kind, IncrementalByTimeRange) else kind_name(model.kind).lower()
+        return {written_in, how, engine_name(project)}
+
+    def get_owners(self, model: Model, project: Project) -> list[str]:
+        """The model's owner: an address as it is, anything else as a team."""
+        if not model.owner:
+            return []
+        return [model.owner if "@" in model.owner or model.owner.startswith("team:") else f"team:{model.owner}"]
+
+    def get_tags(self, model: Model, project: Project) -> dict[str, str]:
+        """The model's tags, without values."""
+        return {keys.tag_key(tag): "" for tag in model.tags}
+
+    def get_description(self, model: Model, project: Project) -> str | None:
+        """The model's description."""
+        return model.description
+
+    def get_code_version(self, model: Model, project: Project) -> str:
+        """The fingerprint of what the rows depend on: the model's own definition and all its ancestors'."""
+        return project.fingerprints[model.name].version
+
+    def get_metadata(self, model: Model, project: Project) -> dict[str, Any]:
+        """Facts about the definition: columns, names, cadence, query, link to the file."""
+        metadata: dict[str, Any] = {
+            "dagster/table_name": model.name,
+            "dagster/storage_kind": engine_name(project),
+            keys.GATEWAY: project.gateway,
+        }
+        columns = project.columns(model.name)
+        if columns:
+            metadata["dagster/column_schema"] = column_schema(columns, model.column_descriptions)
+        if isinstance(model.kind, External):
+            return metadata
+        metadata[keys.FINGERPRINT] = project.fingerprints[model.name].version
+        metadata["isomesh/kind"] = kind_name(model.kind)
+        metadata["isomesh/cron"] = model.cron
+        if isinstance(model.kind, IncrementalByTimeRange):
+            metadata["isomesh/time_column"] = model.kind.time_column
+        if self.settings.query and model.query:
+            metadata["isomesh/query"] = dg.MetadataValue.md(f"```sql\n{model.query.strip()}\n```")
+        if self.settings.code_references:
+            reference = dg.LocalFileCodeReference(
+                file_path=str(project.root / model.path), line_number=model.line, label=model.path
+            )
+            metadata["dagster/code_references"] = dg.CodeReferencesMetadataValue(code_references=[reference])
+        return metadata
+
+    def get_asset_spec(self, model: Model, project: Project) -> dg.AssetSpec:
+        """Everything Dagster shows of a model. Dependencies are the models and tables its query reads."""
+        return dg.AssetSpec(
+            key=self.get_asset_key(model.name),
+            deps=[self.get_asset_key(name) for name in model.depends_on if name != model.name],
+            description=self.get_description(model, project),
+            metadata=self.get_metadata(model, project),
+            group_name=self.get_group_name(model, project),
+            code_version=None if isinstance(model.kind, External) else self.get_code_version(model, project),
+            owners=self.get_owners(model, project),
+            tags=self.get_tags(model, project),
+            kinds=self.get_kinds(model, project),
+        )
+
+    def get_asset_check_spec(self, model: Model, audit: AuditCall, name: str, project: Project) -> dg.AssetCheckSpec:
+        """Everything Dagster shows of an audit; `name` is unique among the model's checks."""
+        arguments = ", ".join(f"{key} := {value}" for key, value in audit.arguments.items() if key != "condition")
+        return dg.AssetCheckSpec(
+            name=name,
+            asset=self.get_asset_key(model.name),
+            blocking=audit.blocking,
+            description=f"{audit.name}({arguments})",
+            metadata={"isomesh/query": dg.MetadataValue.md(f"```sql\n{audit.query.strip()}\n```")},
+        )
+
+
+def check_names(model: Model) -> tuple[str, ...]:
+    """A name per audit of the model, in their order: the audit's, with its columns where it is used more than once."""
+    uses = Counter(audit.name for audit in model.audits)
+    names: list[str] = []
+    for audit in model.audits:
+        name = keys.word(audit.name)
+        if uses[audit.name] > 1:
+            told = "_".join(text for key, text in sorted(audit.arguments.items()) if key in ("column", "columns"))
+            name = "_".join(part for part in f"{name}_{keys.word(told)}".split("_") if part)
+        unique, number = name, 2
+        while unique in names:
+            unique, number = f"{name}_{number}", number + 1
+        names.append(unique)
+    return tuple(names)
+
+
+def engine_name(project: Project) -> str:
+    """The engine of the project's gateway, by the name of its connection type: `duckdb`, `postgres`."""
+    return str(project.settings.connection.type)
+
+
+def column_schema(columns: tuple[Column, ...], descriptions: Mapping[str, str]) -> dg.TableSchema:
+    """The columns as Dagster shows them."""
+    return dg.TableSchema(
+        columns=[
+            dg.TableColumn(
+                name=column.name,
+                type=column.type.lower(),
+                description=column.description or descriptions.get(column.name),
+            )
+            for column in columns
+        ]
+    )
+
+
+def is_built(model: Model) -> bool:
+    """Whether the model has an op. Embedded models do: they stand between others in the graph, though they hold nothing."""
+    return not isinstance(model.kind, External)
+
+
+def is_embedded(model: Model) -> bool:
+    """Whether the model has no table of its own."""
+    return isinstance(model.kind, Embedded)
