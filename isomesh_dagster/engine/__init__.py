@@ -15,7 +15,7 @@ from isomesh_dagster.engine.connection import Capabilities, Connection, Session
 from isomesh_dagster.errors import ConfigError
 
 if TYPE_CHECKING:
-    from isomesh_dagster.engine.duckdb import DuckDBSettings
+    from isomesh_dagster.model.connections import WarehouseConnection
 
 __all__ = ["Capabilities", "Connection", "Session", "open_connection"]
 
@@ -23,7 +23,7 @@ LOCK_TIMEOUT_SECONDS = 60.0
 
 
 def open_connection(
-    settings: DuckDBSettings,
+    settings: WarehouseConnection,
     *,
     timeout: float = LOCK_TIMEOUT_SECONDS,
     on_wait: Callable[[str], None] | None = None,
@@ -34,12 +34,11 @@ def open_connection(
     that wait begins. Raises LockedError after the wait, EngineError when the warehouse cannot be opened, ConfigError for a
     kind of connection that no engine here speaks.
     """
-    kind = settings.type
-    if kind == "duckdb":
+    if settings.type == "duckdb":
         from isomesh_dagster.engine.duckdb import DuckDBWarehouse  # the driver costs its import only where it is used
 
         return DuckDBWarehouse(settings, timeout=timeout, on_wait=on_wait)
     raise ConfigError(
-        f"no engine for connections of type {kind!r}",
+        f"no engine for connections of type {settings.type!r}",
         hint="use `type: duckdb` in this gateway's connection",
     )

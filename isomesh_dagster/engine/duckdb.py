@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 from filelock import FileLock, Timeout
@@ -23,6 +23,9 @@ from filelock import FileLock, Timeout
 from isomesh_dagster.engine.connection import Capabilities
 from isomesh_dagster.errors import EngineError, LockedError, WriteConflict
 from isomesh_dagster.relation import Relation, quote
+
+if TYPE_CHECKING:
+    from isomesh_dagster.model.connections import DuckDBCatalog, DuckDBConnection
 
 MEMORY = ":memory:"
 
@@ -38,44 +41,6 @@ _SEED_TYPES = ("BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR")
 _NATIVE_ENCODINGS = frozenset({"utf-8", "utf8", "utf-16", "latin-1"})
 
 
-class DuckDBSettings(Protocol):
-    """What this engine reads of a gateway's connection settings.
-
-    `database` is an absolute path, `:memory:` or None. `catalogs` maps names to paths or to mappings with `path`, `type`,
-    `read_only`; the first is the default catalog. At most one of the two is given.
-    """
-
-    @property
-    def type(self) -> str:
-        """The connection's type: `duckdb`."""
-        ...
-
-    @property
-    def database(self) -> str | None:
-        """The file, `:memory:` or None."""
-        ...
-
-    @property
-    def catalogs(self) -> Mapping[str, Any] | None:
-        """Attached databases by name."""
-        ...
-
-    @property
-    def extensions(self) -> Sequence[Any]:
-        """Names, or mappings with `name` and `repository`."""
-        ...
-
-    @property
-    def connector_config(self) -> Mapping[str, Any]:
-        """DuckDB settings."""
-        ...
-
-    @property
-    def secrets(self) -> Any:
-        """A list of secrets' options, or a mapping from name to options."""
-        ...
-
-
 # ---- opening and closing -------------------------------------------------------------------------------------------------
 
 
@@ -86,7 +51,7 @@ class DuckDBWarehouse:
 
     def __init__(
         self,
-        settings: DuckDBSettings,
+        settings: DuckDBConnection,
         *,
         timeout: float = 60.0,
         on_wait: Callable[[str], None] | None = None,
@@ -95,21 +60,20 @@ class DuckDBWarehouse:
         self._closed = False
         self._close_lock = threading.Lock()
         self._locks: list[FileLock] = []
-        catalogs = dict(settings.catalogs or {})
-        path = MEMORY if catalogs else (settings.database or MEMORY)
-        files = [path, *(_catalog_path(item) for item in catalogs.values())]
+        paths = [catalog.path for catalog in settings.catalogs.values()] or [settings.database]
+        path = MEMORY if settings.catalogs or settings.database is None else str(settings.database)
         deadline = time.monotonic() + timeout
         try:
-            for file in sorted({str(Path(file).absolute()) for file in files if _is_file(file)}):
+            for file in sorted({str(path) for path in paths if path is not None}):
                 Path(file).parent.mkdir(parents=True, exist_ok=True)
                 self._locks.append(_hold(file, deadline, on_wait))
-            config = {key: _setting(value) for key, value in dict(settings.connector_config or {}).items()}
+            config = {key: _setting(value) for key, value in settings.connector_config.items()}
             self._parent = _connect(path, config, deadline, on_wait)
         except BaseException:
             self._release()
             raise
         try:
-            self._default_catalog = self._prepare(settings, catalogs)
+            self._default_catalog = self._prepare(settings)
             self._catalogs = frozenset(
                 str(row[0]).lower()
                 for row in self._parent.execute("SELECT database_name FROM duckdb_databases()").fetchall()
@@ -157,37 +121,30 @@ class DuckDBWarehouse:
         if self._closed:
             raise EngineError("this DuckDB connection is closed")
 
-    def _prepare(self, settings: DuckDBSettings, catalogs: Mapping[str, Any]) -> str:
+    def _prepare(self, settings: DuckDBConnection) -> str:
         """Extensions, secrets, catalogs; returns the default catalog. Messages of the driver are not repeated: they quote."""
         parent = self._parent
-        for extension in settings.extensions or ():
-            name, source = (
-                (extension, None) if isinstance(extension, str) else (extension["name"], extension.get("repository"))
-            )
+        for extension in settings.extensions:
+            source = f" FROM {_source(extension.repository)}" if extension.repository else ""
+            install = f"INSTALL {quote(extension.name)}{source}"
+            if extension.force_install:
+                _setup(parent, f"FORCE {install}", f"extension {extension.name!r}")
             # an extension that is already there must not need the network
+            _setup(parent, f"LOAD {quote(extension.name)}", f"extension {extension.name!r}", otherwise=install)
+        for number, secret in enumerate(settings.secrets, start=1):
+            options = "".join(
+                f", {quote(key)} {_literal(value.get_secret_value())}" for key, value in secret.options.items()
+            )
+            name = f" {quote(secret.name)}" if secret.name else ""
             _setup(
                 parent,
-                f"LOAD {name}",
-                f"extension {name}",
-                fallback=f"INSTALL {name}" + (f" FROM {source}" if source else ""),
+                f"CREATE OR REPLACE SECRET{name} (TYPE {quote(secret.type)}{options})",
+                f"secret number {number}",
             )
-        for number, (name, secret) in enumerate(_secrets(settings.secrets), start=1):
-            options = ", ".join(f"{key} {_option(_revealed(value))}" for key, value in secret.items())
-            _setup(parent, f"CREATE OR REPLACE SECRET {quote(name)} ({options})", f"secret number {number}")
-        for name, item in catalogs.items():
-            attach = [] if isinstance(item, str) else [
-                f"{key.upper()} {_option(_revealed(value))}"
-                for key, value in dict(item).items()
-                if key not in ("path", "type") and value is not None
-            ]  # fmt: skip
-            kind = "duckdb" if isinstance(item, str) else (item.get("type") or "duckdb")
-            if kind != "duckdb":
-                attach.insert(0, f"TYPE {kind}")
-            target = _literal(_revealed(_catalog_path(item)))
-            suffix = f" ({', '.join(attach)})" if attach else ""
-            _setup(parent, f"ATTACH IF NOT EXISTS {target} AS {quote(name)}{suffix}", f"catalog {name!r}")
-        if catalogs:
-            _setup(parent, f"USE {quote(next(iter(catalogs)))}", "default catalog")
+        for name, catalog in settings.catalogs.items():
+            _setup(parent, _attach(name, catalog), f"catalog {name!r}")
+        if settings.catalogs:
+            _setup(parent, f"USE {quote(settings.default_catalog)}", "the default catalog")
         with suppress(duckdb.Error):  # without ICU there are no other time zones anyway
             parent.execute("SET GLOBAL TimeZone = 'UTC'")
         row = parent.execute("SELECT current_database()").fetchone()
@@ -449,14 +406,17 @@ def _short(text: str) -> str:
     return "\n".join(line for line in lines[:12] if line)
 
 
-def _setup(parent: duckdb.DuckDBPyConnection, sql: str, what: str, fallback: str | None = None) -> None:
-    """Run a statement of the opening. Its text may hold a secret, and DuckDB quotes it: only `what` is told."""
+def _setup(parent: duckdb.DuckDBPyConnection, sql: str, what: str, otherwise: str | None = None) -> None:
+    """Run a statement of the opening, when it fails `otherwise` before it.
+
+    Its text may hold a secret, and DuckDB quotes it: only `what` is told.
+    """
     try:
         parent.execute(sql)
     except duckdb.Error as error:
-        if fallback is not None:
+        if otherwise is not None:
             with suppress(duckdb.Error):
-                parent.execute(fallback)
+                parent.execute(otherwise)
                 parent.execute(sql)
                 return
         raise EngineError(
@@ -465,37 +425,19 @@ def _setup(parent: duckdb.DuckDBPyConnection, sql: str, what: str, fallback: str
         ) from None
 
 
-def _secrets(secrets: Any) -> list[tuple[str, Mapping[str, Any]]]:
-    if not secrets:
-        return []
-    if isinstance(secrets, Mapping):
-        return [(str(name), dict(secret)) for name, secret in secrets.items()]
-    return [(f"isomesh_secret_{number}", dict(secret)) for number, secret in enumerate(secrets, start=1)]
+def _attach(name: str, catalog: DuckDBCatalog) -> str:
+    target = MEMORY if catalog.path is None else str(catalog.path)
+    options = " (READ_ONLY)" if catalog.read_only else ""
+    return f"ATTACH IF NOT EXISTS {_literal(target)} AS {quote(name)}{options}"
 
 
-def _revealed(value: Any) -> Any:
-    """A secret's text: settings keep it wrapped so that it is never printed by accident."""
-    reveal = getattr(value, "get_secret_value", None)
-    return reveal() if reveal is not None else value
-
-
-def _catalog_path(item: Any) -> str:
-    return str(item if isinstance(item, str) else item["path"])
-
-
-def _is_file(path: str) -> bool:
-    return path != MEMORY and "://" not in path and not path.startswith(("md:", "ducklake:", "postgres:", "mysql:"))
+def _source(repository: str) -> str:
+    """A repository's alias (`community`) bare, its address or folder in quotes."""
+    return repository if repository.isidentifier() else _literal(repository)
 
 
 def _setting(value: Any) -> Any:
-    value = _revealed(value)
     return value if isinstance(value, bool | str | list) else str(value)
-
-
-def _option(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, int | float) else _literal(str(value))
 
 
 def _literal(text: str) -> str:

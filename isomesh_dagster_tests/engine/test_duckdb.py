@@ -6,33 +6,21 @@ import os
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass, field
-from typing import Any
 
 import duckdb
 import pytest
 
 from isomesh_dagster.engine import open_connection
 from isomesh_dagster.errors import ConfigError, EngineError, LockedError, WriteConflict
+from isomesh_dagster.model.connections import DuckDBConnection, PostgresConnection
 from isomesh_dagster.relation import Relation
-
-
-@dataclass
-class Settings:
-    database: str | None = None
-    type: str = "duckdb"
-    catalogs: dict[str, Any] | None = None
-    extensions: list[Any] = field(default_factory=list)
-    connector_config: dict[str, Any] = field(default_factory=dict)
-    secrets: Any = None
-
 
 T = Relation(schema="s", name="t")
 
 
 @pytest.fixture
 def session():
-    connection = open_connection(Settings())
+    connection = open_connection(DuckDBConnection())
     with connection.session() as session:
         session.create_schema("s")
         yield session
@@ -85,7 +73,7 @@ def test_a_transaction_is_all_or_nothing(session):
 
 
 def test_the_second_of_two_writers_of_one_thing_is_told_to_try_again():
-    connection = open_connection(Settings())
+    connection = open_connection(DuckDBConnection())
     with connection.session() as first, connection.session() as second:
         first.execute("CREATE SCHEMA s")
         with pytest.raises(WriteConflict), first.transaction():  # noqa: PT012
@@ -96,7 +84,7 @@ def test_the_second_of_two_writers_of_one_thing_is_told_to_try_again():
 
 
 def test_a_schema_named_like_the_file_is_no_obstacle(tmp_path):
-    connection = open_connection(Settings(str(tmp_path / "prod.duckdb")))
+    connection = open_connection(DuckDBConnection(database=str(tmp_path / "prod.duckdb")))
     with connection.session() as session:
         session.create_schema("prod")
         session.replace_table(Relation(schema="prod", name="t"), "SELECT 1 AS a")
@@ -108,7 +96,7 @@ def test_a_schema_named_like_the_file_is_no_obstacle(tmp_path):
 
 def test_catalogs_the_first_is_the_default(tmp_path):
     catalogs = {"main_one": str(tmp_path / "a.duckdb"), "other": {"path": str(tmp_path / "b.duckdb")}}
-    connection = open_connection(Settings(catalogs=catalogs))
+    connection = open_connection(DuckDBConnection(catalogs=catalogs))
     with connection.session() as session:
         assert session.fetch("SELECT current_database()") == [("main_one",)]
         session.create_schema("s", catalog="other")
@@ -116,7 +104,7 @@ def test_catalogs_the_first_is_the_default(tmp_path):
         assert session.fetch("SELECT * FROM other.s.t") == [(1,)]
     connection.close()
     read_only = open_connection(
-        Settings(catalogs={"x": ":memory:", "b": {"path": str(tmp_path / "b.duckdb"), "read_only": True}})
+        DuckDBConnection(catalogs={"x": ":memory:", "b": {"path": str(tmp_path / "b.duckdb"), "read_only": True}})
     )
     with read_only.session() as session:
         assert session.fetch("SELECT * FROM b.s.t") == [(1,)]
@@ -166,7 +154,7 @@ def test_seed_settings(session, tmp_path, text, encoding, settings):
 
 
 def test_threads_share_one_database(tmp_path):
-    connection = open_connection(Settings(str(tmp_path / "w.duckdb")))
+    connection = open_connection(DuckDBConnection(database=str(tmp_path / "w.duckdb")))
     with connection.session() as session:
         session.create_schema("s")
 
@@ -190,8 +178,8 @@ def test_threads_share_one_database(tmp_path):
 HOLDER = """
 import sys, time
 from isomesh_dagster.engine import open_connection
-from isomesh_dagster_tests.engine.test_duckdb import Settings
-connection = open_connection(Settings(sys.argv[1]))
+from isomesh_dagster.model.connections import DuckDBConnection
+connection = open_connection(DuckDBConnection(database=sys.argv[1]))
 print("held", flush=True)
 sys.stdin.readline()
 connection.close()
@@ -210,7 +198,7 @@ def test_another_process_waits_its_turn_and_names_the_holder(tmp_path):
     try:
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(LockedError, match=f"held by process {holder.pid}"):
-            open_connection(Settings(file), timeout=0.05)
+            open_connection(DuckDBConnection(database=file), timeout=0.05)
         told: list[str] = []
 
         def on_wait(message: str) -> None:
@@ -219,7 +207,7 @@ def test_another_process_waits_its_turn_and_names_the_holder(tmp_path):
             holder.stdin.write("\n")
             holder.stdin.flush()
 
-        open_connection(Settings(file), timeout=30, on_wait=on_wait).close()
+        open_connection(DuckDBConnection(database=file), timeout=30, on_wait=on_wait).close()
         assert len(told) == 1
         assert str(holder.pid) in told[0]
     finally:
@@ -239,15 +227,18 @@ def test_a_program_without_our_lock_is_told_as_well(tmp_path):
     try:
         assert holder.stdout.readline() == "held\n"
         with pytest.raises(LockedError, match=str(holder.pid)):
-            open_connection(Settings(file), timeout=0.05)
+            open_connection(DuckDBConnection(database=file), timeout=0.05)
     finally:
         holder.communicate("\n")
-    open_connection(Settings(file), timeout=5).close()
+    open_connection(DuckDBConnection(database=file), timeout=5).close()
 
 
 def test_one_process_may_open_its_file_twice(tmp_path):
     file = str(tmp_path / "w.duckdb")
-    first, second = open_connection(Settings(file)), open_connection(Settings(file), timeout=0.05)
+    first, second = (
+        open_connection(DuckDBConnection(database=file)),
+        open_connection(DuckDBConnection(database=file), timeout=0.05),
+    )
     first.close()
     with second.session() as session:
         assert session.fetch("SELECT 1") == [(1,)]
@@ -255,7 +246,7 @@ def test_one_process_may_open_its_file_twice(tmp_path):
 
 
 def test_a_forked_child_is_refused(tmp_path):
-    connection = open_connection(Settings(str(tmp_path / "w.duckdb")))
+    connection = open_connection(DuckDBConnection(database=str(tmp_path / "w.duckdb")))
     child = os.fork()
     if child == 0:
         try:
@@ -273,18 +264,18 @@ def test_a_forked_child_is_refused(tmp_path):
 
 def test_errors_are_ours_and_keep_secrets(tmp_path):
     with pytest.raises(EngineError) as caught:
-        open_connection(Settings(secrets=[{"type": "s3", "nonsense": "hunter2"}]))
+        open_connection(DuckDBConnection(secrets=[{"type": "s3", "nonsense": "hunter2"}]))
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None
     with pytest.raises(EngineError, match="cannot open"):
-        open_connection(Settings(connector_config={"no_such_setting": "1"}))
-    with pytest.raises(ConfigError, match="oracle"):
-        open_connection(Settings(type="oracle"))
+        open_connection(DuckDBConnection(connector_config={"no_such_setting": "1"}))
+    with pytest.raises(ConfigError, match="postgres"):
+        open_connection(PostgresConnection(host="h", user="u", password="p", port=1, database="d"))
     garbage = tmp_path / "w.duckdb"
     garbage.write_text("not a database" * 1000)
     with pytest.raises(EngineError, match="cannot open"):
-        open_connection(Settings(str(garbage)), timeout=0.05)
-    connection = open_connection(Settings())
+        open_connection(DuckDBConnection(database=str(garbage)), timeout=0.05)
+    connection = open_connection(DuckDBConnection())
     with connection.session() as session, pytest.raises(EngineError) as caught:
         session.execute("SELECT " + "x" * 5000)
     assert len(str(caught.value)) < 2600
