@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from isomesh_dagster.snapshot.environment import Environment, Promotion
 
 
-@click.command()
+@click.command(short_help="List environments and their history.")
 @click.option("--history", is_flag=True, help="Also list every promotion, newest first.")
 @json_option
 @pass_session
@@ -70,7 +70,7 @@ def environments(session: Session, *, history: bool, as_json: bool) -> None:
         )
 
 
-@click.command()
+@click.command(short_help="Show an earlier promotion of ENV again.")
 @click.argument("environment", metavar="ENV")
 @click.option("--to", "number", type=click.IntRange(min=1), metavar="N", help="The promotion to go back to.")
 @pass_session
@@ -96,7 +96,7 @@ def rollback(session: Session, *, environment: str, number: int | None) -> None:
     )
 
 
-@click.command()
+@click.command(short_help="End ENV now.")
 @click.argument("environment", metavar="ENV")
 @pass_session
 def invalidate(session: Session, *, environment: str) -> None:
@@ -112,7 +112,7 @@ def invalidate(session: Session, *, environment: str) -> None:
     session.console.line(f"gateway {gateway} · {environment} has ended; the next janitor removes it", "bold green")
 
 
-@click.command()
+@click.command(short_help="Remove what nothing needs any more.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be removed.")
 @click.option("--ignore-ttl", is_flag=True, help="Also remove tables that were needed only recently.")
 @pass_session

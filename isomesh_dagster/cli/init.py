@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _RENAMED = {"gitignore": ".gitignore"}
 
 
-@click.command()
+@click.command(short_help="Write a small project that works at once.")
 @click.argument("directory", required=False, default=".", type=click.Path(file_okay=False, path_type=Path))
 def init(directory: Path) -> None:
     """Write a small project into DIRECTORY (default: here): two gateways on DuckDB, a seed, three models, an audit.

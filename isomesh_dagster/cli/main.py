@@ -57,8 +57,9 @@ class Commands(click.Group):
             ctx.exit(INTERRUPTED)
         except click.NoSuchOption as error:
             if error.option_name in ("--gateway", "--project", "-p", "--debug"):
-                error.message = f"{error.option_name} is a global option: put it before the command."
-                error.possibilities = None
+                raise click.UsageError(
+                    f"{error.option_name} is a global option: put it before the command.", ctx=error.ctx
+                ) from None
             raise
 
 

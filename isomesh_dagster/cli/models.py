@@ -9,7 +9,7 @@ from datetime import datetime
 import click
 
 from isomesh_dagster.cli.outcome import FAILED
-from isomesh_dagster.cli.parameters import end_option, execution_time_option, start_option
+from isomesh_dagster.cli.parameters import check_range, end_option, execution_time_option, start_option
 from isomesh_dagster.cli.session import Session, json_option, pass_session
 
 _environment_option = click.option(
@@ -17,7 +17,7 @@ _environment_option = click.option(
 )
 
 
-@click.command()
+@click.command(short_help="Print the SQL of MODEL.")
 @click.argument("model")
 @start_option("First day of the range that @start_ds and its like stand for.")
 @end_option("Last day of that range.")
@@ -29,8 +29,8 @@ def render(
     session: Session,
     *,
     model: str,
-    start: str | None,
-    end: str | None,
+    start: datetime | None,
+    end: datetime | None,
     execution_time: datetime | None,
     environment: str | None,
     as_json: bool,
@@ -44,6 +44,7 @@ def render(
       isomesh render marts.routes --environment prod      with the tables prod shows
       isomesh --gateway production render marts.routes > routes.sql
     """
+    check_range(start, end)
     console = session.console
     with session.project() as project:
         sql = project.render(model, start=start, end=end, execution_time=execution_time, environment=environment)
@@ -55,7 +56,7 @@ def render(
     console.sql(f"-- {model} on gateway {gateway}{where}\n{sql}")
 
 
-@click.command()
+@click.command(short_help="Run the query of MODEL, write nothing.")
 @click.argument("model")
 @start_option("First day of the range to read.")
 @end_option("Last day of that range.")
@@ -68,8 +69,8 @@ def evaluate(
     session: Session,
     *,
     model: str,
-    start: str | None,
-    end: str | None,
+    start: datetime | None,
+    end: datetime | None,
     execution_time: datetime | None,
     environment: str | None,
     limit: int,
@@ -83,6 +84,7 @@ def evaluate(
       isomesh evaluate core.flights -s 2013-02-01 -e 2013-02-01
       isomesh evaluate marts.routes --csv > routes.csv
     """
+    check_range(start, end)
     console = session.console
     with session.project() as project:
         columns, rows = project.evaluate(
@@ -101,14 +103,14 @@ def evaluate(
     console.line(f"{len(rows):,} row{'' if len(rows) == 1 else 's'}{more}", "dim")
 
 
-@click.command()
+@click.command(short_help="Run the audits of what ENV shows.")
 @click.argument("environment", required=False, metavar="[ENV]")
 @click.option("-m", "--model", "models", multiple=True, metavar="MODEL", help="Only this model; may be repeated.")
 @start_option("First day to audit.")
 @end_option("Last day to audit.")
 @pass_session
 def audit(
-    session: Session, *, environment: str | None, models: tuple[str, ...], start: str | None, end: str | None
+    session: Session, *, environment: str | None, models: tuple[str, ...], start: datetime | None, end: datetime | None
 ) -> None:
     """Run the audits of the models ENV shows, over the rows they have now. The exit code is 4 when a blocking one fails.
 
@@ -119,6 +121,7 @@ def audit(
     """
     from isomesh_dagster.cli.report import event_line
 
+    check_range(start, end)
     console = session.console
     ran = failed = blocking = 0
     with session.project() as project:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from isomesh_dagster.errors import AuditError, ConflictingPlanError, IsomeshError, LockedError
+from isomesh_dagster.errors import AuditError, ConflictingPlanError, IsomeshError, LockedError, WriteConflict
 
 DONE = 0
 TO_MEND = 1
@@ -28,7 +28,7 @@ def exit_code(error: IsomeshError) -> int:
     """The exit code an error ends the command with."""
     if isinstance(error, AuditError):
         return FAILED
-    if isinstance(error, ConflictingPlanError | LockedError):
+    if isinstance(error, ConflictingPlanError | LockedError | WriteConflict):
         return CONFLICT
     return TO_MEND
 

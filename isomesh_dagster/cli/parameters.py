@@ -1,4 +1,8 @@
-"""Options that several commands share, and how their values are read."""
+"""Options that several commands share, and how their values are read.
+
+Dates and moments are written as in models: `2013-02-01`, `2013-02-01 06:00`, `1 week ago`; without an offset they are UTC.
+Commands get aware datetimes.
+"""
 
 from __future__ import annotations
 
@@ -8,38 +12,55 @@ from typing import Any, TypeVar
 
 import click
 
+from isomesh_dagster.errors import ModelError
+
 Command = TypeVar("Command", bound=Callable[..., Any])
-
-
-class Moment(click.ParamType):
-    """A moment as ISO 8601: `2013-02-01`, `2013-02-01T06:00`; without an offset it is UTC. The value is aware."""
-
-    name = "moment"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """The moment in UTC; a usage error when it is none."""
-        if isinstance(value, datetime):
-            return value
-        try:
-            moment = datetime.fromisoformat(str(value).replace("Z", "+00:00"))
-        except ValueError:
-            self.fail(f"{value!r} is not a date or moment like 2013-02-01 or 2013-02-01T06:00.", param, ctx)
-        return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
-
-
-MOMENT = Moment()
 
 
 def start_option(text: str) -> Callable[[Command], Command]:
     """`-s/--start`, told as `text`."""
-    return click.option("-s", "--start", metavar="DATE", help=text)
+    return click.option("-s", "--start", callback=_moment, metavar="DATE", help=text)
 
 
 def end_option(text: str) -> Callable[[Command], Command]:
-    """`-e/--end`, told as `text`; a date is meant with its whole day."""
-    return click.option("-e", "--end", metavar="DATE", help=text)
+    """`-e/--end`, told as `text`; the command gets an exclusive end, so a date is included whole."""
+    return click.option("-e", "--end", callback=_exclusive_end, metavar="DATE", help=text)
+
+
+def check_range(start: datetime | None, end: datetime | None) -> None:
+    """Refuse a range that ends before it starts; without an end it ends now."""
+    if start is not None and start >= (_now() if end is None else end):
+        raise click.UsageError("The range ends before it starts: --start must be before --end (default: now).")
+
+
+def _moment(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
+    return _read(value, is_end=False)
+
+
+def _exclusive_end(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
+    return _read(value, is_end=True)
+
+
+def _read(value: str | None, *, is_end: bool) -> datetime | None:
+    if value is None:
+        return None
+    from isomesh_dagster.model.dates import to_exclusive_end_ms, to_ms
+    from isomesh_dagster.snapshot.interval import from_ms
+    from isomesh_dagster.snapshot.interval import to_ms as epoch_ms
+
+    read = to_exclusive_end_ms if is_end else to_ms
+    try:
+        return from_ms(read(value, now_ms=epoch_ms(_now())))
+    except (ModelError, OverflowError):
+        raise click.BadParameter(
+            f"{value!r} is not a date or moment like 2013-02-01, '2013-02-01 06:00' or '1 week ago'."
+        ) from None
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
 
 
 execution_time_option = click.option(
-    "--execution-time", type=MOMENT, metavar="MOMENT", help="Take this moment (UTC) for now."
+    "--execution-time", callback=_moment, metavar="MOMENT", help="Take this moment (UTC) for now."
 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from isomesh_dagster.cli.outcome import FAILED, NOT_APPLIED, error_json
-from isomesh_dagster.cli.parameters import end_option, execution_time_option, start_option
+from isomesh_dagster.cli.parameters import execution_time_option
 from isomesh_dagster.cli.session import Session, can_ask, json_option, pass_session
 from isomesh_dagster.errors import IsomeshError
 
@@ -18,21 +18,11 @@ if TYPE_CHECKING:
     from isomesh_dagster.project import Project
 
 
-@click.command()
+@click.command(short_help="Show what would change in ENV, ask, apply.")
 @click.argument("environment", required=False, metavar="[ENV]")
 @click.option("--auto-apply", is_flag=True, help="Apply without asking.")
 @click.option("--explain", is_flag=True, help="Also show every step of an apply with its objects; apply nothing.")
 @click.option("--no-diff", is_flag=True, help="Leave the text diffs out.")
-@click.option(
-    "-m",
-    "--select-model",
-    "models",
-    multiple=True,
-    metavar="MODEL",
-    help="Plan only this model and what it needs; may be given several times.",
-)
-@start_option("Build no rows before this date.")
-@end_option("Build no rows after this date.")
 @execution_time_option
 @json_option
 @pass_session
@@ -43,9 +33,6 @@ def plan(
     auto_apply: bool,
     explain: bool,
     no_diff: bool,
-    models: tuple[str, ...],
-    start: str | None,
-    end: str | None,
     execution_time: datetime | None,
     as_json: bool,
 ) -> None:
@@ -63,14 +50,12 @@ def plan(
       isomesh plan dev --auto-apply          for scripts and CI
       isomesh plan dev --explain             every step, nothing applied
       isomesh plan prod --json | jq .builds  what would be built
-      isomesh plan dev -m marts.routes       one model and what it needs
-      isomesh plan dev -s 2013-06-01         a shorter range while developing
     """
     from isomesh_dagster.plan.explain import plan_json
 
     console = session.console
     with session.project() as project:
-        made = project.plan(environment, now=execution_time, models=models or None, start=start, end=end)
+        made = project.plan(environment, now=execution_time)
         if as_json:
             document: dict[str, object] = dict(plan_json(made))
             if auto_apply and not explain:
@@ -85,12 +70,12 @@ def plan(
             return
         if made.is_empty:
             return
-        if not auto_apply and not _agreed(session, made):
+        if not (auto_apply or project.settings.plan.auto_apply) and not _agreed(session, made):
             raise click.exceptions.Exit(NOT_APPLIED)
         _apply(session, project, made)
 
 
-@click.command()
+@click.command(short_help="Build what is due in ENV by cron.")
 @click.argument("environment", required=False, metavar="[ENV]")
 @execution_time_option
 @pass_session
@@ -113,7 +98,7 @@ def run(session: Session, *, environment: str | None, execution_time: datetime |
             _apply(session, project, due)
 
 
-@click.command()
+@click.command(short_help="Show how the files differ from ENV.")
 @click.argument("environment", metavar="ENV")
 @pass_session
 def diff(session: Session, *, environment: str) -> None:

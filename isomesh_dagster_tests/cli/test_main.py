@@ -1,0 +1,91 @@
+"""The command as a whole: help that teaches, cheap start, usage errors."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from isomesh_dagster.cli.main import cli
+from isomesh_dagster.cli.outcome import CONFLICT, FAILED, TO_MEND, error_json, exit_code
+from isomesh_dagster.errors import AuditError, ConfigError, ConflictingPlanError, LockedError, ModelError
+from isomesh_dagster_tests.cli.conftest import isomesh
+
+COMMANDS = (
+    "init",
+    "plan",
+    "run",
+    "diff",
+    "environments",
+    "rollback",
+    "invalidate",
+    "janitor",
+    "render",
+    "evaluate",
+    "audit",
+    "info",
+)
+
+
+def test_the_commands_are_there_in_working_order() -> None:
+    assert tuple(cli.commands) == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_with_examples(command: str) -> None:
+    result = isomesh(command, "--help")
+    assert result.exit_code == 0
+    assert "Examples:" in result.stdout
+    assert f"isomesh {command}" in result.stdout
+
+
+def test_help_tells_the_exit_codes() -> None:
+    text = isomesh("--help").stdout
+    for code in ("0", "1", "2", "3", "4", "5", "130"):
+        assert f"\n    {code}" in text
+
+
+def test_a_near_miss_is_named() -> None:
+    result = isomesh("paln")
+    assert result.exit_code == 2
+    assert "Did you mean 'plan'?" in result.stderr
+
+
+def test_a_global_option_after_the_command_is_explained() -> None:
+    result = isomesh("plan", "dev", "--gateway", "production")
+    assert result.exit_code == 2
+    assert "put it before the command" in result.stderr
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = "duckdb sqlalchemy alembic sqlglot dagster rich pydantic yaml dateparser pandas"
+    code = f"import isomesh_dagster.cli.main, sys; print(*(set('{heavy}'.split()) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError("x"), TO_MEND),
+        (ModelError("x"), TO_MEND),
+        (AuditError("x"), FAILED),
+        (LockedError("x"), CONFLICT),
+        (ConflictingPlanError("x"), CONFLICT),
+    ],
+)
+def test_errors_have_exit_codes(error: ConfigError, code: int) -> None:
+    assert exit_code(error) == code
+
+
+def test_an_error_as_json_holds_its_place_and_hint() -> None:
+    assert error_json(ModelError("wrong", path="models/a.sql", line=3, model="s.a", hint="mend it")) == {
+        "kind": "ModelError",
+        "message": "wrong",
+        "path": "models/a.sql",
+        "line": 3,
+        "column": None,
+        "model": "s.a",
+        "hint": "mend it",
+    }

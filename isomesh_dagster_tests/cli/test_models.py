@@ -1,0 +1,52 @@
+"""render, evaluate and audit on a real project."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+from isomesh_dagster_tests.cli.conftest import Shop
+
+
+def test_render_replaces_macros(shop: Shop) -> None:
+    result = shop("render", "shop.orders", "-s", "2024-01-01", "-e", "2024-01-31")
+    assert result.exit_code == 0, result.output
+    assert "2024-01-01" in result.stdout
+    assert "2024-01-31" in result.stdout
+    assert "@start_date" not in result.stdout
+    assert result.stdout.startswith("-- shop.orders on gateway local")
+
+
+def test_render_with_an_environment_reads_its_tables(planned: Shop) -> None:
+    document = json.loads(planned("render", "shop.orders", "--environment", "dev", "--json").stdout)
+    assert document["gateway"] == "local"
+    assert "isomesh__shop" in document["sql"]
+
+
+def test_an_unknown_model_suggests_the_nearest(shop: Shop) -> None:
+    result = shop("render", "shop.order")
+    assert result.exit_code == 1
+    assert "shop.orders" in result.stderr
+
+
+def test_evaluate_shows_rows(planned: Shop) -> None:
+    result = planned("evaluate", "shop.monthly_revenue", "--environment", "dev", "--csv")
+    assert result.exit_code == 0, result.output
+    rows = list(csv.DictReader(io.StringIO(result.stdout)))
+    assert [row["orders"] for row in sorted(rows, key=lambda row: row["month"])] == ["3", "3", "2"]
+    table = planned("evaluate", "shop.monthly_revenue", "--environment", "dev", "--limit", "1")
+    assert "gateway local" in table.stdout
+    assert "1 row (the limit" in table.stdout
+
+
+def test_audits_pass_and_fail(planned: Shop) -> None:
+    result = planned("audit", "dev")
+    assert result.exit_code == 0, result.output
+    assert "3 audits ran, 3 passed, 0 found rows." in result.stdout
+    assert planned("audit", "nowhere").exit_code == 1
+
+
+def test_a_range_that_ends_before_it_starts_is_a_usage_error(shop: Shop) -> None:
+    assert shop("render", "shop.orders", "-s", "2024-02-01", "-e", "2024-01-01").exit_code == 2
+    assert shop("render", "shop.orders", "-s", "no date").exit_code == 2
