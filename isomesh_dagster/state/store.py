@@ -98,7 +98,7 @@ class SqlStateStore:
     def stamp(self, identity: Identity) -> Identity:
         """Stamp a new state; the stamp that is there afterwards (somebody else may have been first)."""
         with self._write() as connection:
-            row = {"only": 1, "uuid": identity.uuid, "gateway": identity.gateway, "project": identity.project}
+            row = {"singleton": 1, "uuid": identity.uuid, "gateway": identity.gateway, "project": identity.project}
             self._insert_new(connection, tables.system, [{**row, "created_at": self._clock()}])
             stamped = rows.read_identity(connection)
         assert stamped is not None

@@ -62,12 +62,12 @@ version = Table("alembic_version", MetaData(), Column("version_num", String(32),
 system = Table(
     "system",
     metadata,
-    Column("only", Integer, primary_key=True, autoincrement=False),
+    Column("singleton", Integer, primary_key=True, autoincrement=False),
     Column("uuid", Text, nullable=False),
     Column("gateway", Text, nullable=False),
     Column("project", Text, nullable=False),
     Column("created_at", Moment, nullable=False),
-    CheckConstraint("only = 1", name="one_row"),
+    CheckConstraint("singleton = 1", name="one_row"),
 )
 """The stamp: at most one row, because its key is always 1."""
 

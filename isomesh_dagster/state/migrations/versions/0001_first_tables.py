@@ -13,13 +13,13 @@ def upgrade() -> None:
     """Create them."""
     op.create_table(
         "system",
-        sa.Column("only", sa.Integer, autoincrement=False),
+        sa.Column("singleton", sa.Integer, autoincrement=False),
         sa.Column("uuid", sa.Text, nullable=False),
         sa.Column("gateway", sa.Text, nullable=False),
         sa.Column("project", sa.Text, nullable=False),
         sa.Column("created_at", _MOMENT, nullable=False),
-        sa.PrimaryKeyConstraint("only", name="system_pk"),
-        sa.CheckConstraint("only = 1", name="system_one_row_ck"),
+        sa.PrimaryKeyConstraint("singleton", name="system_pk"),
+        sa.CheckConstraint("singleton = 1", name="system_one_row_ck"),
     )
     op.create_table(
         "snapshots",

@@ -1,0 +1,16 @@
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from isomesh_dagster_tests.postgres_server import PostgresServer
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """One Postgres for the session. Missing binaries fail the tests; only ISOMESH_TESTS_WITHOUT_POSTGRES=1 skips them."""
+    if os.environ.get("ISOMESH_TESTS_WITHOUT_POSTGRES") == "1":
+        pytest.skip("ISOMESH_TESTS_WITHOUT_POSTGRES=1")
+    server = PostgresServer()
+    yield server
+    server.stop()
