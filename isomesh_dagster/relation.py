@@ -57,9 +57,12 @@ class Reference:
 
     `alias_needed` is the last written part of the name when the mention has no alias of its own, so that columns qualified
     with it still resolve after the name was replaced by a physical one; None when it has an alias.
+    `by_text` is False when replacing these characters is not enough (columns are qualified by the schema too, say):
+    `dialect.query.splice` then generates the query anew from its tree.
     """
 
     start: int
     end: int
     name: str
     alias_needed: str | None = None
+    by_text: bool = True

@@ -1,0 +1,139 @@
+"""What a query reads and returns, and the same query over other tables: text and plain values in, the same out.
+
+Positions count characters of the text given. Names are normalised as the dialect does it, joined by dots, without quotes
+and without the default catalog; a mention that no model can be named by (a file, a stage, a function, a part with a dot
+in it, more than three parts) is left alone. Errors carry a line and a column, both from 1, relative to the text.
+
+The work on syntax trees is in `facts`, `rewrite` and `qualified`, imported when first used: a warm start needs no SQL
+library.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from isomesh_dagster.dialect.canonical import tokenize
+from isomesh_dagster.relation import Column, Reference
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryFacts:
+    """What one query tells about itself without knowing any table.
+
+    references  every mention of a table, in the order of the text; a name that means a CTE is not one
+    depends_on  the names mentioned, sorted, each once
+    has_star    whether a column added to a table it reads can change its result without a word of it changing: a star
+                (`*`, `t.*`, `COLUMNS(…)`) over such a table, a whole row as a value, NATURAL JOIN, PIVOT. `COUNT(*)`,
+                `EXISTS (SELECT * …)` and a star over CTEs or subqueries alone are none
+    output      the names of its columns in order, when all are known from the text; else None
+    """
+
+    references: tuple[Reference, ...]
+    depends_on: tuple[str, ...]
+    has_star: bool
+    output: tuple[str, ...] | None
+
+
+def normalize_name(name: str | Sequence[str], dialect: str) -> str:
+    """The name as models are known by: normalised parts joined by dots, unquoted.
+
+    `name` is SQL text such as `Db.T`, `"Db"."T"` or `` `project.db.t` ``, or its one to three parts, each written the same
+    way. Raises ModelError when it is not a table name or a part contains a dot.
+    """
+    from isomesh_dagster.dialect import rewrite
+
+    return rewrite.normalize_name(name if isinstance(name, str) else ".".join(name), dialect)
+
+
+def analyse(sql: str, dialect: str, *, default_catalog: str | None = None) -> QueryFacts:
+    """The facts of the one query in `sql`.
+
+    Raises ModelError for text that does not parse, holds no or several statements, or anything but a query: DML, DDL, COPY,
+    SET, a command, a CTE that deletes, SELECT INTO.
+    """
+    from isomesh_dagster.dialect import facts
+
+    return facts.analyse(sql, dialect, default_catalog)
+
+
+def splice(sql: str, references: Sequence[Reference], replacements: Mapping[str, str], dialect: str) -> str:
+    """`sql` with each mention of a name in `replacements` replaced by that text; everything else stays as written.
+
+    `references` are those of `analyse(sql, …)`. A replacement is the SQL of a relation (`"p"."t__1"`) or a subquery in
+    parentheses. A mention without an alias gets its last part as one, so that columns qualified with it still resolve. For
+    the few shapes where replacing characters is not enough (`Reference.by_text` is False) the whole query is generated anew
+    from its tree; raises ModelError when that cannot be done faithfully.
+    """
+    mentions = [reference for reference in references if reference.name in replacements]
+    if not all(reference.by_text for reference in mentions):
+        from isomesh_dagster.dialect import rewrite
+
+        return rewrite.replace_tables(sql, references, replacements, dialect)
+    pieces: list[str] = []
+    position = 0
+    for reference in mentions:
+        text = replacements[reference.name]
+        if reference.alias_needed is not None:
+            # Oracle knows no AS before the alias of a table.
+            text += f" {reference.alias_needed}" if dialect == "oracle" else f" AS {reference.alias_needed}"
+        before, after = sql[position : reference.start], sql[reference.end : reference.end + 1]
+        pieces += (before, " " if before[-1:].isalnum() else "", text, " " if _continues_word(after) else "")
+        position = reference.end
+    return "".join(pieces) + sql[position:]
+
+
+def transpile(sql: str, read: str, write: str) -> str:
+    """`sql` in another dialect; several statements stay several. The same dialect twice returns the text as it is.
+
+    Raises ModelError when it does not parse, UnsupportedError when the other dialect cannot say it.
+    """
+    if read == write:
+        return sql
+    from isomesh_dagster.dialect import rewrite
+
+    return rewrite.transpile(sql, read, write)
+
+
+def output_columns(sql: str, dialect: str, schema: Mapping[str, Sequence[Column]]) -> tuple[Column, ...] | None:
+    """The columns the query returns, in order: normalised names, types as SQL text of `dialect` or "UNKNOWN".
+
+    The types are an estimate (a sum may be wider than said): show them, do not cast to them. `schema` gives the columns of
+    the tables it reads, by normalised name (with or without the default catalog). None when
+    their names cannot be known: a star over a table that is not in `schema`, an expression without a name, the same name
+    twice. Raises as `analyse`.
+    """
+    from isomesh_dagster.dialect import qualified
+
+    return qualified.output_columns(sql, dialect, schema)
+
+
+def wrap_columns(sql: str, columns: Sequence[Column], dialect: str) -> str:
+    """`SELECT CAST(c AS T) AS c, … FROM (sql)`: the query with just these columns, in this order and of these types.
+
+    A column of type "UNKNOWN" keeps its type. Raises ModelError when `sql` cannot be cut into tokens.
+    """
+    from isomesh_dagster.dialect import rewrite
+
+    names = [rewrite.quote_name(column.name, dialect) for column in columns]
+    items = [
+        name if column.type.upper() == "UNKNOWN" else f"CAST({name} AS {column.type}) AS {name}"
+        for name, column in zip(names, columns, strict=True)
+    ]
+    alias = " q" if dialect == "oracle" else " AS q"
+    # On lines of its own: the query may end in a comment.
+    return f"SELECT {', '.join(items)}\nFROM (\n{without_terminator(sql, dialect)}\n){alias}"
+
+
+def without_terminator(sql: str, dialect: str) -> str:
+    """The statement without semicolons at its end, so that it can stand in parentheses. Raises as `wrap_columns`."""
+    tokens = tokenize(sql, dialect)
+    for token in reversed(tokens):
+        if token.text != ";" or token.start != token.end:
+            break
+        sql = sql[: token.start] + sql[token.end + 1 :]
+    return sql
+
+
+def _continues_word(character: str) -> bool:
+    return character.isalnum() or character in tuple('_"`[')
