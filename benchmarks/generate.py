@@ -15,7 +15,7 @@ DEPTH = 10
 ROWS = 10_000
 DAYS = 31
 FIRST_DAY, LAST_DAY = "2024-01-01", "2024-01-31"
-METRICS = tuple(f"m{index}" for index in range(8))
+METRICS = tuple(f"m{index}" for index in range(6))
 
 CONFIG = """\
 gateways:
@@ -75,7 +75,7 @@ def query(model: Generated, chance: random.Random, *, start: str, end: str) -> s
         lines += [f"  WHERE src.ds BETWEEN {start} AND {end}"]
     lines += ["), calculated AS (", "  SELECT", "    base.id,", "    base.customer_id,", "    base.ds,"]
     for index, metric in enumerate(METRICS):
-        other = METRICS[(index + chance.randint(1, 7)) % len(METRICS)]
+        other = METRICS[(index + chance.randint(1, 5)) % len(METRICS)]
         comma = "" if metric == METRICS[-1] else ","
         if chance.random() < 0.5:
             lines += [

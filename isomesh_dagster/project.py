@@ -4,9 +4,8 @@
     plan = project.plan("prod")
     for event in project.apply(plan): ...
 
-Files and configuration are read at `load` and again never; the state and the warehouse are opened on first use. This is the one
-module that reads the clock.
-"""
+Files and configuration are read at `load` and again never; the state and the warehouse are opened on first use. This is
+the one module that reads the clock. """
 
 from __future__ import annotations
 
@@ -22,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 from isomesh_dagster.errors import GraphError, LockedError, PlanError
 from isomesh_dagster.graph.order import ModelGraph, build_graph
 from isomesh_dagster.model.names import validate_environment
-from isomesh_dagster.model.settings import Settings, load_settings
+from isomesh_dagster.model.settings import Settings, load_settings, state_location
 from isomesh_dagster.plan.build import Layer, build_plan, build_run
-from isomesh_dagster.plan.diff import check_references, diff
-from isomesh_dagster.plan.plan import ChangeType, Decision, Plan
+from isomesh_dagster.plan.diff import Diff, check_references, diff
+from isomesh_dagster.plan.plan import Decision, Plan
 from isomesh_dagster.snapshot.environment import PROD, Environment, Promotion
 from isomesh_dagster.snapshot.fingerprint import OwnFingerprint, fingerprints
 from isomesh_dagster.snapshot.interval import Interval, from_ms, to_ms
-from isomesh_dagster.snapshot.snapshot import Fingerprint, Snapshot, SnapshotId
+from isomesh_dagster.snapshot.snapshot import Fingerprint, Snapshot
 
 if TYPE_CHECKING:
     from isomesh_dagster.engine.connection import Connection
@@ -45,7 +44,9 @@ FOLDER = ".isomesh"
 
 
 class Project:
-    """One project under one gateway. A context manager; `close()` lets go of state and warehouse. Safe to use from threads."""
+    """One project under one gateway. A context manager; `close()` lets go of state and warehouse. Safe to use from
+    threads.
+    """
 
     def __init__(
         self,
@@ -53,15 +54,15 @@ class Project:
         settings: Settings,
         models: Mapping[str, Model],
         own: Mapping[str, OwnFingerprint],
+        digest: str,
         columns: Mapping[str, tuple[Column, ...] | None] | None = None,
-        commit: str | None = None,
     ) -> None:
         self.settings = settings
         self.root = settings.root
         self.gateway = settings.gateway
         self.graph: ModelGraph = build_graph(models)
         self.own = own
-        self.commit = commit
+        self.digest = digest
         self.fingerprints: dict[str, Fingerprint] = fingerprints(self.graph, own)
         self._columns = dict(columns) if columns is not None else None
         self._catalog: ColumnCatalog | None = None
@@ -82,14 +83,53 @@ class Project:
     ) -> Project:
         """Read configuration and models of the project at `root`.
 
-        `gateway` overrides `ISOMESH_GATEWAY` and the configuration's default. `on_progress(done, total)` is told of files that had to
-        be parsed. Raises ConfigError, ModelError, GraphError; reads no secret of another gateway and opens neither state nor warehouse.
-        """
+        `gateway` overrides `ISOMESH_GATEWAY` and the configuration's default. `on_progress(done, total)` is told of
+        files that had to be parsed. Raises ConfigError, ModelError, GraphError; reads no secret of another gateway and
+        opens neither state nor warehouse. """
         from isomesh_dagster.cache.load import load_project_files
 
         settings = load_settings(Path(root).resolve(), gateway, os.environ if environ is None else environ)
         files = load_project_files(settings, on_progress=on_progress)
-        return cls(settings=settings, models=files.models, own=files.own)
+        return cls(settings=settings, models=files.models, own=files.own, digest=files.digest)
+
+    @classmethod
+    def from_manifest(cls, path: Path | str, *, environ: Mapping[str, str] | None = None) -> Project:
+        """The project as it was when `path` was compiled, whatever its files say now. Parses no SQL and opens no
+        database.
+
+        The configuration is read from the project's folder: connections and secrets are never part of a manifest.
+        """
+        from isomesh_dagster.cache.manifest import read_manifest
+
+        place = Path(path).resolve()
+        manifest = read_manifest(place)
+        settings = load_settings(place.parents[3], manifest.gateway, os.environ if environ is None else environ)
+        return cls(
+            settings=settings,
+            models=manifest.models,
+            own=manifest.own,
+            digest=manifest.digest,
+            columns=manifest.columns,
+        )
+
+    def compile(self) -> Path:
+        """Write the manifest of this project, unless it is there; its path. The name tells the content."""
+        from isomesh_dagster.cache.manifest import Manifest, write_manifest
+
+        path = self.root / FOLDER / self.gateway / "manifests" / f"{self.digest}.json"
+        if not path.exists():
+            write_manifest(
+                path,
+                Manifest(
+                    gateway=self.gateway,
+                    project=self.settings.project,
+                    digest=self.digest,
+                    models=self.models,
+                    own=self.own,
+                    columns=self.all_columns(),
+                ),
+            )
+        return path
 
     @property
     def models(self) -> Mapping[str, Model]:
@@ -118,10 +158,12 @@ class Project:
     def all_columns(self) -> dict[str, tuple[Column, ...] | None]:
         """Output columns of every model; what was inferred before is taken from the cache."""
         from isomesh_dagster.cache.columns import infer_columns
+        from isomesh_dagster.cache.store import FactStore
 
         with self._lock:
             if self._columns is None:
-                self._columns = infer_columns(self.settings, [self.models[name] for name in self.graph.order])
+                with FactStore(self.root / FOLDER / "cache.sqlite") as cache:
+                    self._columns = infer_columns([self.models[name] for name in self.graph.order], cache)
             return dict(self._columns)
 
     def _column_catalog(self) -> ColumnCatalog:
@@ -138,17 +180,16 @@ class Project:
         """The state of this gateway, opened on first use."""
         with self._lock:
             if self._state is None:
-                from isomesh_dagster.model.settings import state_location
                 from isomesh_dagster.state.store import open_state
 
-                self._state = open_state(state_location(self.settings), schema=self.settings.state_schema)
+                self._state = open_state(_state_place(self.settings), schema=self.settings.state_schema)
             return self._state
 
     def connection(self, *, wait_seconds: float | None = None) -> Connection:
         """The warehouse of this gateway, opened on first use and shared by all threads.
 
-        `wait_seconds` is how long to wait for another process to let go of it (None: the engine's default). Raises LockedError.
-        """
+        `wait_seconds` is how long to wait for another process to let go of it (None: the engine's default). Raises
+        LockedError. """
         with self._lock:
             if self._connection is None:
                 from isomesh_dagster.engine import open_connection
@@ -157,14 +198,13 @@ class Project:
             return self._connection
 
     def identity(self) -> Identity:
-        """The stamp of this gateway's system; a new one for a state that has none yet (it is written by the first apply)."""
+        """Who this project is to a system: gateway and project, and a uuid that counts only for a system without a
+        stamp.
+        """
         import uuid
 
         from isomesh_dagster.state.protocol import Identity
 
-        known = self.state().identity()
-        if known is not None:
-            return known
         return Identity(uuid=uuid.uuid4().hex, gateway=self.gateway, project=self.settings.project)
 
     def environments(self) -> list[Environment]:
@@ -184,12 +224,23 @@ class Project:
 
     # -- deciding
 
-    def plan(self, environment: str | None = None, *, now: datetime | None = None) -> Plan:
+    def plan(
+        self,
+        environment: str | None = None,
+        *,
+        now: datetime | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+    ) -> Plan:
         """What must be done so that `environment` shows the files; changes nothing.
 
-        `now` (aware) stands for the clock. Raises PlanError and its kin; an interrupted apply is reconciled first.
-        """
+        `now` (aware) stands for the clock. `start` and `end` limit which intervals are built, not in prod. Raises
+        PlanError and its kin; an interrupted apply is reconciled first. """
         name = self._environment_name(environment)
+        if name == PROD and (start is not None or end is not None):
+            raise PlanError(
+                "prod always shows all of history", hint="leave start and end out, or plan another environment"
+            )
         moment = _moment(now)
         self._check_system()
         warnings = self._reconcile(name)
@@ -199,11 +250,7 @@ class Project:
         shown = self._snapshots(compared)
         difference = diff(self.graph, self.fingerprints, shown)
         check_references(self.graph, difference.removed)
-        known = state.snapshots_like(
-            (model, self.fingerprints[model].identity)
-            for model, change in difference.changed.items()
-            if change in (ChangeType.ADDED, ChangeType.DIRECT, ChangeType.INDIRECT, ChangeType.METADATA)
-        )
+        known = state.snapshots_like((model, self.fingerprints[model].identity) for model in difference.changed)
         decision, recorded = self._decide(shown, difference, known)
         plan = build_plan(
             layer=self._layer(),
@@ -216,11 +263,14 @@ class Project:
             known={snapshot.id for snapshot in (*known, *shown.values())},
             recorded=recorded,
             now=moment,
+            within=_range(start, end),
         )
         return _warned(plan, warnings)
 
     def run_plan(self, environment: str | None = None, *, now: datetime | None = None) -> Plan:
-        """What the clock has made due in `environment`, from the state alone: the files are not looked at, nothing is promoted."""
+        """What the clock has made due in `environment`, from the state alone: the files are not looked at, nothing is
+        promoted.
+        """
         name = self._environment_name(environment)
         self._check_system()
         warnings = self._reconcile(name)
@@ -246,7 +296,7 @@ class Project:
         return _warned(plan, warnings)
 
     def _decide(
-        self, shown: Mapping[str, Snapshot], difference: Any, known: Collection[Snapshot]
+        self, shown: Mapping[str, Snapshot], difference: Diff, known: Collection[Snapshot]
     ) -> tuple[Decision, dict[str, tuple[Interval, ...]]]:
         state = self.state()
         candidates = {str(one.physical) for one in (*shown.values(), *known) if one.physical is not None}
@@ -282,9 +332,7 @@ class Project:
         return {name: found[its_id] for name, its_id in wanted.items()}
 
     def _environment_name(self, environment: str | None) -> str:
-        return validate_environment(
-            self.settings.default_target_environment if environment is None else environment
-        )
+        return validate_environment(self.settings.default_target_environment if environment is None else environment)
 
     def _layer(self) -> Layer:
         return Layer(
@@ -296,14 +344,16 @@ class Project:
 
     def _check_system(self) -> None:
         """Refuse a state that another gateway or project made, before anything is read from it as ours."""
-        from isomesh_dagster.execution.stamp import check_identity
+        from isomesh_dagster.execution.stamp import check_owner
 
         known = self.state().identity()
         if known is not None:
-            check_identity(known, gateway=self.gateway, project=self.settings.project, where="state")
+            check_owner("state", known, self.identity())
 
     def _reconcile(self, environment: str) -> tuple[str, ...]:
-        """Finish in the state what an interrupted apply finished in the warehouse; a warning when somebody is at work there."""
+        """Finish in the state what an interrupted apply finished in the warehouse; a warning when somebody is at work
+        there.
+        """
         open_plans = self.state().open_plans(environment)
         if not open_plans:
             return ()
@@ -321,9 +371,8 @@ class Project:
     def apply(self, plan: Plan) -> Iterator[Event]:
         """Build what is missing, audit, then promote everything at once; yields what happened as it happens.
 
-        After the last event raises AuditError, EngineError or PlanError when something failed; the environment is then untouched and
-        the same command resumes. Idempotent: what is built is never built twice.
-        """
+        After the last event raises AuditError, EngineError or PlanError when something failed; the environment is then
+        untouched and the same command resumes. Idempotent: what is built is never built twice. """
         from isomesh_dagster.execution.schedule import run_plan_steps
 
         with self.application(plan) as application:
@@ -350,7 +399,9 @@ class Project:
             application.finish()
 
     def rollback(self, environment: str | None = None, *, to: int | None = None) -> Promoted:
-        """Show an earlier promotion again: number `to`, by default the one before the newest. Views swap, nothing is built."""
+        """Show an earlier promotion again: number `to`, by default the one before the newest. Views swap, nothing is
+        built.
+        """
         from isomesh_dagster.execution.rollback import rollback
 
         name = self._environment_name(environment)
@@ -373,7 +424,9 @@ class Project:
     def janitor(
         self, *, now: datetime | None = None, ignore_ttl: bool = False, dry_run: bool = False
     ) -> Iterator[Event]:
-        """Remove expired environments and tables nobody needs; yields what went and what had to stay. Safe to interrupt."""
+        """Remove expired environments and tables nobody needs; yields what went and what had to stay. Safe to
+        interrupt.
+        """
         from isomesh_dagster.execution.janitor import janitor
 
         self._check_system()
@@ -499,12 +552,22 @@ def _range(start: datetime | None, end: datetime | None) -> Interval | None:
     return Interval(to_ms(start) if start is not None else min(0, stop - 1), stop)
 
 
+def _state_place(settings: Settings) -> str | Path | dict[str, Any]:
+    """What `open_state` takes: a SQLite file, or the arguments of a Postgres connection."""
+    location = state_location(settings)
+    if location.connection is None:
+        return location.path if location.path is not None else ":memory:"
+    connection = location.connection
+    given = connection.model_dump(
+        include={"host", "user", "port", "database", "connect_timeout", "sslmode", "application_name", "role"}
+    )
+    given["password"] = connection.password.get_secret_value()
+    return {key: value for key, value in given.items() if value is not None}
+
+
 def _warned(plan: Plan, warnings: tuple[str, ...]) -> Plan:
     if not warnings:
         return plan
     from dataclasses import replace
 
     return replace(plan, warnings=(*plan.warnings, *warnings))
-
-
-__all__ = ["FOLDER", "Project", "SnapshotId"]

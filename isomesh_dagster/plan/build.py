@@ -14,7 +14,7 @@ from isomesh_dagster.plan.missing import batches, due_end, missing, starts
 from isomesh_dagster.plan.plan import Build, Decision, Plan, Promote
 from isomesh_dagster.snapshot.environment import PROD, Environment, Target, View
 from isomesh_dagster.snapshot.fingerprint import digest
-from isomesh_dagster.snapshot.interval import Interval, from_ms
+from isomesh_dagster.snapshot.interval import Interval, from_ms, intersect
 from isomesh_dagster.snapshot.naming import view_relation
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 
@@ -43,13 +43,15 @@ def build_plan(
     known: Collection[SnapshotId],
     recorded: Recorded,
     now: int,
+    within: Interval | None = None,
 ) -> Plan:
     """The plan that makes `environment` show the decision's snapshots.
 
-    `current` is the environment as recorded, `shown` the snapshots of the environment compared with (`compared_with`; itself, prod for a
-    new one, or None), `known` the ids the state has, `recorded` the intervals by physical relation, `now` epoch milliseconds UTC.
-    A plan does not catch up with the clock: models end where the environment compared with ends, `run` goes on from there.
-    """
+    `current` is the environment as recorded, `shown` the snapshots of the environment compared with (`compared_with`;
+    itself, prod for a new one, or None), `known` the ids the state has, `recorded` the intervals by physical relation,
+    `now` epoch milliseconds UTC. `within` limits which intervals of time-range models are built (None: all that are
+    missing). A plan does not catch up with the clock: models end where the environment compared with ends, `run` goes
+    on from there. """
     already = current.target.snapshots if current is not None else {}
     begins = starts(graph, now)
     frontier = _Frontier(shown, recorded, now)
@@ -59,7 +61,9 @@ def build_plan(
         snapshot = decision.snapshots[name]
         if not snapshot.is_physical or already.get(name) == snapshot.id:
             continue
-        build = _build(snapshot, begins[name], frontier.end(snapshot.model), recorded, name in decision.repoints)
+        build = _build(
+            snapshot, begins[name], frontier.end(snapshot.model), recorded, name in decision.repoints, within
+        )
         if build is not None:
             builds.append(build)
         else:
@@ -146,13 +150,17 @@ class _Frontier:
         return due if reached is None else min(due, reached)
 
 
-def _build(snapshot: Snapshot, start: int, end: int, recorded: Recorded, repoint: bool) -> Build | None:
+def _build(
+    snapshot: Snapshot, start: int, end: int, recorded: Recorded, repoint: bool, within: Interval | None
+) -> Build | None:
     """The step that makes the snapshot whole up to `end`; None when it is."""
     model = snapshot.model
     done = recorded.get(str(snapshot.physical))
     if not is_incremental(model.kind):
         return _whole(snapshot, start, end, repoint=repoint) if done is None else None
     gaps = missing(model, done or (), start=start, end=end)
+    if within is not None:
+        gaps = intersect(gaps, [within])
     if not gaps and done is not None:
         return None
     # nothing may be due yet (a start to come): the step then makes the empty table its view needs

@@ -1,4 +1,5 @@
-"""From what changed to snapshots: one pass over the graph gives every model its category, version and physical table."""
+"""From what changed to snapshots: one pass over the graph gives every model its category, version and physical table.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +28,11 @@ def decide(
 ) -> Decision:
     """Categorize every change and choose each snapshot's version.
 
-    `shown` are the snapshots of the environment compared with, `known` snapshots of the state with the same name and identity as a
-    changed model, `columns` the columns of the new models, `built` the physical relations (dotted) that hold rows.
-    Versions: content-addressed where rows change; the shown version is kept where they don't; among versions that are right for the
-    same files one that is already built is taken, so that what a preview built is what a deployment shows.
-    """
+    `shown` are the snapshots of the environment compared with, `known` snapshots of the state with the same name and
+    identity as a changed model, `columns` the columns of the new models, `built` the physical relations (dotted) that
+    hold rows. Versions: content-addressed where rows change; the shown version is kept where they don't; among versions
+    that are right for the same files one that is already built is taken, so that what a preview built is what a
+    deployment shows. """
     judge = _Judge(graph=graph, shown=shown, columns=columns)
     by_name: dict[str, list[Snapshot]] = {}
     for snapshot in known:
@@ -157,7 +158,9 @@ def _version(
 
 
 def upstream_table(snapshot: Snapshot) -> str:
-    """What a reader of this snapshot really reads: its table or view, or the version of an embedded query, or an external table."""
+    """What a reader of this snapshot really reads: its table or view, or the version of an embedded query, or an
+    external table.
+    """
     return str(snapshot.physical) if snapshot.physical is not None else f"{snapshot.name}@{snapshot.version}"
 
 

@@ -1,4 +1,5 @@
-"""Which intervals a model still lacks, and how they are cut into batches. Pure arithmetic on epoch milliseconds in UTC."""
+"""Which intervals a model still lacks, and how they are cut into batches. Pure arithmetic on epoch milliseconds in UTC.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +16,8 @@ MAX_BATCHES = 100_000  # beyond this somebody chose the wrong start or unit; pla
 
 
 def starts(graph: ModelGraph, now: int) -> dict[str, int]:
-    """When each model begins: its own start, else the earliest start among its parents, else one cron tick before the last.
+    """When each model begins: its own start, else the earliest start among its parents, else one cron tick before the
+    last.
 
     External tables and seeds without a start of their own say nothing about time and are passed over.
     """
@@ -39,7 +41,8 @@ def _tells_start(model: Model) -> bool:
 
 
 def due_end(model: Model, now: int) -> int:
-    """The end of what is complete at `now`: the last cron tick, in whole interval units, at most the model's own end."""
+    """The end of what is complete at `now`: the last cron tick, in whole interval units, at most the model's own end.
+    """
     end = cron.unit_floor(model.interval_unit, cron.cron_floor(model.cron, model.cron_tz, now))
     if model.end is not None:
         end = min(end, dates.to_exclusive_end_ms(model.end, now_ms=now))

@@ -56,10 +56,9 @@ class Decision:
 class Build:
     """Make the rows of a snapshot for `intervals` (FULL, VIEW and SEED: one interval that stands for "whole table").
 
-    `batches` are the intervals cut as the kind asks: each is written, audited and recorded in one transaction, in order.
-    `repoint` marks a physical view made again over its parents' new tables although its own definition did not change:
-    no rows are computed.
-    """
+    `batches` are the intervals cut as the kind asks: each is written, audited and recorded in one transaction, in
+    order. `repoint` marks a physical view made again over its parents' new tables although its own definition did not
+    change: no rows are computed. """
 
     snapshot: Snapshot
     intervals: tuple[Interval, ...]
@@ -71,9 +70,8 @@ class Build:
 class Promote:
     """Make the environment show `target`, all views and the record at once.
 
-    `create` and `drop` are what changes against the base: view name → physical table, and view names. `expires_at` is when
-    the environment ends (None: never).
-    """
+    `create` and `drop` are what changes against the base: view name → physical table, and view names. `expires_at` is
+    when the environment ends (None: never). """
 
     environment: str
     target: Target

@@ -53,7 +53,9 @@ def fingerprint_from_json(data: list[Any]) -> Fingerprint:
 
 
 def target_to_json(target: Target) -> dict[str, Any]:
-    """The target as JSON-ready data, models sorted: `{name: [identifier, version, view, physical]}` (no view: two items)."""
+    """The target as JSON-ready data, models sorted: `{name: [identifier, version, view, physical]}` (no view: two
+    items).
+    """
     result: dict[str, Any] = {}
     for name in sorted(target.snapshots):
         snapshot = target.snapshots[name]
@@ -65,8 +67,6 @@ def target_to_json(target: Target) -> dict[str, Any]:
 def target_from_json(data: dict[str, Any]) -> Target:
     """The target that `target_to_json` encoded."""
     return Target(
-        snapshots={
-            name: SnapshotId(name=name, identifier=item[0], version=item[1]) for name, item in data.items()
-        },
+        snapshots={name: SnapshotId(name=name, identifier=item[0], version=item[1]) for name, item in data.items()},
         views={name: View(view=item[2], physical=item[3]) for name, item in data.items() if len(item) > 2},
     )

@@ -1,7 +1,7 @@
 """What makes a model the same model: digests of its own parts, chained through its parents.
 
-Cosmetic edits (comments, layout, keyword case) change nothing. What rows depend on changes `data`; everything else `metadata`.
-"""
+Cosmetic edits (comments, layout, keyword case) change nothing. What rows depend on changes `data`; everything else
+`metadata`. """
 
 from __future__ import annotations
 

@@ -20,9 +20,8 @@ _NOT_WORD = re.compile(r"\W")
 def physical_relation(model: Model, version: str) -> Relation:
     """The table or view that holds this version's rows.
 
-    Characters that are not letters, digits or `_` become `_`; a name over 63 bytes is shortened in its readable part, never in
-    the version.
-    """
+    Characters that are not letters, digits or `_` become `_`; a name over 63 bytes is shortened in its readable part,
+    never in the version. """
     catalog = model.name.split(".")[0] if model.name.count(".") == 2 else None
     readable = _NOT_WORD.sub("_", f"{model.schema}__{model.table}")
     room = MAX_IDENTIFIER_BYTES - len(version.encode()) - 2
@@ -37,7 +36,5 @@ def view_relation(name: str, environment: str, suffix_target: str = "schema") ->
     if environment == PROD:
         return relation
     if suffix_target == "table":
-        return Relation(
-            catalog=relation.catalog, schema=relation.schema, name=f"{relation.name}__{environment}"
-        )
+        return Relation(catalog=relation.catalog, schema=relation.schema, name=f"{relation.name}__{environment}")
     return Relation(catalog=relation.catalog, schema=f"{relation.schema}__{environment}", name=relation.name)

@@ -41,7 +41,9 @@ class Fingerprint:
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class SnapshotId:
-    """Name, identifier and version, all three: the same files may be right with two tables, and a record must say which."""
+    """Name, identifier and version, all three: the same files may be right with two tables, and a record must say
+    which.
+    """
 
     name: str
     identifier: str
@@ -52,9 +54,8 @@ class SnapshotId:
 class Snapshot:
     """A model, its fingerprint, the version (which physical table holds its rows) and why it came to be.
 
-    `physical` is the table or view in the physical layer, None for EMBEDDED and EXTERNAL. `parents` are the snapshots the
-    model reads, sorted; external tables that no model declares are not among them.
-    """
+    `physical` is the table or view in the physical layer, None for EMBEDDED and EXTERNAL. `parents` are the snapshots
+    the model reads, sorted; external tables that no model declares are not among them. """
 
     model: Model
     fingerprint: Fingerprint

@@ -1,0 +1,193 @@
+"""What an edit means, through the whole pure pipeline: diff, categories, versions, steps."""
+
+from __future__ import annotations
+
+import pytest
+
+from isomesh_dagster.errors import PlanError
+from isomesh_dagster.model.kinds import Embedded, External, IncrementalByTimeRange, View
+from isomesh_dagster.plan.diff import check_references
+from isomesh_dagster.plan.plan import ChangeType
+from isomesh_dagster.relation import Column
+from isomesh_dagster.snapshot.snapshot import Category
+from isomesh_dagster_tests.plan.projects import DAY, NOW, System, graph, model
+
+RAW = model("raw.t", kind=External(), columns=(Column(name="id", type="INT"), Column(name="a", type="INT"), Column(name="b", type="INT")))
+STG = "SELECT id, a, b FROM raw.t"
+MART = "SELECT a, COUNT(*) AS n FROM s.stg GROUP BY a"
+OTHER = "SELECT id, b FROM s.stg"
+
+
+def project(stg: str = STG, mart: str = MART, other: str = OTHER, view: str = "SELECT a, n FROM s.mart"):
+    return graph(
+        RAW,
+        model("s.stg", stg),
+        model("s.mart", mart),
+        model("s.other", other),
+        model("s.view", view, View()),
+    )
+
+
+def applied() -> System:
+    system = System()
+    system.apply(system.plan(project()))
+    return system
+
+
+def built(plan) -> set[str]:
+    return {step.snapshot.name for step in plan.builds if not step.repoint}
+
+
+def category(plan, name: str):
+    return next(change.category for change in plan.changes if change.model == name)
+
+
+def test_a_new_environment_builds_and_shows_everything_physical():
+    plan = System().plan(project())
+    assert built(plan) == {"s.stg", "s.mart", "s.other", "s.view"}
+    assert {change.change for change in plan.changes} == {ChangeType.ADDED}
+    assert sorted(plan.promote.create) == ["s.mart", "s.other", "s.stg", "s.view"]
+    assert plan.is_new_environment
+
+
+def test_a_plan_after_its_apply_is_empty():
+    system = applied()
+    again = system.plan(project())
+    assert again.is_empty
+    assert not again.changes
+
+
+def test_a_second_environment_with_the_same_files_builds_nothing():
+    system = applied()
+    plan = system.plan(project(), "dev")
+    assert not plan.builds
+    assert plan.compared_with == "prod"
+    assert set(plan.promote.create) == {"s__dev.mart", "s__dev.other", "s__dev.stg", "s__dev.view"}
+    assert {one.name for one in plan.reuses} == {"s.stg", "s.mart", "s.other", "s.view"}
+
+
+def test_layout_and_comments_change_nothing():
+    plan = applied().plan(project(stg="select id,\n  a, b -- fine\nFROM raw.t"))
+    assert plan.is_empty
+
+
+def test_an_added_column_builds_that_model_only():
+    plan = applied().plan(project(stg="SELECT id, a, b, a + b AS c FROM raw.t"))
+    assert built(plan) == {"s.stg"}
+    assert category(plan, "s.stg") is Category.NON_BREAKING
+    assert category(plan, "s.mart") is Category.INDIRECT_NON_BREAKING
+    assert category(plan, "s.view") is Category.INDIRECT_NON_BREAKING
+
+
+def test_a_changed_filter_builds_the_model_and_its_readers():
+    plan = applied().plan(project(stg=STG + " WHERE a > 0"))
+    assert built(plan) == {"s.stg", "s.mart", "s.other", "s.view"}
+    assert category(plan, "s.stg") is Category.BREAKING
+    assert category(plan, "s.mart") is Category.INDIRECT_BREAKING
+
+
+def test_a_changed_column_spares_readers_that_do_not_read_it():
+    plan = applied().plan(project(stg="SELECT id, a, b * 2 AS b FROM raw.t"))
+    assert built(plan) == {"s.stg", "s.other"}
+    assert category(plan, "s.mart") is Category.INDIRECT_NON_BREAKING
+    assert category(plan, "s.other") is Category.INDIRECT_BREAKING
+
+
+def test_a_rewrite_with_the_same_rows_builds_nothing():
+    plan = applied().plan(project(stg="WITH x AS (SELECT id, a, b FROM raw.t) SELECT id, a, b FROM x"))
+    assert built(plan) == set()
+    assert category(plan, "s.stg") is Category.METADATA
+
+
+def test_a_star_reader_gains_the_parents_new_column():
+    system = System()
+    system.apply(system.plan(project(other="SELECT * FROM s.stg")))
+    plan = system.plan(project(stg="SELECT id, a, b, 1 AS c FROM raw.t", other="SELECT * FROM s.stg"))
+    assert built(plan) == {"s.stg", "s.other"}
+    assert category(plan, "s.other") is Category.NON_BREAKING
+
+
+def test_a_description_is_metadata_and_touches_no_reader():
+    system = System()
+    system.apply(system.plan(graph(RAW, model("s.stg", STG), model("s.other", OTHER))))
+    plan = system.plan(graph(RAW, model("s.stg", STG, description="staged"), model("s.other", OTHER)))
+    assert [change.model for change in plan.changes] == ["s.stg"]
+    assert category(plan, "s.stg") is Category.METADATA
+    assert not plan.builds
+    assert plan.promote is not None
+    assert not plan.promote.create
+
+
+def test_what_dev_built_prod_only_shows():
+    system = applied()
+    changed = project(stg=STG + " WHERE a > 0")
+    system.apply(system.plan(changed, "dev"))
+    deploy = system.plan(changed, "prod")
+    assert not deploy.builds
+    assert set(deploy.promote.create) == {"s.mart", "s.other", "s.stg", "s.view"}
+
+
+def test_going_back_builds_nothing():
+    system = applied()
+    system.apply(system.plan(project(stg=STG + " WHERE a > 0")))
+    back = system.plan(project())
+    assert not back.builds
+    assert len(back.promote.create) == 4
+
+
+def test_a_view_follows_its_parents_table_without_a_build():
+    plan = applied().plan(project(mart=MART.replace("n FROM", "n, MAX(b) AS top FROM")))
+    assert built(plan) == {"s.mart"}
+    assert [step.snapshot.name for step in plan.builds if step.repoint] == ["s.view"]
+
+
+def test_readers_of_an_embedded_model_follow_what_it_reads():
+    def embedded(stg: str):
+        return graph(
+            RAW, model("s.stg", stg), model("s.mid", "SELECT a, b FROM s.stg", Embedded()), model("s.top", "SELECT a FROM s.mid")
+        )
+
+    system = System()
+    first = system.apply(system.plan(embedded(STG)))
+    assert built(first) == {"s.stg", "s.top"}
+    assert "s.mid" not in {view.rsplit(".")[-1] for view in first.promote.create}
+    assert built(system.plan(embedded(STG + " WHERE b = 1"))) == {"s.stg", "s.top"}
+    assert built(system.plan(embedded("SELECT id, a, b + 1 AS b FROM raw.t"))) == {"s.stg"}
+
+
+def test_external_columns_that_go_are_breaking_new_ones_are_not():
+    system = System()
+    system.apply(system.plan(graph(RAW, model("s.stg", STG))))
+    more = model("raw.t", kind=External(), columns=(*RAW.columns, Column(name="c", type="INT")))
+    assert not system.plan(graph(more, model("s.stg", STG))).builds
+    fewer = model("raw.t", kind=External(), columns=(RAW.columns[0], Column(name="a", type="TEXT"), RAW.columns[2]))
+    assert built(system.plan(graph(fewer, model("s.stg", STG)))) == {"s.stg"}
+
+
+def test_intervals_stop_where_prod_stops_and_are_not_built_twice():
+    kind = IncrementalByTimeRange(time_column="ds", batch_size=1)
+    query = "SELECT id, ds FROM raw.e WHERE ds BETWEEN '1970-01-01' AND '1970-01-01'"
+    system = System()
+    first = system.apply(system.plan(graph(model("s.inc", query, kind))))
+    assert [len(step.batches) for step in first.builds] == [2]
+    later = system.plan(graph(model("s.inc", query + " AND id > 0", kind)), now=NOW + 5 * DAY)
+    assert later.builds[0].intervals == first.builds[0].intervals
+
+
+def test_removing_what_is_read_is_refused():
+    with pytest.raises(PlanError, match="reads s.stg, which this plan removes"):
+        check_references(graph(model("s.other", OTHER)), ("s.stg",))
+
+
+def test_a_removed_model_loses_its_view():
+    plan = applied().plan(graph(RAW, model("s.stg", STG), model("s.other", OTHER)))
+    assert [change.model for change in plan.changes if change.change is ChangeType.REMOVED] == ["s.mart", "s.view"]
+    assert plan.promote.drop == ("s.mart", "s.view")
+
+
+def test_the_same_decision_has_the_same_id_and_every_other_another():
+    system = applied()
+    changed = project(stg=STG + " WHERE a > 0")
+    assert system.plan(changed).id == system.plan(changed).id
+    assert system.plan(changed).id != system.plan(project(stg=STG + " WHERE a > 1")).id
+    assert system.plan(changed).id != system.plan(changed, "dev").id

@@ -1,0 +1,35 @@
+"""Names of the physical and the virtual layer."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from isomesh_dagster.model.kinds import Full
+from isomesh_dagster.model.model import Model
+from isomesh_dagster.relation import Relation
+from isomesh_dagster.snapshot.naming import physical_relation, view_relation
+
+
+def model(name: str, physical_schema: str = "") -> Model:
+    return Model(name=name, path="models/x.sql", dialect="duckdb", kind=Full(), physical_schema=physical_schema)
+
+
+def test_physical_names_read_well():
+    assert str(physical_relation(model("core.orders"), "abc")) == "isomesh__core.core__orders__abc"
+    assert str(physical_relation(model("lake.core.orders"), "abc")) == "lake.isomesh__core.core__orders__abc"
+    assert str(physical_relation(model("core.orders", "phys"), "abc")) == "phys.core__orders__abc"
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="."), min_size=1, max_size=90))
+def test_a_physical_name_fits_and_keeps_its_version(table):
+    relation = physical_relation(model(f"s.{table}"), "0123456789abcdef")
+    assert len(relation.name.encode()) <= 63
+    assert relation.name.endswith("__0123456789abcdef")
+
+
+def test_views_carry_the_environment_where_it_was_asked_for():
+    assert view_relation("core.orders", "prod") == Relation(schema="core", name="orders")
+    assert str(view_relation("core.orders", "dev")) == "core__dev.orders"
+    assert str(view_relation("core.orders", "dev", "table")) == "core.orders__dev"
+    assert str(view_relation("orders", "dev")) == "default__dev.orders"
