@@ -1,9 +1,8 @@
 """Models as assets, one op each, and the asset whose partitions are the environments."""
 
-from __future__ import annotations
-
+# no postponed annotations: Dagster reads those of ops and assets when it makes them
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 
@@ -20,12 +19,11 @@ from isomesh_dagster.definitions.resource import register_environments
 from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.definitions.translator import IsomeshTranslator, check_names, is_built
 from isomesh_dagster.errors import PlanError
-from isomesh_dagster.execution.events import Built, Evaluated, Failed
+from isomesh_dagster.execution.events import Audited, Built, Evaluated, Failed
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.names import validate_environment
-
-if TYPE_CHECKING:
-    from isomesh_dagster.project import Project
+from isomesh_dagster.plan.plan import Plan
+from isomesh_dagster.project import Project
 
 environments = dg.DynamicPartitionsDefinition(name=keys.ENVIRONMENTS)
 """One partition per environment; the keys live in the Dagster instance, so each deployment has its own."""
@@ -99,7 +97,7 @@ def check_partition(partition: str | None, session: RunSession) -> None:
     )
 
 
-def promote(session: RunSession) -> tuple[Any, Mapping[str, Any], str]:
+def promote(session: RunSession) -> tuple[Plan, Mapping[str, Any], str]:
     """Swap the views of the run's environment; the plan, metadata, and the plan id it shows now.
 
     Raises PlanError while something is not built. An environment that shows everything already is left alone, and told so.
@@ -157,15 +155,19 @@ def _materialize(
     snapshot = plan.snapshots[model.name]
     step = session.build_of(model.name)
     built: Built | None = None
+    batches: list[Audited] = []
     if step is not None:
         session.check_parents(model.name)
         try:
             for event in session.application().build(step):
                 match event:
-                    case Evaluated(audits=audits) | Failed(audits=audits):
-                        found.add(audits)
+                    case Evaluated():
+                        batches += event.audits
+                    case Failed():
+                        found.add([*batches, *event.audits])
                     case Built():
                         built = event
+                        found.add(event.audits)
         except Exception:
             yield from found.results(wanted)
             raise

@@ -36,7 +36,7 @@ def failures() -> Iterator[None]:
         metadata = {name: value for name, value in (("place", error.place), ("hint", error.hint)) if value is not None}
         raise dg.Failure(
             description=str(error), metadata=metadata, allow_retries=isinstance(error, LockedError)
-        ) from error
+        ) from None
 
 
 def built_result(built: Built, plan: Plan, snapshot: Snapshot, key: dg.AssetKey) -> dg.MaterializeResult[Any]:

@@ -110,7 +110,7 @@ if THREADED:
                 )
             )
 
-        def _steps(self, context: PlanExecutionContext, plan: ExecutionPlan) -> Iterator[DagsterEvent]:
+        def _steps(self, job_context: PlanExecutionContext, execution_plan: ExecutionPlan) -> Iterator[DagsterEvent]:
             reports: queue.Queue[tuple[StepExecutionContext, DagsterEvent | BaseException | None]] = queue.Queue()
 
             def work(step: StepExecutionContext) -> None:
@@ -125,25 +125,25 @@ if THREADED:
             # last in, first out: threads end before logs are closed and before the run's resources are torn down
             with ExitStack() as stack:
                 stack.enter_context(_absent_checks_are_fine())
-                slots = stack.enter_context(InstanceConcurrencyContext(context.instance, context.dagster_run))
+                slots = stack.enter_context(InstanceConcurrencyContext(job_context.instance, job_context.dagster_run))
                 active = stack.enter_context(
-                    plan.start(
-                        retry_mode=context.retry_mode,
+                    execution_plan.start(
+                        retry_mode=job_context.retry_mode,
                         max_concurrent=self._max_concurrent,
                         instance_concurrency_context=slots,
-                        step_dependency_config=context.step_dependency_config,
+                        step_dependency_config=job_context.step_dependency_config,
                     )
                 )
                 logs = stack.enter_context(ExitStack())
-                yield from _capture_logs(context, plan, logs)
+                yield from _capture_logs(job_context, execution_plan, logs)
                 threads = stack.enter_context(ThreadPoolExecutor(self._max_concurrent, thread_name_prefix="isomesh"))
                 seen: dict[str, list[DagsterEvent]] = {}
                 while not active.is_complete or seen:
                     free = self._max_concurrent - len(seen)
                     for step in active.get_steps_to_execute(limit=free) if free else ():
                         seen[step.key] = []
-                        threads.submit(work, context.for_step(step, active.get_known_state()))
-                    yield from active.concurrency_event_iterator(context)
+                        threads.submit(work, job_context.for_step(step, active.get_known_state()))
+                    yield from active.concurrency_event_iterator(job_context)
                     if not seen:
                         if not active.is_complete:
                             active.sleep_til_ready()
@@ -158,18 +158,23 @@ if THREADED:
                     if report is not None:
                         seen[key].append(report)
                         yield report
-                        active.handle_event(report)
+                        # a step that asks for another try gets it when its thread has ended, not while that reports
+                        if not report.is_step_up_for_retry:
+                            active.handle_event(report)
                         continue
-                    active.verify_complete(context, key)
                     events = seen.pop(key)
-                    for event in active.plan_events_iterator(context):
+                    for event in events:
+                        if event.is_step_up_for_retry:
+                            active.handle_event(event)
+                    active.verify_complete(job_context, key)
+                    for event in active.plan_events_iterator(job_context):
                         events.append(event)
                         yield event
                     yield from _trigger_hook(step_context, events)
                 try:
                     logs.close()
                 except Exception:
-                    yield from _handle_compute_log_teardown_error(context, sys.exc_info())
+                    yield from _handle_compute_log_teardown_error(job_context, sys.exc_info())
 
     def _capture_logs(context: PlanExecutionContext, plan: ExecutionPlan, stack: ExitStack) -> Iterator[DagsterEvent]:
         """What the process prints belongs to the run, as with Dagster's in-process executor."""

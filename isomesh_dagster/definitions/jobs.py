@@ -4,11 +4,10 @@ Every job takes what it works on from the resource `isomesh`. What an op did is 
 changed an environment, on that environment's partition.
 """
 
-from __future__ import annotations
-
+# no postponed annotations: Dagster reads those of ops and assets when it makes them
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dagster as dg
 from pydantic import Field
@@ -24,14 +23,12 @@ from isomesh_dagster.definitions.events import (
     promoted_metadata,
 )
 from isomesh_dagster.definitions.resource import register_environments
+from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.definitions.translator import IsomeshTranslator, check_names, is_built
 from isomesh_dagster.execution.events import Audited, Built, Dropped, Failed, Promoted
 from isomesh_dagster.model.model import Model
-
-if TYPE_CHECKING:
-    from isomesh_dagster.definitions.session import RunSession
-    from isomesh_dagster.plan.plan import Plan
-    from isomesh_dagster.project import Project
+from isomesh_dagster.plan.plan import Plan
+from isomesh_dagster.project import Project
 
 AnyJob = (
     dg.JobDefinition | Any
@@ -98,8 +95,6 @@ def build_schedule(manifest: Path, jobs: Sequence[AnyJob]) -> dg.ScheduleDefinit
         description="Every five minutes: is any model due by its cron? Only then a run starts.",
     )
     def run_when_due(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        from isomesh_dagster.project import Project
-
         with Project.from_manifest(manifest) as project:
             plan = project.run_plan()
         if plan.is_empty:
@@ -156,8 +151,6 @@ def _rollback_op(key: dg.AssetKey) -> dg.OpDefinition:
         metadata = {**promoted_metadata(promoted), "isomesh/rolled_back": True}
         yield from _tell_environment(context, key, promoted.environment, metadata, promoted.plan_id)
 
-    # Dagster reads the configuration's class from the annotation, which a postponed one in a closure hides from it
-    compute.__annotations__["config"] = RollbackConfig
     return _op("rollback", compute, "Point the environment's views back at an earlier promotion; builds nothing.")
 
 
@@ -232,7 +225,6 @@ def _janitor_op() -> dg.OpDefinition:
                 context.instance.delete_dynamic_partition(keys.ENVIRONMENTS, name)
         yield dg.Output(None, metadata=dropped_metadata(dropped))
 
-    compute.__annotations__["config"] = JanitorConfig
     return _op("janitor", compute, "Remove ended environments, and tables that nothing has needed for a while.")
 
 

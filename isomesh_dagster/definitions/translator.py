@@ -8,9 +8,11 @@ defs = build_definitions(translator=ByTag())
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -101,10 +103,7 @@ class IsomeshTranslator:
         if self.settings.query and model.query:
             metadata["isomesh/query"] = dg.MetadataValue.md(f"```sql\n{model.query.strip()}\n```")
         if self.settings.code_references:
-            reference = dg.LocalFileCodeReference(
-                file_path=str(project.root / model.path), line_number=model.line, label=model.path
-            )
-            metadata["dagster/code_references"] = dg.CodeReferencesMetadataValue(code_references=[reference])
+            metadata["dagster/code_references"] = _code_reference(project.root / model.path, model.path, model.line)
         return metadata
 
     def get_asset_spec(self, model: Model, project: Project) -> dg.AssetSpec:
@@ -176,3 +175,11 @@ def is_built(model: Model) -> bool:
 def is_embedded(model: Model) -> bool:
     """Whether the model has no table of its own."""
     return isinstance(model.kind, Embedded)
+
+
+def _code_reference(path: Path, label: str, line: int) -> dg.CodeReferencesMetadataValue:
+    with warnings.catch_warnings():
+        # in beta for two years and in every release: a warning per model would drown those that matter
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        reference = dg.LocalFileCodeReference(file_path=str(path), line_number=line, label=label)
+        return dg.CodeReferencesMetadataValue(code_references=[reference])
