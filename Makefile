@@ -12,10 +12,10 @@ ISOMESH := $(BIN)/isomesh
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data demo dev test lint types layers check format lock clean
+.PHONY: help setup data demo dev dev-production test lint types layers check format lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
 
 # The stamp is newer than pyproject.toml and uv.lock exactly when the virtual environment agrees with them.
 .venv/.synced: pyproject.toml uv.lock
@@ -41,9 +41,11 @@ demo: data ## Load data, deploy to dev (non-production) and to prod (production)
 	@printf '  $(ISOMESH) evaluate marts.routes --limit 5   look at rows\n'
 	@printf '  edit a file in models/, then $(ISOMESH) plan dev\n'
 
-dev: data ## Open the Dagster UI on http://localhost:3000
-	@mkdir -p .dagster_home
-	DAGSTER_HOME="$(CURDIR)/.dagster_home" $(BIN)/dagster dev
+dev: data ## Open the Dagster UI of the non-production system, http://localhost:3000
+	DAGSTER_HOME="$(CURDIR)/.dagster_nonproduction" ISOMESH_GATEWAY=nonproduction $(BIN)/dagster dev
+
+dev-production: data ## Open the Dagster UI of the production system, http://localhost:3001
+	DAGSTER_HOME="$(CURDIR)/.dagster_production" ISOMESH_GATEWAY=production $(BIN)/dagster dev -p 3001
 
 test: setup ## Run the tests
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile
@@ -68,5 +70,5 @@ lock: setup ## Bring uv.lock up to date with pyproject.toml
 	$(BIN)/uv lock
 
 clean: ## Remove the virtual environment, caches and the sample's systems
-	rm -rf .venv .systems .isomesh .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	rm -rf .venv .systems .isomesh .dagster_*/storage .dagster_*/history .dagster_*/schedules .dagster_*/logs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -12,7 +12,7 @@ from isomesh_dagster.cli.main import cli
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 MAKEFILE = (ROOT / "Makefile").read_text()
-TARGETS = set(re.findall(r"^([a-z]+):", MAKEFILE, re.MULTILINE))
+TARGETS = set(re.findall(r"^([a-z-]+):", MAKEFILE, re.MULTILINE))
 
 
 def test_every_isomesh_command_is_in_the_table_and_exists() -> None:
@@ -28,7 +28,7 @@ def test_commands_used_in_the_text_exist() -> None:
 
 def test_make_targets_that_are_named_exist() -> None:
     texts = README + (ROOT / "docs" / "architecture.md").read_text() + (ROOT / ".ci" / "run").read_text()
-    named = set(re.findall(r"(?:^|`)make ([a-z]+)", texts, re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", texts, re.MULTILINE))
     assert {"demo", "test", "dev"} <= named
     assert named <= TARGETS
 
