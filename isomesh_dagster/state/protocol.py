@@ -136,6 +136,10 @@ class StateStore(Protocol):
         """What `mark_unreferenced` would return now; changes nothing."""
         ...
 
+    def unreferenced(self, *, keep_promotions: int, older_than: datetime) -> list[Snapshot]:
+        """What `mark_unreferenced` would return now; changes nothing."""
+        ...
+
     def mark_unreferenced(self, *, keep_promotions: int, older_than: datetime) -> list[Snapshot]:
         """Janitor, first step: forget the intervals of, and mark as going, snapshots that no environment, no open plan and none
         of the last `keep_promotions` promotions of an environment needs and that were last needed before `older_than`.

@@ -89,9 +89,3 @@ def upgrade() -> None:
         sa.CheckConstraint("status IN ('open', 'done', 'superseded')", name="plans_status_ck"),
     )
     op.create_index("plans_environment_status_ix", "plans", ["environment", "status"])
-
-
-def downgrade() -> None:
-    """Drop them; what they held is lost."""
-    for table in ("plans", "promotions", "environments", "targets", "intervals", "snapshots", "system"):
-        op.drop_table(table)
