@@ -285,7 +285,7 @@ def as_yaml(value: Any) -> Json:
         from yaml import ScalarNode as YamlScalar
         from yaml.resolver import Resolver
 
-        tag = Resolver().resolve(YamlScalar, str(value), (True, False))
+        tag = Resolver().resolve(YamlScalar, str(value), (True, False))  # type: ignore[no-untyped-call]
         try:
             return _construct(tag.rpartition(":")[2], str(value))
         except ValueError:
@@ -385,7 +385,7 @@ def _construct(tag: str, text: str) -> Json:
     if tag not in {"int", "float", "bool", "null"}:
         raise ValueError(tag)
     tag = f"tag:yaml.org,2002:{tag}"
-    result: Json = SafeConstructor().construct_object(YamlScalar(tag, text))  # type: ignore[no-untyped-call]
+    result: Json = SafeConstructor().construct_object(YamlScalar(tag, text))
     return result
 
 
