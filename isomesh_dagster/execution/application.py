@@ -1,0 +1,443 @@
+"""One plan being applied, step by step: the protocol that survives a crash at any of its points.
+
+begin    stamp, reconcile, conflict, intent, schemas        state transaction, then warehouse transaction
+build    each batch: rows + audits + `loaded`               one warehouse transaction; the state's intervals follow in bulk
+promote  all views + the record of what they show           one warehouse transaction; then the state is finalized
+finish   what is left to record
+
+A plan is applied again after a crash by applying it again: what is loaded is adopted, what is shown is done. The scheduler of
+`schedule.py` and Dagster's ops are two drivers of this one class; it is safe to use from several threads after `begin`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from isomesh_dagster.engine.connection import Connection, Session
+from isomesh_dagster.errors import ConflictingPlanError, IsomeshError, PlanError, WriteConflict
+from isomesh_dagster.execution import warehouse
+from isomesh_dagster.execution.audit import refuse_failures, run_audits
+from isomesh_dagster.execution.evaluate import Columns, Write, Written, write
+from isomesh_dagster.execution.events import Audited, Built, Evaluated, Event, Failed, Promoted, Reused
+from isomesh_dagster.execution.promote import Swap, swap
+from isomesh_dagster.execution.reconcile import adopt_loaded, reconcile_in
+from isomesh_dagster.execution.record import Recorder
+from isomesh_dagster.execution.stamp import check_stamp
+from isomesh_dagster.execution.texts import Surroundings, Texts
+from isomesh_dagster.execution.warehouse import Loaded
+from isomesh_dagster.model.kinds import IncrementalByTimeRange, is_incremental
+from isomesh_dagster.plan.plan import Build, Plan
+from isomesh_dagster.relation import Relation
+from isomesh_dagster.snapshot.environment import Environment, Target, View
+from isomesh_dagster.snapshot.interval import Interval, subtract
+from isomesh_dagster.snapshot.naming import view_relation
+from isomesh_dagster.snapshot.snapshot import SnapshotId
+from isomesh_dagster.state.protocol import Identity, PlanRecord, StateStore
+
+_CONFLICT_TRIES = 5
+
+
+def utc_now() -> datetime:
+    """The moment, aware."""
+    return datetime.now(timezone.utc)
+
+
+def _no_checkpoint(name: str) -> None:
+    """Nothing happens at a checkpoint outside of crash tests."""
+
+
+class Application:
+    """A plan being applied to one system.
+
+    `connection` and `state` are the gateway's and stay the caller's to close. `identity` is who applies; its uuid counts only
+    for a new system. `root` is the project's folder. `now` is asked for the moments that are recorded. `checkpoint` is told
+    the name of every point at which a crash must do no harm.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        connection: Connection,
+        state: StateStore,
+        identity: Identity,
+        root: Path,
+        default_catalog: str | None = None,
+        now: Callable[[], datetime] = utc_now,
+        checkpoint: Callable[[str], None] = _no_checkpoint,
+    ) -> None:
+        self.plan = plan
+        self._connection = connection
+        self._state = state
+        self._identity = identity
+        self._root = root
+        self._now = now
+        self._checkpoint = checkpoint
+        self._recorder = Recorder(state)
+        self._around = Surroundings(
+            snapshots=plan.snapshots,
+            engine_dialect=connection.capabilities.dialect,
+            default_catalog=default_catalog,
+            execution_time=plan.execution_time,
+        )
+        self._lock = threading.Lock()
+        self._begun = False
+        self._stopped = threading.Event()
+        self._loaded: dict[str, tuple[Loaded, ...]] = {}
+        self._done: set[SnapshotId] = set()
+        self._failed: dict[str, Exception] = {}
+
+    # ---- begin -----------------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Check that the plan may be applied, record the intent, prepare the schemas. Idempotent.
+
+        Raises SystemMismatch, ConflictingPlanError or PlanError; nothing of the plan is written then.
+        """
+        with self._lock:
+            if self._begun:
+                return
+            with self._connection.session() as session:
+                check_stamp(session, self._state, self._identity)
+                self._checkpoint("stamped")
+                reconcile_in(session, self._state, self.plan.environment)
+                self._checkpoint("reconciled")
+                self._check_base(self._state.environment(self.plan.environment))
+                if not self.plan.is_empty:
+                    self._open_intent(session)
+            self._begun = True
+
+    def _check_base(self, current: Environment | None) -> None:
+        shown = current.plan_id if current is not None else None
+        if shown in (self.plan.based_on, self.plan.id):
+            return
+        raise ConflictingPlanError(
+            f"environment {self.plan.environment!r} moved since the plan was made: it shows {shown or 'nothing'}, "
+            f"the plan is based on {self.plan.based_on or 'a new environment'}",
+            hint="plan again",
+        )
+
+    def _open_intent(self, session: Session) -> None:
+        plan = self.plan
+        promote = plan.promote
+        target = promote.target if promote is not None else self._unchanged_target()
+        # every snapshot that nothing else protects: the janitor may have taken some away since the plan was made
+        wanted = {*plan.new_snapshots, *plan.reuses, *(step.snapshot.id for step in plan.builds)}
+        record = PlanRecord(
+            id=plan.id,
+            environment=plan.environment,
+            based_on=plan.based_on,
+            status="open",
+            target=target,
+            created_at=self._now(),
+            expires_at=promote.expires_at if promote is not None else None,
+            suffix_target=promote.suffix_target if promote is not None else "schema",
+        )
+        self._state.open_plan(record, [one for one in plan.snapshots.values() if one.id in wanted])
+        self._checkpoint("intent")
+        schemas = {
+            (step.snapshot.physical.catalog, step.snapshot.physical.schema)
+            for step in plan.builds
+            if step.snapshot.physical
+        }
+        if schemas:
+            with session.transaction():
+                for catalog, schema in sorted(schemas, key=str):
+                    session.create_schema(schema, catalog)
+        physicals = {str(one.physical) for one in plan.snapshots.values() if one.physical is not None}
+        self._loaded = adopt_loaded(session, self._state, physicals)
+        self._checkpoint("begun")
+        lost = [one.name for one in plan.reuses if str(plan.snapshots[one.name].physical) not in self._loaded]
+        if lost:
+            raise PlanError(f"built when the plan was made and gone since: {', '.join(lost)}", hint="plan again")
+
+    def _unchanged_target(self) -> Target:
+        """What the environment shows, for a plan that only builds."""
+        current = self._state.environment(self.plan.environment)
+        if current is not None:
+            return current.target
+        snapshots = self.plan.snapshots
+        return Target(
+            snapshots={name: one.id for name, one in snapshots.items()},
+            views={
+                name: View(view=str(view_relation(name, self.plan.environment)), physical=str(one.physical))
+                for name, one in snapshots.items()
+                if one.physical is not None
+            },
+        )
+
+    # ---- build -----------------------------------------------------------------------------------------------------------
+
+    def build(self, step: Build) -> Iterator[Event]:
+        """Make the rows of one step: `Evaluated` for every batch, then `Built`; `Reused` when nothing was left to do.
+
+        When it fails: `Failed`, then the error is raised; finished batches stay. One thread per step; parents first.
+        """
+        self._require_begun()
+        snapshot = step.snapshot
+        physical = _physical_of(step)
+        started = time.perf_counter()
+        if self._stopped.is_set():
+            raise PlanError("stopped", model=snapshot.name)
+        todo = self._todo(step, self._loaded.get(str(physical), ()))
+        if not todo:
+            self._finished(step)
+            yield Reused(model=snapshot.name, snapshot=snapshot.id, physical=physical)
+            return
+        audits: list[Audited] = []
+        rows: int | None = 0
+        wrote = False
+        columns: Columns | None = None
+        attempt: _Batch | None = None
+        try:
+            texts = Texts(snapshot, self._around)
+            with self._connection.session() as session:
+                for interval in todo:
+                    if self._stopped.is_set():
+                        raise PlanError("stopped between two batches", model=snapshot.name)
+                    attempt = _Batch(step, physical, interval, texts, self._root)
+                    begun = time.perf_counter()
+                    written = self._write_batch(session, attempt)
+                    if written is None:
+                        continue  # somebody else did it meanwhile
+                    wrote = True
+                    audits += attempt.audits
+                    columns = written.columns or columns
+                    rows = None if rows is None or written.rows is None else rows + written.rows
+                    if interval is not None:
+                        yield Evaluated(
+                            model=snapshot.name,
+                            snapshot=snapshot.id,
+                            interval=interval,
+                            rows=written.rows,
+                            seconds=time.perf_counter() - begun,
+                            audits=attempt.audits,
+                        )
+                if wrote and columns is None:
+                    columns = session.columns(physical)
+        except Exception as error:
+            failure = _located(error, step)
+            with self._lock:
+                self._failed[snapshot.name] = failure
+            yield Failed(model=snapshot.name, error=failure, audits=attempt.audits if attempt is not None else ())
+            raise failure from error.__cause__
+        self._finished(step)
+        if not wrote:
+            yield Reused(model=snapshot.name, snapshot=snapshot.id, physical=physical)
+            return
+        yield Built(
+            model=snapshot.name,
+            snapshot=snapshot.id,
+            physical=physical,
+            intervals=step.intervals,
+            rows=rows,
+            seconds=time.perf_counter() - started,
+            columns=tuple(columns or ()),
+            audits=tuple(audits),
+            repoint=step.repoint,
+        )
+
+    def stop(self) -> None:
+        """Running steps end after the batch they are in, others do not begin."""
+        self._stopped.set()
+
+    def _todo(self, step: Build, loaded: Sequence[Loaded]) -> list[Interval | None]:
+        """The batches that are not there yet; `[None]` when only the empty table is missing."""
+        if not step.batches:
+            return [] if loaded else [None]
+        return [batch for batch in step.batches if not self._is_there(step, batch, loaded)]
+
+    def _is_there(self, step: Build, batch: Interval | None, loaded: Sequence[Loaded]) -> bool:
+        """Whether the batch was built already, by an earlier try of this plan or by somebody else.
+
+        What the plan makes again although it is loaded (restated, or looked back upon) counts only when this plan has done it.
+        """
+        kind = step.snapshot.model.kind
+        again = step.snapshot.name in self.plan.restates or (
+            isinstance(kind, IncrementalByTimeRange) and kind.lookback > 0
+        )
+        counting = [one for one in loaded if one.plan_id == self.plan.id] if again else loaded
+        if batch is None or (not is_incremental(kind) and not again):
+            return bool(counting)
+        return not subtract([batch], warehouse.intervals(counting))
+
+    def _write_batch(self, session: Session, batch: _Batch) -> Written | None:
+        """The batch in one transaction; None when it was there already."""
+        for left in reversed(range(_CONFLICT_TRIES)):
+            try:
+                return self._try_batch(session, batch)
+            except WriteConflict:  # noqa: PERF203 (another writer was first: look again what is left to do)
+                if not left:
+                    raise
+                time.sleep(0.02 * (_CONFLICT_TRIES - left))
+        raise AssertionError("unreachable")
+
+    def _try_batch(self, session: Session, batch: _Batch) -> Written | None:
+        step, interval = batch.step, batch.interval
+        physical = str(batch.physical)
+        batch.audits = ()
+        whole = not is_incremental(step.snapshot.model.kind)
+        with session.transaction():
+            before = warehouse.loaded(session, (physical,)).get(physical, ())
+            there = bool(before) and self._is_there(step, interval, before)
+            written = None
+            if not there:
+                written = batch.write(session, is_new=not before)
+                self._checkpoint("written")
+                record = Loaded(
+                    start=interval.start if interval is not None else 0,
+                    end=interval.end if interval is not None else 0,
+                    plan_id=self.plan.id,
+                    rows=written.rows,
+                )
+                (warehouse.record_whole if whole else warehouse.record_range)(session, physical, record, before)
+                self._checkpoint("recorded")
+        self._checkpoint("built")
+        if there:
+            self._recorder.add(physical, warehouse.intervals(before), whole=True)
+        elif interval is not None:
+            self._recorder.add(physical, (interval,), whole=whole)
+        self._checkpoint("noted")
+        return written
+
+    def _finished(self, step: Build) -> None:
+        with self._lock:
+            self._done.add(step.snapshot.id)
+            self._failed.pop(step.snapshot.name, None)
+
+    # ---- promote ---------------------------------------------------------------------------------------------------------
+
+    def promote(self) -> Promoted | None:
+        """Make the environment show the plan's target; None when the plan only builds. Idempotent.
+
+        Raises PlanError while a build of the plan is missing or failed, ConflictingPlanError when the environment moved.
+        """
+        self._require_begun()
+        promote = self.plan.promote
+        if promote is None:
+            return None
+        with self._connection.session() as session:
+            self._check_built(session, promote.target)
+            self._recorder.flush()
+            self._checkpoint("promoting")
+            return swap(
+                session,
+                self._state,
+                Swap(
+                    promote=promote,
+                    plan_id=self.plan.id,
+                    based_on=self.plan.based_on,
+                    promoted_at=self._now(),
+                    around=self._around,
+                ),
+                self._checkpoint,
+            )
+
+    def _check_built(self, session: Session, target: Target) -> None:
+        """Every step of the plan is done, by this application or an earlier try, and everything to be shown is loaded."""
+        with self._lock:
+            failed, done = sorted(self._failed), set(self._done)
+        if failed:
+            raise PlanError(
+                f"not promoted: {', '.join(failed)} failed", hint="mend it and apply again; what is built is kept"
+            )
+        physicals = {view.physical for view in target.views.values()}
+        loaded = warehouse.loaded(session, physicals)
+        missing = [
+            step.snapshot.name
+            for step in self.plan.builds
+            if step.snapshot.id not in done and self._todo(step, loaded.get(str(step.snapshot.physical), ()))
+        ]
+        missing += sorted(
+            name for name, view in target.views.items() if view.physical not in loaded and name not in missing
+        )
+        if missing:
+            raise PlanError(f"not promoted: {', '.join(missing)} is not built", hint="build it first, or plan again")
+
+    # ---- finish ----------------------------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Record what is left to record; a plan that only builds is closed when all of it is built. Idempotent."""
+        if not self._begun:
+            return
+        self._recorder.flush()
+        self._checkpoint("flushed")
+        plan = self.plan
+        if plan.promote is not None or plan.is_empty:
+            return
+        with self._lock:
+            if any(step.snapshot.id not in self._done for step in plan.builds):
+                return
+        record = self._state.plan(plan.id)
+        if record is None or record.status != "open":
+            return
+        for other in self._state.open_plans(plan.environment):
+            # an earlier run that failed: it protects the same snapshots as this one, which made up for it
+            if other.id == plan.id or other.target == record.target:
+                self._state.close_plan(other.id, "done" if other.id == plan.id else "superseded")
+
+    def _require_begun(self) -> None:
+        if not self._begun:
+            raise PlanError("the plan's application has not begun", hint="call begin() first")
+
+
+class _Batch:
+    """One batch on its way into the warehouse; `audits` are those of the last try."""
+
+    def __init__(self, step: Build, physical: Relation, interval: Interval | None, texts: Texts, root: Path) -> None:
+        self.step = step
+        self.physical = physical
+        self.interval = interval
+        self.audits: tuple[Audited, ...] = ()
+        self._texts = texts
+        self._root = root
+
+    def write(self, session: Session, *, is_new: bool) -> Written:
+        """Rows and audits, inside the caller's transaction. Raises AuditError when a blocking audit fails."""
+        text = self._texts.batch(self.interval, is_new=is_new)
+        for statement in text.pre:
+            session.execute(statement)
+        written = write(
+            session,
+            Write(
+                snapshot=self.step.snapshot,
+                physical=self.physical,
+                query=text.query,
+                typed=self._texts.typed(),
+                interval=self.interval,
+                is_new=is_new,
+                root=self._root,
+            ),
+        )
+        for statement in text.post:
+            session.execute(statement)
+        self.audits = run_audits(
+            session,
+            self.step.snapshot,
+            self._texts,
+            self.interval,
+            lambda: written.columns or session.columns(self.physical),
+        )
+        refuse_failures(self.step.snapshot, self.audits)
+        return replace(written, columns=written.columns)
+
+
+def _physical_of(step: Build) -> Relation:
+    if step.snapshot.physical is None:
+        raise PlanError("has no relation to build", model=step.snapshot.name)
+    return step.snapshot.physical
+
+
+def _located(error: Exception, step: Build) -> Exception:
+    """The error with its model's place, where it is one a person can mend."""
+    if isinstance(error, IsomeshError):
+        model = step.snapshot.model
+        with suppress(AttributeError):
+            return error.located(path=model.path, line=model.line, model=model.name)
+    return error

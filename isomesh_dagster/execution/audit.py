@@ -1,0 +1,76 @@
+"""Audits: queries that must return no rows, run on what a batch has just written, before anybody can see it.
+
+`@this_model` is the physical relation; for a time-range model only its rows of the batch. It is bound as the name of a
+common table, so that an audit may give it an alias or not, as it likes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from isomesh_dagster.engine.connection import Session
+from isomesh_dagster.errors import AuditError, EngineError, WriteConflict
+from isomesh_dagster.execution.evaluate import Columns, condition_of
+from isomesh_dagster.execution.events import Audited
+from isomesh_dagster.execution.texts import Texts
+from isomesh_dagster.model.kinds import is_incremental
+from isomesh_dagster.relation import quote
+from isomesh_dagster.snapshot.interval import Interval
+from isomesh_dagster.snapshot.snapshot import Snapshot
+
+THIS_MODEL = quote("_isomesh_audited")
+
+
+def run_audits(
+    session: Session, snapshot: Snapshot, texts: Texts, interval: Interval | None, columns: Callable[[], Columns]
+) -> tuple[Audited, ...]:
+    """Run all audits of the model on the batch (None: the whole relation), also after one that fails.
+
+    Raises EngineError, naming the audit, when one cannot run.
+    """
+    model = snapshot.model
+    if not model.audits or snapshot.physical is None:
+        return ()
+    condition = condition_of(snapshot, interval, columns)
+    audited = f"SELECT * FROM {snapshot.physical.sql}" + (f" WHERE {condition}" if condition is not None else "")
+    results = []
+    for call in model.audits:
+        query = texts.audit(call, interval, THIS_MODEL)
+        try:
+            counted = session.fetch(
+                f"WITH {THIS_MODEL} AS ({audited})\nSELECT COUNT(*) FROM (\n{query}\n) AS _bad_rows"
+            )
+        except WriteConflict:
+            raise
+        except EngineError as error:
+            raise EngineError(
+                f"audit {call.name} cannot run: {error.message}", model=model.name, path=model.path
+            ) from None
+        results.append(
+            Audited(
+                model=model.name,
+                audit=call.name,
+                failing_rows=int(counted[0][0]),
+                blocking=call.blocking,
+                interval=interval if is_incremental(model.kind) else None,
+            )
+        )
+    return tuple(results)
+
+
+def refuse_failures(snapshot: Snapshot, audits: tuple[Audited, ...]) -> None:
+    """Raises AuditError when a blocking audit found bad rows."""
+    failed = [audit for audit in audits if audit.blocking and not audit.passed]
+    if not failed:
+        return
+    told = ", ".join(
+        f"{audit.audit} ({audit.failing_rows} row{'s' if audit.failing_rows != 1 else ''})" for audit in failed
+    )
+    where = f" of {failed[0].interval}" if failed[0].interval is not None else ""
+    raise AuditError(
+        f"audit failed{where}: {told}; what was written is rolled back",
+        model=snapshot.name,
+        path=snapshot.model.path,
+        line=snapshot.model.line,
+        hint="mend the rows or the query; an audit with `blocking := false` only warns",
+    )

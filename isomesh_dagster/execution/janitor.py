@@ -1,0 +1,123 @@
+"""The janitor: environments that ended, and tables that nothing needs any more.
+
+The order survives a crash anywhere, because the next janitor does the rest: an environment leaves the warehouse before the
+state; a table's intervals leave the state before the table goes, and its snapshot after. One object that cannot be dropped
+stops nothing else. Nothing is dropped with CASCADE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+
+from isomesh_dagster.engine.connection import Connection, Session
+from isomesh_dagster.errors import EngineError
+from isomesh_dagster.execution import warehouse
+from isomesh_dagster.execution.events import Dropped
+from isomesh_dagster.execution.promote import drop_empty_schemas
+from isomesh_dagster.execution.reconcile import reconcile_in
+from isomesh_dagster.execution.stamp import check_stamp
+from isomesh_dagster.model.kinds import View
+from isomesh_dagster.relation import Relation
+from isomesh_dagster.snapshot.environment import PROD, Environment
+from isomesh_dagster.snapshot.snapshot import Snapshot
+from isomesh_dagster.state.protocol import Identity, StateStore
+
+
+def _no_checkpoint(name: str) -> None:
+    """Nothing happens at a checkpoint outside of crash tests."""
+
+
+def janitor(
+    connection: Connection,
+    state: StateStore,
+    *,
+    identity: Identity,
+    now: datetime,
+    snapshot_ttl: timedelta = timedelta(days=7),
+    keep_promotions: int = 3,
+    ignore_ttl: bool = False,
+    dry_run: bool = False,
+    checkpoint: Callable[[str], None] = _no_checkpoint,
+) -> Iterator[Dropped]:
+    """Remove environments that ended by `now`, then snapshots that were last needed more than `snapshot_ttl` ago.
+
+    What an environment shows, an open plan needs, or one of the last `keep_promotions` promotions of an environment showed,
+    stays. `ignore_ttl` takes the rest at once. `dry_run` tells what would go and changes nothing; what only the removal of an
+    environment would free is not told then. Yields one event per environment and per object, `kept_because` set for one that
+    could not be dropped.
+    """
+    older_than = now if ignore_ttl else now - snapshot_ttl
+    with connection.session() as session:
+        check_stamp(session, state, identity)
+        for environment in state.environments():
+            if environment.name != PROD and environment.expires_at is not None and environment.expires_at <= now:
+                if dry_run:
+                    yield Dropped(name=environment.name, environment=environment.name)
+                else:
+                    yield from _remove_environment(session, state, environment, checkpoint)
+        if dry_run:
+            going = state.unreferenced(keep_promotions=keep_promotions, older_than=older_than)
+        else:
+            going = state.mark_unreferenced(keep_promotions=keep_promotions, older_than=older_than)
+            checkpoint("marked")
+        # readers before what they read: views first, and children before parents where the engine binds views to tables
+        for snapshot in sorted(going, key=lambda one: (not isinstance(one.model.kind, View), one.name)):
+            if dry_run:
+                if snapshot.physical is not None:
+                    yield Dropped(name=str(snapshot.physical))
+            else:
+                yield from _remove_snapshot(session, state, snapshot, checkpoint)
+        if not dry_run:
+            for schema in sorted({one.physical.schema for one in going if one.physical is not None}):
+                try:
+                    session.drop_schema_if_empty(schema)
+                except EngineError as error:  # noqa: PERF203 (one schema must not stop the others)
+                    yield Dropped(name=schema, kept_because=error.message)
+
+
+def _remove_environment(
+    session: Session, state: StateStore, environment: Environment, checkpoint: Callable[[str], None]
+) -> Iterator[Dropped]:
+    """Views and record in one warehouse transaction, then the state."""
+    reconcile_in(session, state, environment.name)
+    current = state.environment(environment.name)
+    if current is None:  # an interrupted janitor had removed its views already
+        yield Dropped(name=environment.name, environment=environment.name)
+        return
+    if current.plan_id != environment.plan_id:
+        return  # promoted since
+    views = sorted(view.view for view in current.target.views.values())
+    try:
+        with session.transaction():
+            for view in views:
+                session.drop(Relation.parse(view), view=True)
+            warehouse.hide(session, environment.name)
+            drop_empty_schemas(session, views)
+            checkpoint("hidden")
+    except EngineError as error:
+        yield Dropped(name=environment.name, environment=environment.name, kept_because=error.message)
+        return
+    checkpoint("removed")
+    state.remove_environment(environment.name)
+    yield Dropped(name=environment.name, environment=environment.name)
+
+
+def _remove_snapshot(
+    session: Session, state: StateStore, snapshot: Snapshot, checkpoint: Callable[[str], None]
+) -> Iterator[Dropped]:
+    """The relation and its record in one warehouse transaction, then the snapshot."""
+    physical = snapshot.physical
+    if physical is not None:
+        try:
+            with session.transaction():
+                session.drop(physical, view=isinstance(snapshot.model.kind, View))
+                warehouse.forget(session, str(physical))
+                checkpoint("dropping")
+        except EngineError as error:
+            yield Dropped(name=str(physical), kept_because=error.message)
+            return
+        checkpoint("dropped")
+    state.forget((snapshot.id,))
+    if physical is not None:
+        yield Dropped(name=str(physical))

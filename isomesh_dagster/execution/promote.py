@@ -1,0 +1,244 @@
+"""Promotion: all changed views and the record of what they show move in one warehouse transaction; the state follows.
+
+A rollback is a promotion of an older target under a plan id of its own. Nothing is ever dropped with CASCADE.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+
+from isomesh_dagster.engine.connection import Connection, Session
+from isomesh_dagster.errors import ConflictingPlanError, PlanError, WriteConflict
+from isomesh_dagster.execution import warehouse
+from isomesh_dagster.execution.events import Promoted
+from isomesh_dagster.execution.reconcile import reconcile_in
+from isomesh_dagster.execution.stamp import check_stamp
+from isomesh_dagster.execution.texts import Surroundings, Texts, view_query
+from isomesh_dagster.plan.plan import Promote
+from isomesh_dagster.relation import Relation
+from isomesh_dagster.snapshot.environment import Environment, Promotion, Target
+from isomesh_dagster.state.protocol import Identity, PlanRecord, StateStore
+
+_CONFLICT_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swap:
+    """A promotion to be made: the steps, the plan it belongs to and the plan it expects to find, when, and why."""
+
+    promote: Promote
+    plan_id: str
+    based_on: str | None
+    promoted_at: datetime
+    around: Surroundings
+    reason: str = "plan"
+
+
+def swap(session: Session, state: StateStore, work: Swap, checkpoint: Callable[[str], None]) -> Promoted:
+    """Make the environment show the target. Idempotent by plan id.
+
+    Raises ConflictingPlanError when it shows neither the base nor the target, EngineError when a view cannot be made; the
+    environment is then as it was.
+    """
+    started = time.perf_counter()
+    for left in reversed(range(_CONFLICT_TRIES)):
+        try:
+            with session.transaction():
+                record = _swap_views(session, work, checkpoint)
+                checkpoint("swapped")
+            break
+        except WriteConflict:  # another promotion was first: the record tells which
+            if not left:
+                raise
+            time.sleep(0.02 * (_CONFLICT_TRIES - left))
+    checkpoint("promoted")
+    promote = work.promote
+    state.finalize(
+        environment=promote.environment,
+        plan_id=work.plan_id,
+        based_on=work.based_on,
+        number=record.number,
+        target=promote.target,
+        promoted_at=record.promoted_at,
+        expires_at=promote.expires_at,
+        suffix_target=promote.suffix_target,
+        reason=work.reason,
+    )
+    checkpoint("finalized")
+    return Promoted(
+        environment=promote.environment,
+        plan_id=work.plan_id,
+        number=record.number,
+        created=tuple(sorted(promote.create)),
+        dropped=tuple(sorted(promote.drop)),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _swap_views(session: Session, work: Swap, checkpoint: Callable[[str], None]) -> warehouse.Shown:
+    """Inside the transaction: the views, then the record; what is recorded afterwards."""
+    promote = work.promote
+    shown = warehouse.shown(session, promote.environment)
+    if shown is not None and shown.plan_id == work.plan_id:
+        return shown
+    live = shown.plan_id if shown is not None else None
+    if live != work.based_on:
+        raise ConflictingPlanError(
+            f"environment {promote.environment!r} moved: it shows {live or 'nothing'}, "
+            f"the plan is based on {work.based_on or 'a new environment'}",
+            hint="plan again",
+        )
+    models = {view.view: name for name, view in promote.target.views.items()}
+    for view in promote.drop:
+        session.drop(Relation.parse(view), view=True)
+    for catalog, schema in sorted({_place(view) for view in promote.create}, key=str):
+        session.create_schema(schema, catalog)
+    for view, physical in sorted(promote.create.items()):
+        session.replace_view(Relation.parse(view), view_query(physical))
+        checkpoint("view")
+    for view in sorted(promote.create):
+        snapshot = work.around.snapshots.get(models[view])
+        if snapshot is not None:
+            for statement in Texts(snapshot, work.around).virtual_update(Relation.parse(view)):
+                session.execute(statement)
+    drop_empty_schemas(session, promote.drop)
+    record = warehouse.Shown(
+        name=promote.environment,
+        plan_id=work.plan_id,
+        number=(shown.number if shown is not None else 0) + 1,
+        target=promote.target,
+        promoted_at=work.promoted_at,
+        expires_at=promote.expires_at,
+        suffix_target=promote.suffix_target,
+        reason=work.reason,
+    )
+    warehouse.show(session, record)
+    return record
+
+
+def drop_empty_schemas(session: Session, views: Iterable[str]) -> None:
+    """Drop the schemas of these views (dotted) in which nothing is left."""
+    for catalog, schema in sorted({_place(view) for view in views}, key=str):
+        if catalog is None:
+            session.drop_schema_if_empty(schema)
+
+
+def _place(dotted: str) -> tuple[str | None, str]:
+    relation = Relation.parse(dotted)
+    return relation.catalog, relation.schema
+
+
+# ---- rollback ------------------------------------------------------------------------------------------------------------
+
+
+def _no_checkpoint(name: str) -> None:
+    """Nothing happens at a checkpoint outside of crash tests."""
+
+
+def rollback(
+    state: StateStore,
+    connection: Connection,
+    environment: str,
+    *,
+    identity: Identity,
+    now: datetime,
+    to: int | None = None,
+    default_catalog: str | None = None,
+    checkpoint: Callable[[str], None] = _no_checkpoint,
+) -> Promoted:
+    """Make the environment show again what its promotion number `to` showed (default: the one before the current).
+
+    Its end (`expires_at`) stays as it is. Raises PlanError when there is no such promotion, when it shows nothing else than the
+    current one, or when a table it needs is gone; the environment is then as it was.
+    """
+    with connection.session() as session:
+        check_stamp(session, state, identity)
+        reconcile_in(session, state, environment)
+        current = state.environment(environment)
+        if current is None:
+            raise PlanError(f"there is no environment {environment!r}", hint="`isomesh environments` lists them")
+        promotion = _chosen(state.promotions(environment), current, to)
+        target = promotion.target
+        snapshots = state.snapshots(target.snapshots.values())
+        loaded = warehouse.loaded(session, (view.physical for view in target.views.values()))
+        gone = sorted(
+            name
+            for name, snapshot in target.snapshots.items()
+            if snapshot not in snapshots or (name in target.views and target.views[name].physical not in loaded)
+        )
+        if gone:
+            raise PlanError(
+                f"promotion {promotion.number} cannot be shown again, the janitor took tables of {', '.join(gone)}",
+                hint="check out the files of that time and plan: what is missing is built again",
+            )
+        plan_id = _rollback_id(current, promotion)
+        promote = _between(current, target)
+        state.open_plan(
+            PlanRecord(
+                id=plan_id,
+                environment=environment,
+                based_on=current.plan_id,
+                status="open",
+                target=target,
+                created_at=now,
+                expires_at=current.expires_at,
+                suffix_target=current.suffix_target,
+            ),
+            (),
+        )
+        checkpoint("intent")
+        return swap(
+            session,
+            state,
+            Swap(
+                promote=promote,
+                plan_id=plan_id,
+                based_on=current.plan_id,
+                promoted_at=now,
+                around=Surroundings(
+                    snapshots={snapshot.name: snapshot for snapshot in snapshots.values()},
+                    engine_dialect=connection.capabilities.dialect,
+                    default_catalog=default_catalog,
+                    execution_time=now,
+                ),
+                reason=f"rollback to {promotion.number}",
+            ),
+            checkpoint,
+        )
+
+
+def _chosen(promotions: list[Promotion], current: Environment, to: int | None) -> Promotion:
+    wanted = to if to is not None else current.number - 1
+    for promotion in promotions:
+        if promotion.number == wanted:
+            if promotion.target == current.target:
+                raise PlanError(f"environment {current.name!r} already shows what promotion {wanted} showed")
+            return promotion
+    numbers = ", ".join(str(promotion.number) for promotion in promotions if promotion.number != current.number)
+    raise PlanError(
+        f"environment {current.name!r} has no promotion {wanted} to go back to",
+        hint=f"it can go back to {numbers}" if numbers else "it has been promoted only once",
+    )
+
+
+def _between(current: Environment, target: Target) -> Promote:
+    before = {view.view: view.physical for view in current.target.views.values()}
+    after = {view.view: view.physical for view in target.views.values()}
+    return Promote(
+        environment=current.name,
+        target=target,
+        create={view: physical for view, physical in sorted(after.items()) if before.get(view) != physical},
+        drop=tuple(sorted(before.keys() - after.keys())),
+        expires_at=current.expires_at,
+        suffix_target=current.suffix_target,
+    )
+
+
+def _rollback_id(current: Environment, promotion: Promotion) -> str:
+    """Different from every plan's id, so that a plan made before the rollback conflicts instead of undoing it."""
+    text = "\0".join((current.name, current.plan_id, str(current.number), promotion.plan_id, str(promotion.number)))
+    return f"rollback-{hashlib.sha256(text.encode()).hexdigest()[:16]}"

@@ -1,0 +1,77 @@
+"""Make the state agree with the warehouse, which is the authority: what a crash left behind is finished here.
+
+A crash can leave an environment that shows more than the state knows (promoted, not finalized), intervals that are
+loaded and not recorded, or an environment removed from the warehouse only. All three are taken over; nothing is undone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from isomesh_dagster.engine.connection import Connection, Session
+from isomesh_dagster.errors import StateError
+from isomesh_dagster.execution import warehouse
+from isomesh_dagster.execution.warehouse import Loaded
+from isomesh_dagster.state.protocol import StateStore
+
+
+def reconcile(connection: Connection, state: StateStore, environment: str) -> None:
+    """Bring the state's record of `environment`, and of what open plans have built, up to the warehouse's.
+
+    Cheap when there is nothing to do: two queries. Raises StateError when the warehouse shows a plan the state never heard of.
+    """
+    with connection.session() as session:
+        reconcile_in(session, state, environment)
+
+
+def reconcile_in(session: Session, state: StateStore, environment: str) -> None:
+    """`reconcile` on a session that is already open, outside of a transaction."""
+    if not warehouse.exists(session):
+        return
+    open_plans = state.open_plans()
+    adopt_loaded(session, state, {view.physical for plan in open_plans for view in plan.target.views.values()})
+    shown_plan = warehouse.shown_plan(session, environment)
+    known = state.environment(environment)
+    if shown_plan is None:
+        if known is not None:
+            state.remove_environment(environment)
+        return
+    if known is not None and known.plan_id == shown_plan:
+        return
+    shown = warehouse.shown(session, environment)
+    if shown is None or state.plan(shown.plan_id) is None:
+        raise StateError(
+            f"environment {environment!r} shows plan {shown_plan}, which this state does not know",
+            hint="the state is older than the warehouse or belongs to another one; restore the state that goes with it",
+        )
+    state.finalize(
+        environment=environment,
+        plan_id=shown.plan_id,
+        based_on=known.plan_id if known is not None else None,
+        number=shown.number,
+        target=shown.target,
+        promoted_at=shown.promoted_at,
+        expires_at=shown.expires_at,
+        suffix_target=shown.suffix_target,
+        reason=shown.reason,
+    )
+
+
+def adopt_loaded(session: Session, state: StateStore, physicals: Collection[str]) -> dict[str, tuple[Loaded, ...]]:
+    """What is loaded of these physical relations becomes known to the state, what it believes loaded and is not, unknown.
+
+    Returns the warehouse's records; relations without one are absent.
+    """
+    if not physicals:
+        return {}
+    loaded = warehouse.loaded(session, physicals)
+    moments = warehouse.intervals_of(loaded)
+    recorded = state.intervals(physicals)
+    different = {
+        physical: moments.get(physical, ())
+        for physical in sorted(physicals)
+        if moments.get(physical, ()) != recorded.get(physical, ())
+    }
+    if different:
+        state.add_intervals(different, replace=True)
+    return loaded

@@ -1,0 +1,55 @@
+"""The state's share of what was built, written in bulk.
+
+The warehouse's `loaded` is written with the rows and is the authority; the state's intervals follow within half a second or
+fifty records, and at the latest before anything is promoted. What a crash keeps from being written, the next `begin` adopts.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+
+from isomesh_dagster.snapshot.interval import Interval
+from isomesh_dagster.state.protocol import StateStore
+
+_MOST_SECONDS = 0.5
+_MOST_RECORDS = 50
+
+
+class Recorder:
+    """Buffers `StateStore.add_intervals`. Thread-safe."""
+
+    def __init__(self, state: StateStore) -> None:
+        self._state = state
+        self._lock = threading.Lock()
+        self._whole: dict[str, list[Interval]] = {}
+        self._ranges: dict[str, list[Interval]] = {}
+        self._count = 0
+        self._flushed_at = time.monotonic()
+
+    def add(self, physical: str, intervals: Sequence[Interval], *, whole: bool) -> None:
+        """Intervals that are now loaded. `whole`: they are all that is."""
+        with self._lock:
+            if whole:
+                self._whole[physical] = list(intervals)
+            else:
+                self._ranges.setdefault(physical, []).extend(intervals)
+            self._count += 1
+            if self._count >= _MOST_RECORDS or time.monotonic() - self._flushed_at >= _MOST_SECONDS:
+                self._flush()
+
+    def flush(self) -> None:
+        """Everything added so far is in the state afterwards."""
+        with self._lock:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._whole:
+            self._state.add_intervals(self._whole, replace=True)
+            self._whole = {}
+        if self._ranges:
+            self._state.add_intervals(self._ranges)
+            self._ranges = {}
+        self._count = 0
+        self._flushed_at = time.monotonic()

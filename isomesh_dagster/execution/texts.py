@@ -1,0 +1,202 @@
+"""The SQL of one snapshot: what is rendered at load, with physical names in place; rendered again only where it must be.
+
+A model whose text does not depend on time, stage or target takes the short way: its rendered text and the positions of its
+references are known, names are spliced in by position, no SQL library is loaded. Embedded models are inlined as subqueries.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from isomesh_dagster.dialect import query as sql
+from isomesh_dagster.model.kinds import Embedded, External
+from isomesh_dagster.model.model import AuditCall, Model
+from isomesh_dagster.relation import Column, Reference, Relation
+from isomesh_dagster.snapshot.interval import Interval
+from isomesh_dagster.snapshot.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from isomesh_dagster.model.render import RenderContext, Rendered
+
+# where names are quoted as on our engines; elsewhere the dialect is asked
+_DOUBLE_QUOTED = frozenset({"", "duckdb", "postgres", "redshift", "snowflake", "trino", "presto"})
+
+_FROM_OR_JOIN = re.compile(r"\b(?:FROM|JOIN)\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchText:
+    """What one batch runs, in the engine's dialect: statements before, the query ("" for a seed), statements after."""
+
+    pre: tuple[str, ...]
+    query: str
+    post: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What texts depend on besides the model: the snapshots that names mean, the engine's dialect, the gateway's default
+    catalog and the "now" of the plan (UTC).
+    """
+
+    snapshots: Mapping[str, Snapshot]
+    engine_dialect: str
+    default_catalog: str | None
+    execution_time: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """What one rendering is for: the runtime stage, what `@this_model` means, the batch."""
+
+    stage: str
+    this_model: str
+    interval: Interval | None
+
+
+class Texts:
+    """The texts of one snapshot. Not shared between threads."""
+
+    def __init__(self, snapshot: Snapshot, surroundings: Surroundings) -> None:
+        self._snapshot = snapshot
+        self._around = surroundings
+        self._fixed: str | None = None
+
+    def batch(self, interval: Interval | None, *, is_new: bool) -> BatchText:
+        """The texts for a batch; `is_new` tells whether the relation is made by it. `interval` None: nothing is due."""
+        model = self._snapshot.model
+        run = _Run(stage="creating" if is_new else "evaluating", this_model=self._this_model(), interval=interval)
+        rendered = self._rendered(model, run) if model.pre_statements or model.post_statements else None
+        return BatchText(
+            pre=self._statements(rendered.pre) if rendered is not None else (),
+            query=self._query(run),
+            post=self._statements(rendered.post) if rendered is not None else (),
+        )
+
+    def audit(self, call: AuditCall, interval: Interval | None, this_model: str) -> str:
+        """The query of an audit; `this_model` is the SQL name of what it audits."""
+        from isomesh_dagster.model.render import render_audit
+
+        model = self._snapshot.model
+        dialect = call.dialect or model.dialect
+        run = _Run(stage="auditing", this_model=this_model, interval=interval)
+        text = render_audit(call, model, self._context(run))
+        if _reads_more_than(this_model, text):
+            facts = sql.analyse(text, dialect, default_catalog=self._around.default_catalog)
+            text = self._splice(text, facts.references, dialect, {})
+        return self._to_engine(text, dialect)
+
+    def virtual_update(self, view: Relation) -> tuple[str, ...]:
+        """The statements that follow the swap of the model's view."""
+        model = self._snapshot.model
+        if not model.on_virtual_update:
+            return ()
+        run = _Run(stage="promoting", this_model=view.sql, interval=None)
+        return self._statements(self._rendered(model, run).virtual_update)
+
+    def typed(self) -> tuple[Column, ...] | None:
+        """The declared columns with the engine's types; None when there are none."""
+        model = self._snapshot.model
+        columns = model.columns
+        if columns is None or model.dialect in ("", self._around.engine_dialect):
+            return columns
+        return tuple(
+            Column(name=column.name, type=self._type(column.type), description=column.description) for column in columns
+        )
+
+    def _query(self, run: _Run) -> str:
+        if not self._snapshot.model.query:
+            return ""
+        if self._fixed is not None:
+            return self._fixed
+        text, varies = self._resolved(self._snapshot.model, run)
+        text = self._to_engine(text, self._snapshot.model.dialect)
+        if not varies:
+            self._fixed = text
+        return text
+
+    def _resolved(self, model: Model, run: _Run) -> tuple[str, bool]:
+        """The model's query over physical names, in its own dialect, and whether it varies from batch to batch."""
+        text, references, varies = model.rendered, model.references, model.is_dynamic
+        if varies:
+            text = self._rendered(model, run).query
+            references = sql.analyse(text, model.dialect, default_catalog=self._around.default_catalog).references
+        embedded: dict[str, str] = {}
+        for name in dict.fromkeys(reference.name for reference in references):
+            snapshot = self._around.snapshots.get(name)
+            if snapshot is not None and isinstance(snapshot.model.kind, Embedded):
+                inner, inner_varies = self._resolved(snapshot.model, run)
+                inner = sql.transpile(
+                    inner, snapshot.model.dialect or model.dialect, model.dialect or snapshot.model.dialect
+                )
+                embedded[name] = f"(\n{inner}\n)"
+                varies = varies or inner_varies
+        return self._splice(text, references, model.dialect, embedded), varies
+
+    def _splice(self, text: str, references: Sequence[Reference], dialect: str, embedded: Mapping[str, str]) -> str:
+        replacements = dict(embedded)
+        for reference in references:
+            snapshot = self._around.snapshots.get(reference.name)
+            if snapshot is None or reference.name in replacements or isinstance(snapshot.model.kind, External):
+                continue
+            if snapshot.physical is not None:
+                replacements[reference.name] = _quoted(snapshot.physical, dialect)
+        return sql.splice(text, references, replacements, dialect) if replacements else text
+
+    def _statements(self, statements: Iterable[str]) -> tuple[str, ...]:
+        return tuple(self._to_engine(statement, self._snapshot.model.dialect) for statement in statements)
+
+    def _to_engine(self, text: str, dialect: str) -> str:
+        return sql.transpile(text, dialect or self._around.engine_dialect, self._around.engine_dialect)
+
+    def _type(self, name: str) -> str:
+        if name.upper() == "UNKNOWN":
+            return "UNKNOWN"
+        text = self._to_engine(f"SELECT CAST(NULL AS {name})", self._snapshot.model.dialect)
+        return text[text.upper().index(" AS ") + 4 : text.rindex(")")]
+
+    def _this_model(self) -> str:
+        return self._snapshot.physical.sql if self._snapshot.physical is not None else ""
+
+    def _rendered(self, model: Model, run: _Run) -> Rendered:
+        from isomesh_dagster.model.render import render  # it loads the SQL library, which fixed text does without
+
+        return render(model, self._context(run))
+
+    def _context(self, run: _Run) -> RenderContext:
+        from isomesh_dagster.model.render import RenderContext
+
+        return RenderContext(
+            start=None if run.interval is None else run.interval.start,
+            end=None if run.interval is None else run.interval.end,
+            execution_time=self._around.execution_time,
+            stage=run.stage,
+            this_model=run.this_model,
+        )
+
+
+def _reads_more_than(this_model: str, text: str) -> bool:
+    """Whether the query may read a table besides `this_model`; a quick look that errs towards yes."""
+    alone = re.compile(
+        rf"\bFROM\s+{re.escape(this_model)}\s*(?=$|\)|(WHERE|GROUP|HAVING|ORDER|LIMIT|UNION)\b)", re.IGNORECASE
+    )
+    return len(_FROM_OR_JOIN.findall(text)) != len(alone.findall(text))
+
+
+def view_query(physical: str) -> str:
+    """What a view of the virtual layer says; `physical` is dotted."""
+    return f"SELECT * FROM {Relation.parse(physical).sql}"
+
+
+def _quoted(relation: Relation, dialect: str) -> str:
+    if dialect in _DOUBLE_QUOTED:
+        return relation.sql
+    from isomesh_dagster.dialect import rewrite  # only for dialects that quote in their own way
+
+    return ".".join(
+        rewrite.quote_name(part, dialect) for part in (relation.catalog, relation.schema, relation.name) if part
+    )
