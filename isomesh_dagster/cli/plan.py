@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Generator
+from contextlib import closing
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import click
 
@@ -14,6 +16,8 @@ from isomesh_dagster.cli.session import Session, can_ask, json_option, pass_sess
 from isomesh_dagster.errors import IsomeshError
 
 if TYPE_CHECKING:
+    from isomesh_dagster.cli.report import Report
+    from isomesh_dagster.execution.events import Event
     from isomesh_dagster.plan.plan import Plan
     from isomesh_dagster.project import Project
 
@@ -148,9 +152,7 @@ def _apply(session: Session, project: Project, plan: Plan) -> None:
     report, began = Report(), time.monotonic()
     try:
         with building(plan) as show:
-            for event in project.apply(plan):
-                report.add(event)
-                show(event)
+            _follow(project, plan, report, show)
     except IsomeshError as error:
         if not report.failed:
             raise
@@ -158,6 +160,14 @@ def _apply(session: Session, project: Project, plan: Plan) -> None:
         session.console.note(f"{plan.environment} shows what it showed before.")
         raise click.exceptions.Exit(FAILED) from error
     session.console.line(report.sentence(time.monotonic() - began), "bold green")
+
+
+def _follow(project: Project, plan: Plan, report: Report, show: Callable[[Event], None]) -> None:
+    """Apply, passing each event on. Interrupted anywhere, running batches end before the project is closed."""
+    with closing(cast("Generator[Event, None, None]", project.apply(plan))) as events:
+        for event in events:
+            report.add(event)
+            show(event)
 
 
 def _apply_json(session: Session, project: Project, plan: Plan, document: dict[str, object]) -> None:
@@ -168,9 +178,7 @@ def _apply_json(session: Session, project: Project, plan: Plan, document: dict[s
     report, began = Report(), time.monotonic()
     try:
         with building(plan, quiet=True) as show:
-            for event in project.apply(plan):
-                report.add(event)
-                show(event)
+            _follow(project, plan, report, show)
     except IsomeshError as error:
         if not report.failed:
             raise
