@@ -4,7 +4,7 @@
 over the other, and `resolve` turns a part of a tree into plain data. Only `resolve` reads variables, and only those that
 the part mentions: the secrets of a gateway that was not chosen are never touched.
 
-In values, `{{ env_var('X', 'default') }}`, `{{ user() }}`, `${X}` and `${X:-default}` are replaced; `$${` writes `${`.
+In values, `{{ env_var('X', 'default') }}`, `{{ user() }}`, `${X}` and `${X:-default}` are replaced; `$${X}` writes `${X}`.
 No error raised here repeats a value or a line of a file: either may hold a secret.
 """
 
@@ -30,12 +30,11 @@ OVERLAY_PREFIX = "ISOMESH__"
 _EXTENDED = frozenset(
     {"ignore_patterns", "pinned_environments", "notification_targets", "users", "before_all", "after_all"}
 )
-_EXPRESSION = re.compile(r"\{\{-?(?P<code>.*?)-?\}\}")
 _REPLACED = re.compile(
-    _EXPRESSION.pattern + r"|(?P<escape>\$\$\{)|\$\{(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?\}"
+    r"\{\{-?(?P<code>.*?)-?\}\}|(?P<escape>\$\$\{[^}]*\}?)|\$\{(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?\}"
 )
 _DOTENV_REFERENCE = re.compile(r"\$\{(?P<name>[^}:]*)(?::-(?P<default>[^}]*))?\}")
-# Two characters of Unicode's private area fence a stand-in for an expression while YAML is parsed.
+# Two characters of Unicode's private area fence a stand-in for a replaced part while YAML is parsed.
 _OPEN, _CLOSE = "\ue000", "\ue001"
 _UNSUPPORTED_JINJA = {
     "{%": "Jinja blocks are",
@@ -311,7 +310,7 @@ def _scalar(node: ScalarNode, variables: Mapping[str, str], key: str) -> Any:
 
     def replacement(match: re.Match[str]) -> str:
         if match["escape"]:
-            return "${"
+            return match["escape"][1:]
         if match["name"]:
             return variable(match["name"], match["default"])
         call = _parsed(match["code"])
@@ -390,7 +389,7 @@ def _construct(tag: str, text: str) -> Json:
 
 
 def _masked(text: str, shown: str) -> tuple[str, list[str]]:
-    """The text with a stand-in of the same length for each expression, so that YAML sees no braces and columns stay right."""
+    """The text with a stand-in of the same length for each replaced part: YAML sees no braces, and columns stay right."""
     expressions: list[str] = []
 
     def stand_in(match: re.Match[str]) -> str:
@@ -404,7 +403,7 @@ def _masked(text: str, shown: str) -> tuple[str, list[str]]:
             continue
         if _OPEN in line or _CLOSE in line:
             raise ConfigError("holds a character of Unicode's private area", path=shown, line=number, hint="remove it")
-        masked = _EXPRESSION.sub(stand_in, line)
+        masked = _REPLACED.sub(stand_in, line)
         for sign, what in _UNSUPPORTED_JINJA.items():
             if sign in masked:
                 raise ConfigError(
