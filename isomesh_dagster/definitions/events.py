@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 
 from isomesh_dagster.definitions import keys
-from isomesh_dagster.definitions.translator import check_names, column_schema
+from isomesh_dagster.definitions.translator import check_names, column_schema, is_built
 from isomesh_dagster.errors import IsomeshError, LockedError
 from isomesh_dagster.execution.events import Audited, Built, Dropped, Promoted
 from isomesh_dagster.model.kinds import is_incremental
@@ -153,6 +153,7 @@ def plan_metadata(plan: Plan) -> dict[str, Any]:
             "rows": "built" if name in builds else "reused" if snapshot.is_physical else "embedded",
         }
         for name, snapshot in plan.snapshots.items()
+        if is_built(snapshot.model)
     ]
     metadata: dict[str, Any] = {
         keys.PLAN: dg.MetadataValue.md(plan_markdown(plan)),

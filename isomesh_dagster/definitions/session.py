@@ -8,11 +8,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextlib import ExitStack
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from isomesh_dagster.errors import IsomeshError, PlanError
+from isomesh_dagster.model import dates
 from isomesh_dagster.plan.plan import Build, Plan
+from isomesh_dagster.snapshot import interval
 
 if TYPE_CHECKING:
     from isomesh_dagster.execution.application import Application
@@ -24,7 +27,8 @@ T = TypeVar("T")
 class RunSession:
     """The project, plan and application of a run.
 
-    `environment` None means the project's default; `start` and `end` bound what is built, as in `Project.plan`.
+    `environment` None means the project's default. `start` and `end` bound what is built: dates or moments as in models, UTC
+    where they say nothing else; a date as the end is included.
     """
 
     def __init__(
@@ -94,17 +98,16 @@ class RunSession:
     def close(self) -> None:
         """Record what is left to record and let go of the warehouse. Idempotent."""
         with self._lock:
-            application, self._application = self._application, None
-            try:
-                if application is not None:
-                    application.finish()
-            finally:
-                self._resources.close()
-                self._project = self._plan = None
+            self._application = self._project = self._plan = None
+            self._resources.close()
 
     def _make_plan(self) -> Plan:
         if self._plan is None:
-            self._plan = self.project.plan(self.environment, start=self._start, end=self._end)
+            now = datetime.now(timezone.utc)
+            now_ms = interval.to_ms(now)
+            start = None if self._start is None else interval.from_ms(dates.to_ms(self._start, now_ms=now_ms))
+            end = None if self._end is None else interval.from_ms(dates.to_exclusive_end_ms(self._end, now_ms=now_ms))
+            self._plan = self.project.plan(self.environment, now=now, start=start, end=end)
         return self._plan
 
     def _begin(self) -> Application:
