@@ -1,7 +1,7 @@
 """Models as JSON and back: plain data, nothing that could execute. Used by the cache, the manifest and the state.
 
 Fields at their default are left out, so that rows stay small and a new optional field needs no migration. Columns are
-`[name, type]` or `[name, type, description]`, references `[start, end, name]` or `[start, end, name, alias]`: there are
+`[name, type]` or `[name, type, description]`, references their fields in order without defaults at the end: there are
 many of them, and a warm start decodes them all.
 """
 
@@ -30,12 +30,7 @@ def model_from_json(data: dict[str, Any]) -> Model:
     for name in _TUPLES.intersection(values):
         values[name] = tuple(values[name])
     if "references" in values:
-        values["references"] = tuple(
-            [
-                Reference(start=item[0], end=item[1], name=item[2], alias_needed=item[3] if len(item) > 3 else None)
-                for item in values["references"]
-            ]
-        )
+        values["references"] = tuple([_reference_from_json(item) for item in values["references"]])
     if "columns" in values:
         values["columns"] = columns_from_json(values["columns"])
     if "audits" in values:
@@ -81,6 +76,7 @@ def _defaults(value_type: type) -> tuple[tuple[str, Any], ...]:
 
 _KINDS = {name: kind for kind, name in KIND_NAMES.items()}
 _DEFAULTS = {value_type: _defaults(value_type) for value_type in (Model, AuditCall, CsvSettings, *KIND_NAMES)}
+_REFERENCE, _REFERENCE_DEFAULTS = zip(*_defaults(Reference), strict=True)
 _TUPLES = frozenset({
     "depends_on",
     "pre_statements",
@@ -107,8 +103,8 @@ def _encode(value: Any) -> Any:
     match value:
         case Column():
             return _column_to_json(value)
-        case Reference(start=start, end=end, name=name, alias_needed=alias):
-            return [start, end, name] if alias is None else [start, end, name, alias]
+        case Reference():
+            return _reference_to_json(value)
         case AuditCall() | CsvSettings():
             return _encode_fields(value)
         case tuple():
@@ -122,3 +118,14 @@ def _column_to_json(column: Column) -> list[str]:
     if column.description is None:
         return [column.name, column.type]
     return [column.name, column.type, column.description]
+
+
+def _reference_to_json(reference: Reference) -> list[Any]:
+    items = [getattr(reference, name) for name in _REFERENCE]
+    while items and items[-1] == _REFERENCE_DEFAULTS[len(items) - 1]:
+        items.pop()
+    return items
+
+
+def _reference_from_json(items: list[Any]) -> Reference:
+    return Reference(**dict(zip(_REFERENCE, items, strict=False)))  # fewer items: the rest are at their default

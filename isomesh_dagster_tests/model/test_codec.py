@@ -32,7 +32,15 @@ kinds = st.one_of(
 )
 columns = st.lists(st.builds(Column, name=text, type=text, description=optional), max_size=3).map(tuple)
 references = st.lists(
-    st.builds(Reference, start=st.integers(0, 9), end=st.integers(0, 9), name=text, alias_needed=optional), max_size=3
+    st.builds(
+        Reference,
+        start=st.integers(0, 9),
+        end=st.integers(0, 9),
+        name=text,
+        alias_needed=optional,
+        by_text=st.booleans(),
+    ),
+    max_size=3,
 ).map(tuple)
 audits = st.lists(
     st.builds(AuditCall, name=text, query=text, arguments=maps, blocking=st.booleans(), dialect=text), max_size=2

@@ -1,0 +1,393 @@
+"""All files of a project as models, from the cache where a file means what it meant before.
+
+Walks `models/`, `audits/`, `external_models.yaml`, `external_models/` and the seeds that models name. What the model
+format has and this version has not (Python models, macros and signals, Jinja macros, metrics …) is refused by file name.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+
+from isomesh_dagster.cache.facts import (
+    FileFacts,
+    Surroundings,
+    code_digest,
+    digest,
+    facts_to_text,
+    file_key,
+    first_valid,
+)
+from isomesh_dagster.cache.store import FactStore
+from isomesh_dagster.errors import GraphError, IsomeshError, ModelError, UnsupportedError
+from isomesh_dagster.model.audits import AuditDefinition
+from isomesh_dagster.model.context import ParseContext
+from isomesh_dagster.model.kinds import External
+from isomesh_dagster.model.model import Model
+from isomesh_dagster.model.names import check_model_names
+from isomesh_dagster.model.settings import Settings
+from isomesh_dagster.snapshot.fingerprint import OwnFingerprint
+
+CACHE_PATH = ".isomesh/cache.sqlite"
+
+MAX_ERRORS = 20  # told at once; more would scroll the first ones away
+_KEPT_PER_FILE = 20  # rows: gateways, branches and edits side by side
+
+Progress = Callable[[int, int], None]
+"""Called with how many files are done, of how many."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedFiles:
+    """A project's models and what they were made of.
+
+    models   by normalised name, external tables among them, sorted by name
+    own      their own fingerprints
+    digest   of everything loaded under this gateway: equal exactly when every file and all it read are equal
+    misses   how many files had to be parsed
+    """
+
+    models: Mapping[str, Model]
+    own: Mapping[str, OwnFingerprint]
+    digest: str
+    misses: int
+
+
+def load_project_files(settings: Settings, *, on_progress: Progress | None = None) -> LoadedFiles:
+    """Load the project under `settings.root`.
+
+    Raises the one error, or one ModelError that lists them all (at most 20), each with file and line; GraphError when two
+    files declare one model.
+    """
+    with _without_gc(), FactStore(settings.root / CACHE_PATH) as store:
+        return _Loading(settings, store, on_progress).run()
+
+
+def cache_path(settings: Settings) -> Path:
+    """Where the project's cache lies."""
+    return settings.root / CACHE_PATH
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _File:
+    path: str
+    content: bytes
+    key: str
+
+
+class _Loading:
+    """One load: hashes every file, takes what the cache knows, parses the rest, writes that back."""
+
+    def __init__(self, settings: Settings, store: FactStore, on_progress: Progress | None) -> None:
+        self.settings = settings
+        self.store = store
+        self.on_progress = on_progress
+        self.errors: list[IsomeshError] = []
+        self.new: list[tuple[str, str, str]] = []
+        self.parts: list[tuple[str, str, str]] = []
+        self.misses = 0
+        self.done = 0
+        self.total = 0
+        self.seeds = _Seeds(settings.root)
+        self.variables = {**settings.variables, "gateway": settings.gateway}
+        self.shape = _shape(settings)
+
+    def run(self) -> LoadedFiles:
+        tree = _Tree(self.settings)
+        self.errors.extend(tree.refused)
+        audit_files = [self._file(path) for path in tree.audits]
+        external_files = [self._file(path) for path in tree.external]
+        model_files = [self._file(path) for path in tree.models]
+        self.total = len(audit_files) + len(external_files) + len(model_files)
+        rows = self.store.get([file.key for file in (*audit_files, *external_files, *model_files)])
+
+        audits = self._audits(audit_files, rows)
+        facts = self._facts(external_files, rows, audits, self._parse_external)
+        facts += self._facts(model_files, rows, audits, self._parse_model)
+        if self.new:
+            self.store.put(self.new, keep=_KEPT_PER_FILE * max(self.total, 100))
+        if self.on_progress is not None:
+            self.on_progress(self.total, self.total)
+        models, own = self._together(facts)
+        if self.errors:
+            raise _told(self.errors)
+        return LoadedFiles(models=models, own=own, digest=digest([self.shape, self.parts]), misses=self.misses)
+
+    # --- files and rows
+
+    def _file(self, path: str) -> _File:
+        content = (self.settings.root / path).read_bytes()
+        return _File(path=path, content=content, key=file_key(content, path, self.shape))
+
+    def _audits(self, files: list[_File], rows: Mapping[str, list[tuple[str, str]]]) -> dict[str, AuditDefinition]:
+        found: dict[str, AuditDefinition] = {}
+        for facts in self._facts(files, rows, {}, self._parse_audits):
+            for audit in facts.audits:
+                other = found.setdefault(audit.name.lower(), audit)
+                if other is not audit:
+                    self.errors.append(
+                        ModelError(
+                            f"audit {audit.name!r} is defined in {other.path}:{other.line} too",
+                            path=audit.path,
+                            line=audit.line,
+                            hint="rename one of them",
+                        )
+                    )
+        return found
+
+    def _facts(
+        self,
+        files: list[_File],
+        rows: Mapping[str, list[tuple[str, str]]],
+        audits: Mapping[str, AuditDefinition],
+        parse: Callable[[_File, Mapping[str, AuditDefinition]], FileFacts],
+    ) -> list[FileFacts]:
+        surroundings = Surroundings(self.variables, audits, self.seeds)
+        result = []
+        for file in files:
+            valid = first_valid(rows.get(file.key, ()), surroundings)
+            if valid is None:
+                try:
+                    facts = parse(file, audits)
+                except IsomeshError as error:
+                    self.errors.append(error)
+                    continue
+                finally:
+                    self.misses += 1
+                    self._progress()
+                reads = surroundings.digest(facts.reads)
+                self.new.append((file.key, reads, facts_to_text(facts)))
+            else:
+                reads, facts = valid
+            self.done += 1
+            self.parts.append((file.path, file.key, reads))
+            result.append(facts)
+        return result
+
+    def _progress(self) -> None:
+        if self.on_progress is not None:
+            self.on_progress(self.done, self.total)
+
+    # --- parsing: the only place that needs sqlglot, so that a load without misses does not import it
+
+    def _parse_model(self, file: _File, audits: Mapping[str, AuditDefinition]) -> FileFacts:
+        from isomesh_dagster.model.parse import parse_model
+        from isomesh_dagster.snapshot.fingerprint import own
+
+        parsed = parse_model(_text(file), file.path, self._context(audits))
+        if parsed.model is None:
+            return FileFacts(reads=parsed.reads)
+        try:
+            fingerprint = own(parsed.model)
+        except ModelError as error:
+            raise error.located(path=file.path, line=parsed.model.line, model=parsed.model.name) from None
+        return FileFacts(models=(parsed.model,), own=(fingerprint,), reads=parsed.reads)
+
+    def _parse_audits(self, file: _File, audits: Mapping[str, AuditDefinition]) -> FileFacts:
+        from isomesh_dagster.model.audit_blocks import parse_audits
+
+        return FileFacts(audits=parse_audits(_text(file), file.path, self.settings.dialect))
+
+    def _parse_external(self, file: _File, audits: Mapping[str, AuditDefinition]) -> FileFacts:
+        import yaml
+
+        from isomesh_dagster.model.external import parse_external
+        from isomesh_dagster.snapshot.fingerprint import own
+
+        try:
+            data = yaml.safe_load(_text(file))
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            line = mark.line + 1 if mark is not None else None
+            raise ModelError("the file is not valid YAML", path=file.path, line=line) from None
+        models = parse_external(data, file.path, self._context(audits))
+        return FileFacts(models=models, own=tuple(own(model) for model in models))
+
+    def _context(self, audits: Mapping[str, AuditDefinition]) -> ParseContext:
+        settings = self.settings
+        return ParseContext(
+            gateway=settings.gateway,
+            dialect=settings.dialect,
+            default_catalog=settings.default_catalog,
+            variables=settings.variables,
+            model_defaults=settings.model_defaults,
+            project=settings.project,
+            time_column_format=settings.time_column_format,
+            physical_schema=settings.physical_schema,
+            audits=audits,
+            read_seed=self.seeds.read,
+        )
+
+    # --- all files together
+
+    def _together(self, facts: list[FileFacts]) -> tuple[dict[str, Model], dict[str, OwnFingerprint]]:
+        models: dict[str, Model] = {}
+        own: dict[str, OwnFingerprint] = {}
+        for file in facts:
+            for model, fingerprint in zip(file.models, file.own, strict=True):
+                other = models.get(model.name)
+                if other is not None:
+                    self.errors.append(
+                        GraphError(
+                            f"{model.name} is declared in {other.path}:{other.line} too",
+                            path=model.path,
+                            line=model.line,
+                            hint="rename one of them, or remove it",
+                        )
+                    )
+                    continue
+                models[model.name] = model
+                own[model.name] = fingerprint
+        try:
+            check_model_names(
+                {name: (model.path, model.line) for name, model in models.items() if type(model.kind) is not External}
+            )
+        except IsomeshError as error:
+            self.errors.append(error)
+        return {name: models[name] for name in sorted(models)}, own
+
+
+class _Seeds(Mapping[str, str | None]):
+    """Digests of files by path, made when asked for; None for one that cannot be read. Nothing outside the project."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._known: dict[str, str | None] = {}
+
+    def read(self, path: str) -> bytes:
+        """The file's bytes. Raises ModelError when it lies outside the project, OSError when it cannot be read."""
+        full = (self._root / path).resolve()
+        if not full.is_relative_to(self._root.resolve()):
+            raise ModelError(f"path {path!r} is outside the project", hint="copy the file into the project")
+        return full.read_bytes()
+
+    def __getitem__(self, path: str) -> str | None:
+        if path not in self._known:
+            try:
+                self._known[path] = file_key(self.read(path), "", "")
+            except (OSError, ModelError):
+                self._known[path] = None
+        return self._known[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+
+_UNSUPPORTED_FOLDERS: Mapping[str, tuple[tuple[str, ...], str, str]] = {
+    "models": ((".py",), "Python models are not supported", "write it in SQL, or as a Dagster asset that models read"),
+    "macros": ((".py", ".sql"), "macros of the project's own are not supported yet", "use the built-in ones and @DEF"),
+    "signals": ((".py",), "signals are not supported yet", "start runs by a Dagster sensor instead"),
+    "metrics": ((".sql",), "metrics are not supported", "compute them in a model"),
+    "materializations": ((".py",), "custom materializations are not supported", "use one of the kinds"),
+    "linter": ((".py",), "lint rules of the project's own are not supported", "remove the folder"),
+}
+
+
+class _Tree:
+    """The project's files by role, as posix paths relative to its root, sorted; and what is there and not supported."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._root = settings.root
+        self._patterns = settings.ignore_patterns
+        self.models = self._files("models", (".sql",))
+        self.audits = self._files("audits", (".sql",))
+        written = [name for name in ("external_models.yaml", "external_models.yml") if self._is_file(name)]
+        self.external = [
+            *(written or [name for name in ("schema.yaml",) if self._is_file(name)]),  # as it was called before
+            *self._files("external_models", (".yaml", ".yml")),
+        ]
+        self.refused: list[IsomeshError] = [
+            UnsupportedError(message, path=path, hint=hint)
+            for folder, (endings, message, hint) in _UNSUPPORTED_FOLDERS.items()
+            for path in self._files(folder, endings)
+            if not path.endswith("__init__.py")
+        ]
+
+    def _is_file(self, path: str) -> bool:
+        return (self._root / path).is_file() and not self._ignored(path)
+
+    def _files(self, folder: str, endings: tuple[str, ...]) -> list[str]:
+        found = []
+        todo = [folder]
+        while todo:
+            current = todo.pop()
+            try:
+                entries = list(os.scandir(self._root / current))
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            for entry in entries:
+                path = f"{current}/{entry.name}"
+                if entry.name.startswith((".", "__pycache__")) or self._ignored(path):
+                    continue
+                if entry.is_symlink():
+                    self._check_link(path)
+                if entry.is_dir():
+                    todo.append(path)
+                elif entry.name.endswith(endings):
+                    found.append(path)
+        return sorted(found)
+
+    def _check_link(self, path: str) -> None:
+        target = self._root / path
+        if not target.resolve().is_relative_to(self._root.resolve()):
+            raise ModelError("the path leads outside the project", path=path, hint="copy the file into the project")
+        if target.is_dir():
+            raise ModelError("links to folders are not followed", path=path, hint="link files, or move the folder here")
+
+    def _ignored(self, path: str) -> bool:
+        return any(fnmatch(path, pattern) or fnmatch(path, f"*/{pattern}") for pattern in self._patterns)
+
+
+def _shape(settings: Settings) -> str:
+    """The digest of what shapes the meaning of every file: settings and code, no variables."""
+    return digest(
+        [
+            code_digest(),
+            settings.gateway,
+            settings.dialect,
+            settings.default_catalog,
+            settings.model_defaults,
+            settings.project,
+            settings.time_column_format,
+            settings.physical_schema_mapping,
+        ]
+    )
+
+
+def _text(file: _File) -> str:
+    try:
+        return file.content.decode("utf-8-sig").replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = file.content.count(b"\n", 0, error.start) + 1
+        raise ModelError("the file is not UTF-8", path=file.path, line=line, hint="save it as UTF-8") from None
+
+
+def _told(errors: list[IsomeshError]) -> IsomeshError:
+    """The errors as one: itself when there is one, else a list, each told once, the first twenty of them."""
+    distinct = list({str(error): error for error in errors}.values())
+    if len(distinct) == 1:
+        return distinct[0]
+    shown = [str(error) for error in distinct[:MAX_ERRORS]]
+    if len(distinct) > MAX_ERRORS:
+        shown.append(f"… and {len(distinct) - MAX_ERRORS} more")
+    return ModelError(f"{len(distinct)} errors in the project's files\n" + "\n".join(shown))
+
+
+@contextmanager
+def _without_gc() -> Iterator[None]:
+    """Keep the cyclic collector off: a load makes many objects and no garbage, and it costs more than the parsing."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,48 @@
+"""What the meaning of a project's file depends on besides its text: one gateway's settings, as far as they matter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from isomesh_dagster.model.audits import AuditDefinition
+from isomesh_dagster.model.model import Json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParseContext:
+    """What a file's meaning depends on besides its text.
+
+    gateway             the chosen gateway
+    dialect             of files that name none
+    default_catalog     left out of names that give it
+    variables           the configuration's, by lower-case name, the gateway's over the root's
+    model_defaults      as configured
+    project             the project's name
+    time_column_format  strftime format of time columns that give none
+    physical_schema     from a model's schema to that of its tables
+    audits              the project's shared audits by lower-case name
+    read_seed           the bytes of a file by path relative to the root (posix); FileNotFoundError when it is not there,
+                        ModelError when it lies outside the project
+    """
+
+    gateway: str
+    dialect: str
+    default_catalog: str | None = None
+    variables: Mapping[str, Json] = field(default_factory=dict)
+    model_defaults: Mapping[str, Any] = field(default_factory=dict)
+    project: str = ""
+    time_column_format: str = "%Y-%m-%d"
+    physical_schema: Callable[[str], str]
+    audits: Mapping[str, AuditDefinition] = field(default_factory=dict)
+    read_seed: Callable[[str], bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reads:
+    """What was read besides the file: names of variables (defined or not) and of audits, and seed files, all sorted."""
+
+    variables: tuple[str, ...] = ()
+    audits: tuple[str, ...] = ()
+    seeds: tuple[str, ...] = ()
