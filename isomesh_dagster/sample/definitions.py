@@ -3,8 +3,7 @@
 `workspace.yaml` points here. The project is the folder Dagster is started in, or that of ISOMESH_PROJECT.
 """
 
-from __future__ import annotations
-
+# no postponed annotations: Dagster reads those of ops and assets when it makes them
 import os
 import time
 from typing import Any
