@@ -39,7 +39,7 @@ def model_assets(project: Project, translator: IsomeshTranslator) -> list[dg.Ass
 def external_specs(
     project: Project, translator: IsomeshTranslator, *, without: Collection[dg.AssetKey] = ()
 ) -> list[dg.AssetSpec]:
-    """A spec per external table, so that it has columns and a description; those in `without` are somebody's own assets."""
+    """A spec per external table, so that it shows columns and a description; `without` are somebody's own assets."""
     specs = [
         translator.get_asset_spec(model, project)
         for name in project.graph.order
@@ -100,7 +100,8 @@ def check_partition(partition: str | None, session: RunSession) -> None:
 def promote(session: RunSession) -> tuple[Plan, Mapping[str, Any], str]:
     """Swap the views of the run's environment; the plan, metadata, and the plan id it shows now.
 
-    Raises PlanError while something is not built. An environment that shows everything already is left alone, and told so.
+    Raises PlanError while something is not built. An environment that shows everything already is left alone, and
+    told so.
     """
     plan = session.plan
     promoted = session.application().promote()

@@ -43,10 +43,11 @@ def build_definitions(
 
     gateway    by default the environment variable ISOMESH_GATEWAY, else the configuration's default
     translator how models look
-    assets     assets, specs and checks of yours beside the models; those whose key is that of an external table replace it
+    assets     assets, specs and checks of yours beside the models; those whose key is that of an external table
+               replace it
     resources  what your assets need; `isomesh` is ours
-    externals  whether external tables that `assets` does not hold get a spec; False when definitions with such assets are
-               merged in later
+    externals  whether external tables that `assets` does not hold get a spec; False when definitions with such
+               assets are merged in later
 
     Raises IsomeshError when configuration or a model file is wrong.
     """

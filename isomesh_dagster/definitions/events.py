@@ -91,7 +91,7 @@ class CheckResults:
         self._found: dict[int, list[Audited]] = defaultdict(list)
 
     def add(self, audits: Iterable[Audited]) -> None:
-        """Audits in the order they ran, whole batches. The same audit used twice in a model is told apart by that order."""
+        """Audits in the order they ran, whole batches: that order tells two uses of one audit apart."""
         positions: dict[str, list[int]] = defaultdict(list)
         for position, audit in enumerate(self._model.audits):
             positions[audit.name].append(position)

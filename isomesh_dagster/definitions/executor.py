@@ -176,10 +176,14 @@ if THREADED:
                 except Exception:
                     yield from _handle_compute_log_teardown_error(job_context, sys.exc_info())
 
+    def _new_log_key() -> str:
+        key: str = create_compute_log_file_key()  # type: ignore[no-untyped-call]
+        return key
+
     def _capture_logs(context: PlanExecutionContext, plan: ExecutionPlan, stack: ExitStack) -> Iterator[DagsterEvent]:
         """What the process prints belongs to the run, as with Dagster's in-process executor."""
         manager = context.instance.compute_log_manager
-        log_key = manager.build_log_key_for_run(context.run_id, create_compute_log_file_key())  # type: ignore[no-untyped-call]
+        log_key = manager.build_log_key_for_run(context.run_id, _new_log_key())
         try:
             captured = stack.enter_context(manager.capture_logs(log_key))
             keys = [step.key for step in plan.get_steps_to_execute_in_topo_order()]

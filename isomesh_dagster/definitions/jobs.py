@@ -57,8 +57,8 @@ def build_jobs(project: Project, translator: IsomeshTranslator, executor: dg.Exe
         dg.define_asset_job(
             "apply",
             dg.AssetSelection.assets(*models, environment),
-            description="Build what is missing, audit it, and let the environment show it, in one run. A failed blocking"
-            " audit leaves the environment as it was.",
+            description="Build what is missing, audit it, and let the environment show it, in one run."
+            " A failed blocking audit leaves the environment as it was.",
             tags=tags,
             executor_def=executor,
         ),

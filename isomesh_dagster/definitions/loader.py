@@ -1,7 +1,8 @@
 """Definitions pinned to one compiled manifest in every process of a run.
 
 A code location compiles the project once, when it is loaded; runs get a pointer to that manifest with their launch and
-read it, whatever happens to the files meanwhile. The pointer is a path: small, because Dagster copies it into every run.
+read it, whatever happens to the files meanwhile. The pointer is a path: small, because Dagster copies it into every
+run.
 
 This file uses Dagster's internals (pinned by `dagster<1.14`). Without them each process compiles the files it finds.
 """
@@ -30,8 +31,8 @@ def pinned_definitions(
 ) -> dg.Definitions:
     """Definitions built from the manifest that the location compiled when it was loaded.
 
-    `key` is unique within the code location. `compile_manifest` runs when the location is loaded; `build` in every process.
-    Raises StateError in a run whose manifest was deleted.
+    `key` is unique within the code location. `compile_manifest` runs when the location is loaded; `build` in every
+    process. Raises StateError in a run whose manifest was deleted.
     """
     if not PINNED:
         return build(compile_manifest())

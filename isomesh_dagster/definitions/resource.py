@@ -43,7 +43,7 @@ class IsomeshResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     @classmethod
     def serving(cls, manifest: Path) -> type[IsomeshResource]:
-        """The resource class for the project compiled into `manifest`; configure it as any resource class of Dagster."""
+        """The resource class for the project compiled into `manifest`, to be configured as any other."""
         return type(cls.__name__, (cls,), {"manifest": manifest, "__doc__": cls.__doc__, "__module__": cls.__module__})
 
     @property
@@ -85,7 +85,7 @@ class IsomeshResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 def register_environments(instance: dg.DagsterInstance, names: Collection[str]) -> None:
-    """Offer the environments in Dagster's partition dialogs; names it has stay, names that break the rule do not enter."""
+    """Offer the environments in Dagster's partition dialogs; names that break the rule for them do not enter."""
     missing = set(names).difference(instance.get_dynamic_partitions(keys.ENVIRONMENTS))
     allowed = sorted(name for name in missing if _is_allowed(name))
     if allowed:

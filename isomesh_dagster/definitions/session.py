@@ -1,4 +1,4 @@
-"""What one run works on: the project as it was compiled, one plan, one application of it; shared by all ops of the process.
+"""What one run works on: the project as it was compiled, one plan and one application of it, shared by all its ops.
 
 Opened late (the first op that needs the warehouse opens it) and closed at the end of the run. Thread-safe.
 """
@@ -27,8 +27,8 @@ T = TypeVar("T")
 class RunSession:
     """The project, plan and application of a run.
 
-    `environment` None means the project's default. `start` and `end` bound what is built: dates or moments as in models, UTC
-    where they say nothing else; a date as the end is included.
+    `environment` None means the project's default. `start` and `end` bound what is built: dates or moments as in
+    models, UTC where they say nothing else; a date as the end is included.
     """
 
     def __init__(

