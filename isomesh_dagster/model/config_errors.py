@@ -1,4 +1,4 @@
-"""A configuration value checked by pydantic, its complaints told as `ConfigError`: file, line and key, never the value."""
+"""A configuration value checked by pydantic; complaints come as `ConfigError` with file, line, key, never the value."""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
 """Configuration files as trees that know their lines and have not read a single variable yet.
 
-`read_config` gives the tree of one YAML file, `environment_overlay` that of the `ISOMESH__…` variables, `merged` lays one
-over the other, and `resolve` turns a part of a tree into plain data. Only `resolve` reads variables, and only those that
-the part mentions: the secrets of a gateway that was not chosen are never touched.
+`read_config` gives the tree of one YAML file, `environment_overlay` that of the `ISOMESH__…` variables, `merged` lays
+one over the other, and `resolve` turns a part of a tree into plain data. Only `resolve` reads variables, and only those
+that the part mentions: the secrets of a gateway that was not chosen are never touched.
 
-In values, `{{ env_var('X', 'default') }}`, `{{ user() }}`, `${X}` and `${X:-default}` are replaced; `$${X}` writes `${X}`.
+In values, `{{ env_var('X', 'default') }}`, `{{ user() }}`, `${X}` and `${X:-default}` are replaced; `$${X}` writes
+`${X}`.
 No error raised here repeats a value or a line of a file: either may hold a secret.
 """
 
@@ -135,7 +136,7 @@ class Variables(Mapping[str, str]):
 
 
 def read_dotenv(root: Path) -> dict[str, str]:
-    """The variables of the project's `.env` file as written; empty when there is none. Changes no variable of the process."""
+    """The variables of the project's `.env` file as written; empty without one. The process's own stay as they are."""
     path = root / ".env"
     if not path.is_file():
         return {}
@@ -389,7 +390,7 @@ def _construct(tag: str, text: str) -> Json:
 
 
 def _masked(text: str, shown: str) -> tuple[str, list[str]]:
-    """The text with a stand-in of the same length for each replaced part: YAML sees no braces, and columns stay right."""
+    """The text with a stand-in of the same length for each replaced part: YAML sees no braces, columns stay right."""
     expressions: list[str] = []
 
     def stand_in(match: re.Match[str]) -> str:

@@ -89,8 +89,8 @@ class DuckDBSecret(_Config):
 class DuckDBConnection(_Config):
     """A DuckDB warehouse: one file, several attached ones, or none (in memory).
 
-    `catalogs` holds every attached database by name in order; the first is the default one. When the configuration gives
-    `database`, `catalogs` is empty.
+    `catalogs` holds every attached database by name in order; the first is the default one. It is empty when the
+    configuration gives `database`.
     """
 
     type: Literal["duckdb"] = "duckdb"
@@ -160,7 +160,7 @@ class DuckDBConnection(_Config):
 
     @property
     def default_catalog(self) -> str:
-        """The name DuckDB gives the database that is written to: the file's stem, `memory`, or the first catalog's name."""
+        """DuckDB's name of the database that is written to: the file's stem, `memory`, or the first catalog's name."""
         if self.catalogs:
             return next(iter(self.catalogs))
         return "memory" if self.database is None else self.database.stem

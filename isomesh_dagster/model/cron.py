@@ -1,7 +1,7 @@
 """When models are due, and the units their time is cut into. Pure arithmetic; moments are epoch milliseconds in UTC.
 
-A cron expression says when to look for work; the interval unit says in what pieces time is built. A cron's time zone shifts
-only when to look: units are always those of UTC.
+A cron expression says when to look for work; the interval unit says in what pieces time is built. A cron's time zone
+shifts only when to look: units are always those of UTC.
 """
 
 from __future__ import annotations
@@ -56,7 +56,9 @@ _NAMES = frozenset(
 
 
 def validate_cron(text: str) -> str:
-    """The expression with single spaces and a lower-case alias. Raises ModelError for what is no cron, or never comes."""
+    """The expression with single spaces, an alias in small letters.
+
+    Raises ModelError for no cron, or one that never comes."""
     cron = " ".join(text.split())
     if cron.startswith("@"):
         cron = cron.lower()
@@ -84,7 +86,10 @@ def infer_interval_unit(cron: str) -> str:
 
 
 def validate_unit(unit: str, *, cron: str, allow_partials: bool = False) -> str:
-    """The unit in small letters. Raises ModelError for an unknown one, and for one coarser than the cron without partials."""
+    """The unit in small letters.
+
+    Raises ModelError for an unknown one, and for one coarser than the cron unless partial units are allowed.
+    """
     lowered = unit.lower()
     if lowered not in UNITS:
         raise ModelError(f"unknown interval_unit {unit!r}", hint="known are " + ", ".join(UNITS))
@@ -304,9 +309,9 @@ def _shortest_gap(cron: str) -> int:
 
 # ------------------------------------------------------------------------------------------------- clocks that do jump
 #
-# A wall's clock in a zone jumps forward (some readings never show) and back (some show twice). A tick happens when the clock
-# first shows its reading or a later one: one that never shows, at the jump; one that shows twice, the first time. So ticks
-# keep their order, and "the last tick at or before" asks for the latest reading shown so far.
+# A wall's clock in a zone jumps forward (some readings never show) and back (some show twice). A tick happens when the
+# clock first shows its reading or a later one: one that never shows, at the jump; one that shows twice, the first time.
+# So ticks keep their order, and "the last tick at or before" asks for the latest reading shown so far.
 
 
 @lru_cache(maxsize=64)

@@ -1,8 +1,8 @@
 """Dates as people write them, as moments in UTC.
 
 `2020-01-01`, `20200101`, `2020-01-01 10:00:00`, ISO 8601 with or without an offset, epoch milliseconds, `yesterday`,
-`1 week ago`, `in 2 days`, and what else the library dateparser reads. A moment without an offset is UTC. A relative phrase of
-whole days or longer counts from today's midnight, so `1 week ago` names the same moment all day.
+`1 week ago`, `in 2 days`, and what else the library dateparser reads. A moment without an offset is UTC. A relative
+phrase of whole days or longer counts from today's midnight, so `1 week ago` names the same moment all day.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ _DAY_MS = 86_400_000
 
 _DATE = re.compile(r"(\d{4})-?(\d{2})-?(\d{2})\Z")
 _MOMENT = re.compile(
-    r"(?P<day>\d{4}-\d{2}-\d{2})[T ](?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.(?P<fraction>\d{1,9}))?)?"
+    r"(?P<day>\d{4}-\d{2}-\d{2})[T ](?P<hour>\d{1,2}):(?P<minute>\d{2})"
+    r"(?::(?P<second>\d{2})(?:\.(?P<fraction>\d{1,9}))?)?"
     r"\s*(?P<zone>Z|UTC|[+-]\d{2}(?::?\d{2})?)?\Z",
     re.IGNORECASE,
 )
@@ -42,7 +43,7 @@ _SUB_DAY = frozenset({"second", "minute", "hour"})
 
 
 def to_ms(phrase: str | int | date | datetime, *, now_ms: int) -> int:
-    """Epoch milliseconds UTC of a date or moment; `now_ms` is what relative phrases count from. Rounds down to the millisecond.
+    """Epoch milliseconds UTC of a date or moment, rounded down; `now_ms` is what relative phrases count from.
 
     An int is epoch milliseconds already. Raises ModelError for what cannot be read.
     """
@@ -62,7 +63,7 @@ def to_ms(phrase: str | int | date | datetime, *, now_ms: int) -> int:
 
 
 def is_date_only(phrase: str | int | date | datetime) -> bool:
-    """Whether it names a day without a time of day (`2020-01-01`, `20200101`, a `date`); as an end it includes that day."""
+    """Whether it names a day without a time (`2020-01-01`, `20200101`, a `date`); as an end it includes that day."""
     if isinstance(phrase, str):
         return _DATE.match(phrase.strip()) is not None
     return isinstance(phrase, date) and not isinstance(phrase, datetime)

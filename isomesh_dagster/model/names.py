@@ -1,6 +1,6 @@
 """Which names are allowed. A name is accepted as it stands or refused with the rule: never cleaned, cut or lower-cased.
 
-Two names that were cleaned into one (`dev-1` and `dev_1`) would share an environment by accident, so nothing is cleaned.
+Two names cleaned into one (`dev-1` and `dev_1`) would share an environment by accident, so nothing is cleaned.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def check_model_names(places: Mapping[str, tuple[str, int]]) -> None:
         if taken is not None:
             owner, environment = taken
             raise ModelError(
-                f"schema {schema} is reserved: it holds the views of schema {owner} in an environment named {environment}",
+                f"schema {schema} is reserved: it holds the views of {owner} in an environment named {environment}",
                 path=path,
                 line=line,
                 model=name,
@@ -108,7 +108,7 @@ def check_model_names(places: Mapping[str, tuple[str, int]]) -> None:
                 path=path,
                 line=line,
                 model=name,
-                hint="warehouses ignore case and cut names at 63 bytes: make the names differ in their first 63 characters",
+                hint="warehouses ignore case and cut names at 63 bytes: make the first 63 characters differ",
             )
 
 

@@ -3,8 +3,8 @@
 `load_settings` reads `config.yaml` (keys as in the model format), an overlay in the person's home, and `ISOMESH__…`
 variables; chooses the gateway; and reads the variables of that gateway only. What comes out is a frozen `Settings`.
 
-The gateway: the argument, else ISOMESH_GATEWAY, else `default_gateway`, else the anonymous `gateway:`, else the first of
-`gateways`. `config_keys` says which keys are supported.
+The gateway: the argument, else ISOMESH_GATEWAY, else `default_gateway`, else the anonymous `gateway:`, else the first
+of `gateways`. `config_keys` says which keys are supported.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSettings:
-    """`plan.*`: whether the command line asks (`no_prompts`: not about categories; `auto_apply`: not before applying)."""
+    """`plan.*`: what the command line does not ask: `no_prompts` about categories, `auto_apply` before applying."""
 
     no_prompts: bool = True
     auto_apply: bool = False
@@ -103,7 +103,7 @@ class Settings:
     dialect                     of models that give none, lower case
     model_defaults              as written, the gateway's over the root's; keys are those of `MODEL_DEFAULT_KEYS`
     variables                   by lower-case name, the gateway's over the root's
-    physical_schema_mapping     pairs of pattern (matched from the start of a model's schema) and schema; the first match wins
+    physical_schema_mapping     pairs of pattern (from the start of a model's schema) and schema; the first match wins
     environment_ttl             None: environments never end by themselves
     pinned_environments         those that never end
     notes                       what was accepted but has no effect here, in words for the person
@@ -152,8 +152,9 @@ class Settings:
 def state_location(settings: Settings) -> StateLocation:
     """Where the gateway keeps its state: its `state_connection`, else in (Postgres) or beside (DuckDB) its warehouse.
 
-    State is never kept in DuckDB: a DuckDB file belongs to one process at a time, and the web server, the daemon and runs
-    all need the state. Beside `x.duckdb` it is `x.duckdb.state.sqlite`. A warehouse in memory has its state in memory.
+    State is never kept in DuckDB: a DuckDB file belongs to one process at a time, and the web server, the daemon and
+    runs all need the state. Beside `x.duckdb` it is `x.duckdb.state.sqlite`. A warehouse in memory has its state in
+    memory.
     """
     connection = settings.state_connection or settings.connection
     match connection:

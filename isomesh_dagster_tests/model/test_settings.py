@@ -509,7 +509,8 @@ class TestConnections:
               extensions:
                 - icu
                 - {name: h3, repository: community}
-              connector_config: {threads: '{{ env_var("T") }}', memory_limit: 1GB, s3_secret_access_key: ${KEY}, workers: ${T}}
+              connector_config:
+                {threads: '{{ env_var("T") }}', memory_limit: 1GB, s3_secret_access_key: ${KEY}, workers: ${T}}
               secrets:
                 lake: {type: s3, key_id: AKIA, secret: '${KEY}', use_ssl: true}
         """
