@@ -102,6 +102,8 @@ def tokenize(text: str, dialect: str) -> Source:
     stock = stock_dialect(dialect)
     try:
         tokens = _flat_commands(text, stock.tokenize(text), stock)
+        if "@" in text and _joins_at(dialect):
+            tokens = [part for token in tokens for part in _around_at(token)]
     except TokenError:
         line = _line_of_open_quote(text)
         raise ModelError(
@@ -147,6 +149,26 @@ def _flat_commands(text: str, tokens: list[Token], stock: Dialect) -> list[Token
                 continue
         flat.append(token)
     return flat
+
+
+@lru_cache(maxsize=64)
+def _joins_at(dialect: str) -> bool:
+    """Whether the dialect takes `a@b` for one word, as T-SQL does."""
+    return len(stock_dialect(dialect).tokenize("a@b")) == 1
+
+
+def _around_at(token: Token) -> list[Token]:
+    """A word with `@` in it as the words and signs it would be elsewhere; any other token as it is."""
+    if "@" not in token.text or not is_word(token):
+        return [token]
+    parts = []
+    start = token.start
+    for text in re.split("(@)", token.text):
+        if text:
+            kind = TokenType.PARAMETER if text == "@" else TokenType.VAR
+            parts.append(Token(kind, text, token.line, token.col, start, start + len(text) - 1, []))
+            start += len(text)
+    return parts
 
 
 _QUOTED = re.compile(

@@ -1,0 +1,445 @@
+"""Expansion of macros: text in, the same text with every macro replaced out.
+
+Macros are found in the stock token stream and replaced as text, before the one and only parse: what the author wrote
+around them stays as written. An `Expander` holds the variables of one model under one gateway and remembers what was
+read, which decides when the model must be rendered again.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+
+from sqlglot import Token, TokenType
+
+from isomesh_dagster.dialect.tokens import Source, is_word, tokenize
+from isomesh_dagster.errors import IsomeshError, MacroError, ModelError, UnsupportedError
+from isomesh_dagster.macros.call import Call, Lambda, unpack
+from isomesh_dagster.macros.clauses import CLAUSES, clause_begin, clause_end, is_clause
+from isomesh_dagster.macros.conditions import is_true
+from isomesh_dagster.macros.library import LISTING, MACROS, UNSUPPORTED
+from isomesh_dagster.macros.places import adapted, is_statement, nothing_hint, removal
+from isomesh_dagster.macros.scope import TEMPLATE, Scope
+from isomesh_dagster.macros.values import Variable, identifier, literal
+from isomesh_dagster.macros.variables import RANGE_VARIABLES, TIME_VARIABLES
+
+# Keywords that a macro may touch without being part of a name with it: `IN@x`.
+_APART = frozenset({
+    "and", "as", "between", "by", "case", "distinct", "else", "end", "from", "having", "in", "interval", "is", "join",
+    "like", "limit", "not", "on", "or", "select", "set", "then", "union", "using", "values", "when", "where",
+})  # fmt: skip
+
+Edit = tuple[int, int, str]
+
+
+class Expander:
+    """Expands the macros of one model's texts.
+
+    `variables` are values by name, case-insensitive; `Fragment`s are SQL, which may itself hold macros. `path` and
+    `line` (of the text in its file; None if not known) are told in errors. `python_macros` are names of macros the
+    project defines in Python: known, but not supported. What `@DEF` defines lasts as long as the expander.
+
+    `used_variables` and `used_macros` fill, in lower case, with what the texts read: also in branches not taken, and
+    also variables that are not defined (`@VAR('x', 1)`), since a change of any of them can change the result.
+    """
+
+    def __init__(
+        self,
+        dialect: str,
+        variables: Mapping[str, Variable],
+        *,
+        path: str | None = None,
+        line: int | None = 1,
+        python_macros: Collection[str] = (),
+    ) -> None:
+        self.dialect = dialect
+        self.scope = Scope(dialect, variables, self._expand_fragment)
+        self.used_variables = self.scope.used
+        self.used_macros: set[str] = set()
+        self._functions: dict[str, Lambda] = {}
+        self._python_macros = frozenset(name.lower() for name in python_macros)
+        self._path = path
+        self._line = line
+        self._outer: Source | None = None
+        self._outer_line = line
+
+    # --- the way in
+
+    def expand(self, text: str, line: int | None = None) -> str:
+        """The text with all macros expanded; "" when nothing is left of it. Text without `@` comes back as it is.
+
+        `line` is the text's line in its file, if it is not the expander's. Raises `MacroError` and `UnsupportedError`.
+        """
+        return text if "@" not in text else "; ".join(self.expand_statement(text, line))
+
+    def expand_statement(self, text: str, line: int | None = None) -> list[str]:
+        """As `expand`, for one statement: none if it vanishes, several if it is a macro that gives several."""
+        if "@" not in text:
+            return [text]
+        outer = (self._outer, self._outer_line)
+        try:
+            source = tokenize(text, self.dialect)
+            self._outer, self._outer_line = source, self._line if line is None else line
+            count = len(source.tokens)
+            whole = self._whole(source, 0, count) if count else None
+            if whole is not None:
+                return whole
+            result = _spliced(text, self._edits(source, 0, count), 0, len(text))
+            result = result.strip()
+            return [result] if result else []
+        except ModelError as error:
+            raise error.located(path=self._path) from None
+        finally:
+            self._outer, self._outer_line = outer
+
+    def expand_name(self, text: str, line: int | None = None) -> str:
+        """A model's name or another identifier, expanded: string values stand for the names they hold."""
+        if "@" not in text:
+            return text
+        expanded = self.expand(text, line)
+        tokens = tokenize(expanded, self.dialect).tokens
+        strings = [(t.start, t.end + 1, t.text) for t in tokens if t.token_type is TokenType.STRING]
+        return _spliced(expanded, strings, 0, len(expanded))
+
+    # --- for calls
+
+    def error(self, message: str, source: Source, k: int, hint: str | None = None) -> MacroError:
+        """An error at token `k`; without a place if `source` is not the text being expanded but made on the way."""
+        error = MacroError(message, hint=hint)
+        self._locate(error, source, k)
+        return error
+
+    def items(self, source: Source, i: int, j: int) -> list[str]:
+        """The expressions that tokens `[i, j)` stand for: none, one, or those of a macro that gives several."""
+        whole = self._whole(source, i, j)
+        if whole is not None:
+            return whole
+        begin, end = source.tokens[i].start, source.tokens[j - 1].end + 1
+        text = _spliced(source.text, self._edits(source, i, j), begin, end)
+        return [text] if text.strip() else []
+
+    def collection(self, source: Source, i: int, j: int) -> list[str]:
+        """The items of the list that tokens `[i, j)` are; what is no list is its only item."""
+        tokens = source.tokens
+        opening = i + 1 if tokens[i].text.upper() == "ARRAY" and i + 1 < j else i
+        is_open = tokens[opening].token_type in (TokenType.L_PAREN, TokenType.L_BRACKET)
+        if is_open and source.match.get(opening) == j - 1:
+            return [item for part in source.split(opening + 1, j - 1) for item in self.items(source, *part)]
+        items = self.items(source, i, j)
+        if len(items) != 1 or (tokens[i].text == "@" and tokens[i + 1].text.lower() in LISTING):
+            return items
+        unpacked = unpack(items[0], self.dialect)
+        return items if unpacked is None else unpacked
+
+    def apply(self, function: Lambda, arguments: list[str], call: Call) -> list[str]:
+        """What a function gives for these arguments."""
+        if len(arguments) == 1 and len(function.parameters) > 1:
+            arguments = unpack(arguments[0], self.dialect) or arguments
+        if len(arguments) < len(function.parameters):
+            raise call.error(
+                f"@{call.name}'s function takes {len(function.parameters)} values, got {len(arguments)}",
+                "give as many values as it has parameters",
+            )
+        with self.scope.parameters(dict(zip(function.parameters, arguments, strict=False))):
+            return self.items(function.source, function.i, function.j)
+
+    def define(self, name: str, value: list[str] | Lambda) -> None:
+        """What `@DEF` does; several values are a list."""
+        if isinstance(value, Lambda):
+            self._functions[name] = value
+        else:
+            self.scope.definitions[name] = value[0] if len(value) == 1 else f"({', '.join(value)})"
+
+    def note(self, source: Source, i: int, j: int) -> None:
+        """Records what tokens `[i, j)` read without expanding them: they are in a branch that is not taken now.
+
+        Raises `MacroError` for a variable that is not defined there either.
+        """
+        tokens = source.tokens
+        local = self.scope.local_names()
+        for k in range(i, j):
+            if tokens[k].text == "->":
+                opening = source.match.get(k - 1, k - 1)
+                local.update(token.text.lower() for token in tokens[opening:k])
+        for k in range(i, j):
+            token = tokens[k]
+            if "@" in token.text and token.token_type in (TokenType.STRING, TokenType.IDENTIFIER):
+                names = {(found[1] or found[2]).lower() for found in TEMPLATE.finditer(token.text)}
+                is_template = token.token_type is TokenType.IDENTIFIER or (k > 0 and tokens[k - 1].text == "@")
+                self.used_variables.update(names - local if is_template else ())
+            elif self._is_macro(source, k) and tokens[k + 1].token_type is not TokenType.STRING:
+                self._note_macro(source, k, local)
+
+    def _note_macro(self, source: Source, k: int, local: set[str]) -> None:
+        tokens = source.tokens
+        at = k + 2 if tokens[k + 1].token_type is TokenType.L_BRACE else k + 1
+        name = tokens[at].text.lower()
+        if self._opening(source, k) is not None or is_clause(source, k):
+            if name not in self._functions:
+                self.used_macros.add(name)
+            if name == "var":
+                self.used_variables.add(tokens[at + 2].text.lower())
+            elif name == "def":
+                local.add(tokens[at + 2].text.lower())
+        elif name not in local:
+            self.used_variables.add(name)
+            if name not in self.scope.variables and name not in TIME_VARIABLES:
+                raise self._undefined(tokens[at].text, source, k)
+
+    # --- ranges of tokens
+
+    def _expand_fragment(self, text: str) -> str:
+        source = tokenize(text, self.dialect)
+        return ", ".join(self.items(source, 0, len(source.tokens)))
+
+    def _whole(self, source: Source, i: int, j: int) -> list[str] | None:
+        """The items of the one macro (or parameter) that tokens `[i, j)` are; None if they are something else."""
+        if not self._is_macro(source, i):
+            parameter = self._parameter(source.tokens[i]) if j == i + 1 else None
+            return None if parameter is None else [parameter]
+        if is_clause(source, i) or self._is_run(source, i, j):
+            return None
+        opening = self._opening(source, i)
+        end = source.match.get(opening, j - 1) + 1 if opening is not None else i + 2
+        return self._reference(source, i)[1] if end == j else None
+
+    def _edits(self, source: Source, i: int, j: int) -> list[Edit]:
+        """Replacements of the macros in tokens `[i, j)`, in order and apart: offsets, and the new text."""
+        tokens = source.tokens
+        edits: list[Edit] = []
+        gone: dict[int, int] = {}
+        done = i
+        everything = self.scope.in_function  # then any word may be a parameter
+        for k in range(i, j):
+            token = tokens[k]
+            if k < done or not (everything or "@" in token.text):
+                continue
+            if not self._is_macro(source, k):
+                replaced = self._plain(source, k)
+                if replaced is not None:
+                    edits.append((token.start, token.end + 1, replaced))
+            elif is_clause(source, k):
+                edit, done = self._clause(source, k, done, j)
+                edits.append(edit)
+            elif (k > done and self._is_prefix(source, k - 1)) or self._is_run(source, k, j):
+                begin = k - 1 if k > done and self._is_prefix(source, k - 1) else k
+                done, name = self._run(source, begin, j)
+                edits.append((tokens[begin].start, tokens[done - 1].end + 1, name))
+            else:
+                done, items = self._reference(source, k)
+                if items:
+                    text = ("; " if is_statement(source, k, done) else ", ").join(items)
+                    start = token.end if len(token.text) > 1 else token.start  # the `<` of `<@x` stays
+                    edits.append((start, tokens[done - 1].end + 1, adapted(source, k, done, text, self.dialect)))
+                    continue
+                cut = removal(source, i, j, k, done, gone)
+                if cut is None:
+                    hint = nothing_hint(source, k, done)
+                    raise self.error(
+                        f"@{tokens[k + 1].text} gives nothing, but something must stand here", source, k, hint
+                    )
+                span, done = cut
+                edits.append((*span, ""))
+        return edits
+
+    def _plain(self, source: Source, k: int) -> str | None:
+        """What replaces a token that is no macro: a quoted name with variables in it, a function's bare parameter."""
+        token, tokens = source.tokens[k], source.tokens
+        if "@" in token.text and token.token_type is TokenType.IDENTIFIER:
+            name = self.scope.template(token.text)
+            return None if name == token.text else identifier(name, self.dialect, quoted=True)
+        text = self._parameter(token)
+        if text is None or (k > 0 and tokens[k - 1].token_type is TokenType.DOT):
+            return None
+        if k + 1 < len(tokens):
+            after = tokens[k + 1]
+            touching = source.adjacent(k) and (after.token_type is TokenType.L_PAREN or after.text == "@")
+            if touching or after.token_type is TokenType.COLON_EQ:
+                return None
+        return adapted(source, k, k + 1, text, self.dialect)
+
+    def _parameter(self, token: Token) -> str | None:
+        """What a bare word stands for inside a function."""
+        if not self.scope.in_function or not (token.token_type is TokenType.IDENTIFIER or is_word(token)):
+            return None
+        return self.scope.parameter(token.text.lower())
+
+    # --- one macro
+
+    def _is_macro(self, source: Source, k: int) -> bool:
+        """Whether the `@` of a macro stands at token `k`; other uses of the sign (operators, `@@x`) are left alone."""
+        tokens = source.tokens
+        text = tokens[k].text
+        if text == "@":
+            if not source.adjacent(k) or (k > 0 and tokens[k - 1].text == "@" and source.adjacent(k - 1)):
+                return False
+            after = tokens[k + 1]
+            return is_word(after) or after.token_type in (TokenType.L_BRACE, TokenType.STRING)
+        if text == "<@" and source.adjacent(k) and is_word(tokens[k + 1]):
+            name = tokens[k + 1].text.lower()
+            return self.scope.knows(name) or (name in MACROS and self._opening(source, k) is not None)
+        return False
+
+    def _opening(self, source: Source, k: int) -> int | None:
+        """The parenthesis of the call at `k`; None if it is no call."""
+        tokens = source.tokens
+        if k + 2 >= len(tokens) or tokens[k + 2].token_type is not TokenType.L_PAREN or not is_word(tokens[k + 1]):
+            return None
+        name = tokens[k + 1].text.lower()
+        known = name in MACROS or name in self._functions
+        return k + 2 if known or (source.adjacent(k + 1) and not self.scope.knows(name)) else None
+
+    def _reference(self, source: Source, k: int) -> tuple[int, list[str]]:
+        """The token after the macro at `k`, and the expressions it stands for."""
+        token = source.tokens[k + 1]
+        try:
+            if token.token_type is TokenType.STRING:
+                return k + 2, [literal(self.scope.template(token.text), self.dialect)]
+            opening = self._opening(source, k)
+            if opening is not None:
+                return self._call(source, k, opening)
+            value = self.scope.find(token.text.lower())
+        except ModelError as error:
+            raise self._locate(error, source, k) from None
+        if value is None:
+            raise self._undefined(token.text, source, k)
+        return k + 2, [value]
+
+    def _call(self, source: Source, k: int, opening: int) -> tuple[int, list[str]]:
+        name = source.tokens[k + 1].text
+        lower = name.lower()
+        if opening not in source.match:
+            raise self.error(f"@{name}( is not closed", source, k, "add `)`")
+        function, macro = self._functions.get(lower), MACROS.get(lower)
+        if function is None:
+            self.used_macros.add(lower)
+        if function is None and macro is None:
+            raise self._unknown_macro(name, source, k)
+        call = Call(self, source, name, k, opening)
+        if function is not None:
+            arguments = [item for position in range(call.count) for item in call.items(position)]
+            return call.closing + 1, self.apply(function, arguments, call)
+        assert macro is not None
+        call.take_by_name(macro.names)
+        if call.count < macro.least or (macro.most is not None and call.count > macro.most):
+            raise call.error(f"@{name} takes {macro.arity} arguments, got {call.count}")
+        return call.closing + 1, macro.function(call)
+
+    def _clause(self, source: Source, k: int, first: int, j: int) -> tuple[Edit, int]:
+        """The replacement of a clause macro at `k`, and the token after it."""
+        tokens = source.tokens
+        name = tokens[k + 1].text.lower()
+        closing = source.match.get(k + 2)
+        if closing is None or closing == k + 3:
+            raise self.error(
+                f"@{tokens[k + 1].text} needs a condition", source, k, f"write `@{tokens[k + 1].text}(…) …`"
+            )
+        self.used_macros.add(name)
+        try:
+            holds = is_true(", ".join(self.items(source, k + 3, closing)), self.dialect)
+        except ModelError as error:
+            raise self._locate(error, source, k) from None
+        if holds:
+            return (tokens[k].start, tokens[closing].end + 1, CLAUSES[name]), closing + 1
+        end = clause_end(source, name, closing + 1, j)
+        self.note(source, closing + 1, end)
+        stop = tokens[end].start if end < j else tokens[end - 1].end + 1
+        return (tokens[clause_begin(source, name, k, first)].start, stop, ""), end
+
+    # --- names with variables in them
+
+    def _is_prefix(self, source: Source, k: int) -> bool:
+        """Whether the word at `k` forms one name with the macro that touches it: `a_@x`."""
+        token = source.tokens[k]
+        if not (source.adjacent(k) and is_word(token)) or source.tokens[k + 1].text != "@":
+            return False
+        return token.text.lower() not in _APART and source.tokens[k + 2].token_type is not TokenType.STRING
+
+    def _is_run(self, source: Source, k: int, j: int) -> bool:
+        """Whether a name begins at this macro: `@{x}…`, or `@x@y`."""
+        tokens = source.tokens
+        if tokens[k].text != "@" or tokens[k + 1].token_type is TokenType.L_BRACE:
+            return tokens[k].text == "@"
+        return k + 2 < j and is_word(tokens[k + 1]) and source.adjacent(k + 1) and self._is_macro(source, k + 2)
+
+    def _run(self, source: Source, first: int, j: int) -> tuple[int, str]:
+        """The token after the name written from token `first` on, and the name."""
+        tokens = source.tokens
+        parts: list[str] = []
+        k = first
+        while k < j and (k == first or source.adjacent(k - 1)):
+            token = tokens[k]
+            if token.text == "@" and self._is_macro(source, k) and tokens[k + 1].token_type is not TokenType.STRING:
+                at = k + 1
+                if tokens[at].token_type is TokenType.L_BRACE:
+                    if source.match.get(at) != at + 2 or not is_word(tokens[at + 1]):
+                        raise self.error("`@{…}` takes the name of one variable", source, k, "write `@{name}`")
+                    at += 1
+                parts.append(self._name(tokens[at].text, source, k))
+                k = at + 1 if at == k + 1 else at + 2
+            elif is_word(token) or (token.token_type is TokenType.NUMBER and k > first):
+                parts.append(source.slice(k, k + 1))
+                k += 1
+            else:
+                break
+        return k, identifier("".join(parts), self.dialect)
+
+    def _name(self, name: str, source: Source, k: int) -> str:
+        try:
+            found = self.scope.find_name(name.lower())
+        except ModelError as error:
+            raise self._locate(error, source, k) from None
+        if found is None:
+            raise self._undefined(name, source, k)
+        return found
+
+    # --- errors
+
+    def _locate(self, error: ModelError, source: Source, k: int) -> IsomeshError:
+        """Fills in the place of token `k`, if it is known and the error has none."""
+        if source is not self._outer or self._outer_line is None:
+            return error
+        line, column = source.line_column(source.tokens[k].start)
+        return error.located(path=self._path, line=self._outer_line + line - 1, column=column)
+
+    def _undefined(self, name: str, source: Source, k: int) -> MacroError:
+        lower = name.lower()
+        if lower in RANGE_VARIABLES:
+            message, hint = f"@{lower} exists only for incremental models", f"use @execution_{lower.split('_', 1)[1]}"
+        elif lower in MACROS or lower in CLAUSES:
+            message, hint = f"@{name} is a macro and needs its arguments", f"write `@{name}(…)`"
+        else:
+            near = difflib.get_close_matches(lower, [*self.scope.variables, *self.scope.local_names()], n=1)
+            message = f"variable @{name} is not defined"
+            hint = (
+                f"did you mean @{near[0]}?"
+                if near
+                else "define it under `variables` in the configuration, or with @DEF"
+            )
+        return self.error(message, source, k, hint)
+
+    def _unknown_macro(self, name: str, source: Source, k: int) -> ModelError:
+        lower = name.lower()
+        if lower in UNSUPPORTED or lower in self._python_macros:
+            error = UnsupportedError(
+                f"macro @{name} is not supported",
+                hint=UNSUPPORTED.get(lower, "macros written in Python are not run; write it in SQL with @DEF"),
+            )
+            self._locate(error, source, k)
+            return error
+        near = difflib.get_close_matches(lower, [*MACROS, *CLAUSES, *self._functions], n=1)
+        hint = f"did you mean @{near[0].upper()}?" if near else "define it with @DEF before the query"
+        return self.error(f"there is no macro @{name}", source, k, hint)
+
+
+def _spliced(text: str, edits: list[Edit], begin: int, end: int) -> str:
+    """Characters `[begin, end)` of the text with the edits made."""
+    if not edits:
+        return text[begin:end]
+    parts: list[str] = []
+    for start, stop, new in edits:
+        parts.append(text[begin:start])
+        parts.append(new)
+        begin = stop
+    parts.append(text[begin:end])
+    return "".join(parts)

@@ -1,0 +1,105 @@
+"""What the names in a model's text stand for while it is expanded, and which of them were read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from isomesh_dagster.errors import MacroError
+from isomesh_dagster.macros.values import Fragment, Variable, to_name, to_sql
+
+TEMPLATE = re.compile(r"@(?:\{(\w+)\}|([A-Za-z_]\w*))")
+"""A variable inside a string or a name: `@{x}` or `@x`."""
+
+MOST_NESTING = 50
+"""How deep functions may call each other before it is taken for a call without end."""
+
+
+class Scope:
+    """Values by lower-case name: parameters of the functions being applied hide what `@DEF` defined, which hides the
+    variables of the model.
+
+    `used` fills with the names of the model's variables that were asked for, defined or not.
+    """
+
+    def __init__(self, dialect: str, variables: Mapping[str, Variable], expand: Callable[[str], str]) -> None:
+        self.dialect = dialect
+        self.used: set[str] = set()
+        self.variables: dict[str, Variable] = {name.lower(): value for name, value in variables.items()}
+        self.definitions: dict[str, str] = {}
+        self._parameters: list[dict[str, str]] = []
+        self._expand = expand
+        self._expanding: list[str] = []
+        self._expanded: set[str] = set()
+
+    @contextmanager
+    def parameters(self, values: dict[str, str]) -> Iterator[None]:
+        """The values of a function's parameters, while it is applied."""
+        if len(self._parameters) >= MOST_NESTING:
+            raise MacroError("a function calls itself without end")
+        self._parameters.append(values)
+        try:
+            yield
+        finally:
+            self._parameters.pop()
+
+    @property
+    def in_function(self) -> bool:
+        """Whether a function is being applied."""
+        return bool(self._parameters)
+
+    def parameter(self, name: str) -> str | None:
+        """What a parameter stands for."""
+        return next((values[name] for values in reversed(self._parameters) if name in values), None)
+
+    def local_names(self) -> set[str]:
+        """All parameters and definitions."""
+        return set(self.definitions).union(*self._parameters)
+
+    def knows(self, name: str) -> bool:
+        """Whether the name has a value."""
+        return name in self.variables or name in self.definitions or self.parameter(name) is not None
+
+    def find(self, name: str) -> str | None:
+        """The SQL a name stands for; None if it is not defined."""
+        local = self._local(name)
+        if local is not None:
+            return local
+        self.used.add(name)
+        return to_sql(self._value(name), self.dialect) if name in self.variables else None
+
+    def find_name(self, name: str) -> str | None:
+        """The bare text of a name's value, for identifiers and templates; None if it is not defined."""
+        local = self._local(name)
+        if local is not None:
+            return to_name(Fragment(local), self.dialect)
+        self.used.add(name)
+        return to_name(self._value(name), self.dialect) if name in self.variables else None
+
+    def template(self, text: str) -> str:
+        """The text with `@x` and `@{x}` replaced by bare values; what is not defined stays."""
+
+        def replace(found: re.Match[str]) -> str:
+            name = self.find_name((found[1] or found[2]).lower())
+            return found[0] if name is None else name
+
+        return TEMPLATE.sub(replace, text)
+
+    def _local(self, name: str) -> str | None:
+        value = self.parameter(name) if self._parameters else None
+        return self.definitions.get(name) if value is None else value
+
+    def _value(self, name: str) -> Variable:
+        """A given variable; macros inside a fragment are expanded when it is first read."""
+        value = self.variables[name]
+        if isinstance(value, Fragment) and "@" in value and name not in self._expanded:
+            if name in self._expanding:
+                raise MacroError(f"variable @{name} is defined by itself", hint=" → ".join([*self._expanding, name]))
+            self._expanding.append(name)
+            try:
+                value = self.variables[name] = Fragment(self._expand(value))
+            finally:
+                self._expanding.pop()
+            self._expanded.add(name)
+        return value

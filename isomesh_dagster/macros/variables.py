@@ -1,0 +1,80 @@
+"""Variables every model has: time, stage, the relation at hand. Facts of the model format; nothing here reads a clock.
+
+For each of `start`, `end`, `execution` (`latest` is its old name) there are nine forms, e.g. for the end of 2024-01-02:
+
+    @end_ds     '2024-01-02'                        @end_dt      CAST('2024-01-02 23:59:59.999999+00:00' AS TIMESTAMPTZ)
+    @end_ts     '2024-01-02 23:59:59.999999'        @end_dtntz   CAST('2024-01-02 23:59:59.999999' AS TIMESTAMP)
+    @end_tstz   '2024-01-02 23:59:59.999999+00:00'  @end_date    CAST('2024-01-02' AS DATE)
+    @end_hour   23     @end_epoch 1704239999.999    @end_millis  1704239999999
+
+Ends are written inclusive, though intervals are half-open everywhere else: the format's models say `BETWEEN`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta, timezone
+from functools import lru_cache
+
+from sqlglot import exp
+
+from isomesh_dagster.macros.values import Fragment, Variable
+
+_PREFIXES = ("start", "end", "execution", "latest")
+_FORMS = ("dt", "dtntz", "date", "ds", "ts", "tstz", "hour", "epoch", "millis")
+
+TIME_VARIABLES: frozenset[str] = frozenset(f"{prefix}_{form}" for prefix in _PREFIXES for form in _FORMS)
+"""Names of all time variables, in lower case."""
+
+RANGE_VARIABLES: frozenset[str] = frozenset(f"{prefix}_{form}" for prefix in ("start", "end") for form in _FORMS)
+"""Those that exist only while a time range is built: not for FULL and VIEW."""
+
+RUNTIME_VARIABLES: frozenset[str] = TIME_VARIABLES | {"runtime_stage", "this_model", "this_env", "schemas", "views"}
+"""Names whose value at execution differs from that at load; a model that reads one is rendered again each time."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+def time_variables(dialect: str, *, start: int | None, end: int | None, execution: int) -> dict[str, Variable]:
+    """The time variables of one execution, by lower-case name.
+
+    `start`, `end` and `execution` are epoch milliseconds UTC; `end` is exclusive here and inclusive in what is written.
+    Without a range (`start` or `end` None) the `start_*` and `end_*` variables do not exist.
+    """
+    return dict(_time_variables(dialect, start, end, execution))
+
+
+@lru_cache(maxsize=256)
+def _time_variables(dialect: str, start: int | None, end: int | None, execution: int) -> dict[str, Variable]:
+    values: dict[str, Variable] = {}
+    if start is not None and end is not None:
+        values.update(_forms("start", _EPOCH + timedelta(milliseconds=start), dialect))
+        values.update(_forms("end", _EPOCH + timedelta(milliseconds=end) - timedelta(microseconds=1), dialect))
+    at = _EPOCH + timedelta(milliseconds=execution)
+    values.update(_forms("execution", at, dialect))
+    values.update(_forms("latest", at, dialect))
+    return values
+
+
+def _forms(prefix: str, at: datetime, dialect: str) -> dict[str, Variable]:
+    naive = at.replace(tzinfo=None).isoformat(sep=" ")
+    millis = (at - _EPOCH) // timedelta(milliseconds=1)
+    return {
+        f"{prefix}_dt": _cast(f"{naive}+00:00", exp.DType.TIMESTAMPTZ, dialect),
+        f"{prefix}_dtntz": _cast(naive, exp.DType.TIMESTAMPNTZ, dialect),
+        f"{prefix}_date": _cast(naive[:10], exp.DType.DATE, dialect),
+        f"{prefix}_ds": naive[:10],
+        f"{prefix}_ts": naive,
+        f"{prefix}_tstz": f"{naive}+00:00",
+        f"{prefix}_hour": at.hour,
+        f"{prefix}_epoch": millis / 1000,
+        f"{prefix}_millis": millis,
+    }
+
+
+def _cast(text: str, kind: exp.DType, dialect: str) -> Fragment:
+    return Fragment(_cast_template(kind, dialect).replace("?", text))
+
+
+@lru_cache(maxsize=64)
+def _cast_template(kind: exp.DType, dialect: str) -> str:
+    return exp.cast(exp.Literal.string("?"), kind).sql(dialect)
