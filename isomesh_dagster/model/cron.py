@@ -58,7 +58,8 @@ _NAMES = frozenset(
 def validate_cron(text: str) -> str:
     """The expression with single spaces, an alias in small letters.
 
-    Raises ModelError for no cron, or one that never comes."""
+    Raises ModelError for no cron, or one that never comes.
+    """
     cron = " ".join(text.split())
     if cron.startswith("@"):
         cron = cron.lower()

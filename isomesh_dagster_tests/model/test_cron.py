@@ -11,8 +11,8 @@ from isomesh_dagster.model import cron
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 
 
-def ms(*parts: int) -> int:
-    return int(datetime(*parts, tzinfo=timezone.utc).timestamp() * 1000)
+def ms(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> int:
+    return int(datetime(year, month, day, hour, minute, tzinfo=timezone.utc).timestamp() * 1000)
 
 
 MOMENTS = st.integers(ms(1950, 1, 1), ms(2200, 1, 1))

@@ -11,8 +11,8 @@ from isomesh_dagster.errors import ConfigError, ModelError
 from isomesh_dagster.model.dates import duration, is_date_only, to_exclusive_end_ms, to_ms
 
 
-def ms(*parts: int) -> int:
-    return int(datetime(*parts, tzinfo=timezone.utc).timestamp() * 1000)
+def ms(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> int:
+    return int(datetime(year, month, day, hour, minute, tzinfo=timezone.utc).timestamp() * 1000)
 
 
 NOW = ms(2026, 11, 19, 10, 30)
