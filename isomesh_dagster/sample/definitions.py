@@ -37,7 +37,9 @@ def raw_asset(table: RawTable) -> dg.AssetsDefinition:
                 "isomesh/gateway": project.gateway,
                 "isomesh/seconds": round(time.perf_counter() - started, 3),
                 "source_rows": loaded.source_rows,
-            }
+            },
+            # loading the same rows again turns no model "unsynced"
+            data_version=dg.DataVersion(loaded.version),
         )
 
     return raw

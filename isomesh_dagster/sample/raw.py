@@ -7,6 +7,7 @@ import pandas). A `Filter` decides which rows a system gets.
 from __future__ import annotations
 
 import csv
+import hashlib
 import importlib.util
 import io
 import tempfile
@@ -51,11 +52,12 @@ class RawTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A raw table was loaded: how many rows, of how many the source has."""
+    """A raw table was loaded: how many rows, of how many the source has. `version` tells the rows: same text, same rows."""
 
     table: RawTable
     rows: int
     source_rows: int
+    version: str
 
 
 def _columns(text: str) -> tuple[tuple[str, str], ...]:
@@ -134,7 +136,8 @@ def load(project: Project, table: RawTable) -> Loaded:
         with project.connection().session() as session, session.transaction():
             session.create_schema(SCHEMA)
             session.load_csv(table.relation, str(path), table.columns, {"na_values": ("", "NA")})
-    return Loaded(table=table, rows=rows, source_rows=source_rows)
+        version = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return Loaded(table=table, rows=rows, source_rows=source_rows, version=version)
 
 
 def data_folder() -> Path:
