@@ -388,16 +388,9 @@ def _connect(
 
 def _engine_error(error: duckdb.Error) -> EngineError:
     """The driver's error as ours: the message without the statement's whole text."""
-    kind = (
-        WriteConflict
-        if isinstance(error, duckdb.TransactionException) and "conflict" in str(error).lower()
-        else EngineError
-    )
-    if isinstance(error, duckdb.TransactionException | duckdb.ConstraintException) and "isomesh_meta" in str(error):
-        kind = WriteConflict
-    if isinstance(error, duckdb.TransactionException) and "PRIMARY KEY" in str(error):
-        kind = WriteConflict
-    return kind(_short(str(error)))
+    text = str(error)
+    lost_race = isinstance(error, duckdb.TransactionException) and ("conflict" in text.lower() or "PRIMARY KEY" in text)
+    return (WriteConflict if lost_race else EngineError)(_short(text))
 
 
 def _short(text: str) -> str:

@@ -21,7 +21,7 @@ def check_stamp(session: Session, state: StateStore, identity: Identity) -> Iden
     of_warehouse = warehouse.identity(session)
     for place, stamp in (("state", of_state), ("warehouse", of_warehouse)):
         if stamp is not None:
-            _check_owner(place, stamp, identity)
+            check_owner(place, stamp, identity)
     if of_state is None and of_warehouse is not None:
         raise SystemMismatch(
             f"the warehouse is stamped ({_short(of_warehouse)}) but the state is new",
@@ -39,14 +39,15 @@ def check_stamp(session: Session, state: StateStore, identity: Identity) -> Iden
         )
     if of_state is None:
         of_state = state.stamp(identity)
-        _check_owner("state", of_state, identity)
+        check_owner("state", of_state, identity)
     if of_warehouse is None:
         with session.transaction():
             warehouse.create(session, of_state)
     return of_state
 
 
-def _check_owner(place: str, stamp: Identity, asked: Identity) -> None:
+def check_owner(place: str, stamp: Identity, asked: Identity) -> None:
+    """Refuse a stamp of another gateway or project; `place` says where it is ("state" or "warehouse")."""
     if stamp.gateway != asked.gateway:
         raise SystemMismatch(
             f"the {place} belongs to gateway {stamp.gateway!r} ({_short(stamp)}), but this gateway is {asked.gateway!r}",

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from isomesh_dagster.engine.connection import Session
+from isomesh_dagster.errors import EngineError, WriteConflict
 from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.codec import target_from_json, target_to_json
 from isomesh_dagster.snapshot.environment import Target
@@ -200,7 +201,10 @@ def intervals_of(found: Mapping[str, Sequence[Loaded]]) -> dict[str, tuple[Inter
 
 def _insert(session: Session, physical: str, records: Sequence[Loaded]) -> None:
     marks = ", ".join(["(?, ?, ?, ?, ?)"] * len(records))
-    session.execute(
-        f"INSERT INTO {_LOADED.sql} (physical, start_ms, end_ms, plan_id, rows) VALUES {marks}",
-        [value for one in records for value in (physical, one.start, one.end, one.plan_id, one.rows)],
-    )
+    values = [value for one in records for value in (physical, one.start, one.end, one.plan_id, one.rows)]
+    try:
+        session.execute(f"INSERT INTO {_LOADED.sql} (physical, start_ms, end_ms, plan_id, rows) VALUES {marks}", values)
+    except WriteConflict:
+        raise
+    except EngineError as error:  # the key is taken: somebody recorded these moments since we looked
+        raise WriteConflict(error.message) from None
