@@ -1,0 +1,129 @@
+"""A model's statements with macros expanded for one moment: at load, or for one execution.
+
+In: a `Model` and a `RenderContext`. Out: SQL of the model's dialect, with table names as the author wrote them. Pure; the
+clock and the range come in through the context.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from isomesh_dagster.errors import ModelError
+from isomesh_dagster.macros.expander import Expander
+from isomesh_dagster.macros.values import Fragment, Variable
+from isomesh_dagster.macros.variables import time_variables
+from isomesh_dagster.model.kinds import ModelKind, is_incremental, kind_name
+from isomesh_dagster.model.model import AuditCall, Model
+from isomesh_dagster.relation import Relation
+
+_DAY = 86_400_000
+_DEFINITION = re.compile(r"@DEF\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderContext:
+    """The moment a model is rendered for.
+
+    `start` and `end` are the range in epoch milliseconds UTC, half-open; None for what has no range (FULL, VIEW), where
+    the `start_*` and `end_*` variables do not exist. `execution_time` is in epoch milliseconds too. `stage` is `loading`,
+    `creating`, `evaluating`, `auditing` or `promoting`. `this_model` is the SQL of the relation at hand; None means the
+    model's name. `extra` are further variables, as texts.
+    """
+
+    start: int | None
+    end: int | None
+    execution_time: int
+    stage: str
+    this_model: str | None = None
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendered:
+    """The statements to run, and the lower-case names of the variables and macros that were read to render them.
+
+    Statements of which nothing is left are gone. `query` is "" for models without one.
+    """
+
+    pre: tuple[str, ...]
+    query: str
+    post: tuple[str, ...]
+    virtual_update: tuple[str, ...]
+    used_variables: frozenset[str]
+    used_macros: frozenset[str]
+
+
+def loading_context(kind: ModelKind) -> RenderContext:
+    """The moment of fingerprints and analysis: 1970-01-01, for incremental kinds the whole day as range."""
+    has_range = is_incremental(kind)
+    return RenderContext(
+        start=0 if has_range else None, end=_DAY if has_range else None, execution_time=0, stage="loading"
+    )
+
+
+def render(model: Model, context: RenderContext, *, lines: Mapping[str, int] | None = None) -> Rendered:
+    """The model's statements, rendered in the order they are written: a `@DEF` holds for all that follow.
+
+    At stage `promoting` no range is at hand and only `virtual_update` will run, so only that is rendered; of the other
+    statements the `@DEF`s hold, and the fields are empty. `lines` are the lines of the statements in the model's file, by
+    their text; errors at other statements tell no line. Raises `MacroError` and `UnsupportedError` with the model's path
+    and name.
+    """
+    groups: tuple[tuple[str, ...], ...] = (model.pre_statements, (model.query,), model.post_statements)
+    if context.stage == "promoting":
+        groups = (tuple(text for text in model.pre_statements if _DEFINITION.match(text)), (), ())
+    groups = (*groups, model.on_virtual_update)
+    variables: frozenset[str] = frozenset()
+    macros: frozenset[str] = frozenset()
+    if any("@" in text for texts in groups for text in texts):
+        expander = _expander(model, context, model.dialect, {})
+        known = lines or {}
+        try:
+            groups = tuple(
+                tuple(part for text in texts for part in expander.expand_statement(text, known.get(text)))
+                for texts in groups
+            )
+        except ModelError as error:
+            raise error.located(model=model.name) from None
+        variables, macros = frozenset(expander.used_variables), frozenset(expander.used_macros)
+    pre, query, post, virtual_update = groups
+    return Rendered(
+        pre=pre,
+        query="; ".join(query),
+        post=post,
+        virtual_update=virtual_update,
+        used_variables=variables,
+        used_macros=macros,
+    )
+
+
+def render_audit(audit: AuditCall, model: Model, context: RenderContext) -> str:
+    """The audit's query for a model: its arguments are variables that hold SQL, `@this_model` is what it looks at.
+
+    Raises `MacroError` and `UnsupportedError` with the model's path and name.
+    """
+    if "@" not in audit.query:
+        return audit.query
+    arguments = {name: Fragment(text) for name, text in audit.arguments.items()}
+    expander = _expander(model, context, audit.dialect or model.dialect, arguments)
+    try:
+        return expander.expand(audit.query)
+    except ModelError as error:
+        error.message = f"audit {audit.name}: {error.message}"
+        raise error.located(model=model.name) from None
+
+
+def _expander(model: Model, context: RenderContext, dialect: str, arguments: Mapping[str, Variable]) -> Expander:
+    this_model = context.this_model or Relation.parse(model.name).sql
+    variables: dict[str, Variable] = {
+        **model.variables,
+        **time_variables(dialect, start=context.start, end=context.end, execution=context.execution_time),
+        "runtime_stage": context.stage,
+        "model_kind_name": kind_name(model.kind),
+        "this_model": Fragment(this_model),
+        **context.extra,
+        **arguments,
+    }
+    return Expander(dialect, variables, path=model.path, line=None)
