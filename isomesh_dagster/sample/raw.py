@@ -52,7 +52,7 @@ class RawTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """A raw table was loaded: how many rows, of how many the source has. `version` tells the rows: same text, same rows."""
+    """A raw table was loaded: how many rows, of how many the source has. `version` is a digest of the rows."""
 
     table: RawTable
     rows: int
