@@ -8,7 +8,7 @@ from isomesh_dagster_tests.postgres_server import PostgresServer
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """One Postgres for the session. Missing binaries fail the tests; only ISOMESH_TESTS_WITHOUT_POSTGRES=1 skips them."""
+    """One Postgres for the session. Without binaries tests fail; only ISOMESH_TESTS_WITHOUT_POSTGRES=1 skips them."""
     if os.environ.get("ISOMESH_TESTS_WITHOUT_POSTGRES") == "1":
         pytest.skip("ISOMESH_TESTS_WITHOUT_POSTGRES=1")
     server = PostgresServer()

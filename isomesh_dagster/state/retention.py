@@ -1,7 +1,8 @@
-"""What the janitor may take: which snapshots nothing needs any more, and which plans, promotions and targets are history.
+"""What the janitor may take: which snapshots nothing needs any more, and which plans, promotions and targets are
+history.
 
-A snapshot is needed by the environments that show it, by open plans, and by the last promotions of every environment (so that a
-rollback finds its tables). Everything here runs inside a transaction of the caller.
+A snapshot is needed by the environments that show it, by open plans, and by the last promotions of every environment
+(so that a rollback finds its tables). Everything here runs inside a transaction of the caller.
 """
 
 from __future__ import annotations
@@ -76,14 +77,19 @@ def release(connection: Connection, snapshots: Iterable[SnapshotId], at: datetim
         connection.execute(statement, values)
 
 
+def going(connection: Connection) -> set[SnapshotId]:
+    """Snapshots whose removal began."""
+    columns = tables.snapshots.c
+    marked = select(columns.name, columns.identifier, columns.version).where(columns.status == DELETING)
+    return {
+        SnapshotId(name=name, identifier=identifier, version=version)
+        for name, identifier, version in connection.execute(marked)
+    }
+
+
 def take_back(connection: Connection, target: Target) -> None:
     """Make those snapshots of `target` active again whose removal began."""
-    columns = tables.snapshots.c
-    going = connection.execute(
-        select(columns.name, columns.identifier, columns.version).where(columns.status == DELETING)
-    )
-    ids = {SnapshotId(name=name, identifier=identifier, version=version) for name, identifier, version in going}
-    mark(connection, ids & set(target.snapshots.values()), ACTIVE)
+    mark(connection, going(connection) & set(target.snapshots.values()), ACTIVE)
 
 
 def forget(connection: Connection, snapshots: Iterable[SnapshotId]) -> None:
@@ -94,8 +100,9 @@ def forget(connection: Connection, snapshots: Iterable[SnapshotId]) -> None:
 
 
 def forget_history(connection: Connection, *, keep_promotions: int, older_than: datetime) -> None:
-    """Delete what no rollback and no crash needs: promotions before the last `keep_promotions` of their environment, closed plans
-    that no environment and no promotion shows, both only when older than `older_than`; then targets nothing points to.
+    """Delete what no rollback and no crash needs: promotions before the last `keep_promotions` of their environment,
+    closed plans that no environment and no promotion shows, both only when older than `older_than`; then targets
+    nothing points to.
     """
     plans, promotions, environments = tables.plans, tables.promotions, tables.environments
     ranked = _ranked()

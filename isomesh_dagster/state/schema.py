@@ -1,7 +1,7 @@
 """Making and migrating the tables of a state.
 
-Opening a state whose tables are current costs two small reads and does not load alembic. Tables are only ever made or changed
-inside one transaction, alone, so a killed migration leaves what was there before.
+Opening a state whose tables are current costs two small reads and does not load alembic. Tables are only ever made or
+changed inside one transaction, alone, so a killed migration leaves what was there before.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ def revisions(folder: Path = MIGRATIONS) -> tuple[str, ...]:
 def ensure(database: Database, *, folder: Path = MIGRATIONS) -> str:
     """Make the tables if the state is empty; the revision they have.
 
-    Tables of an older revision are upgraded when nobody has used them yet (no stamp). Raises StateError, with nothing changed:
-    older tables in use, newer tables, other tables in the way.
+    Tables of an older revision are upgraded when nobody has used them yet (no stamp). Raises StateError, with nothing
+    changed: older tables in use, newer tables, other tables in the way.
     """
     known = revisions(folder)
     with database.read() as connection:
@@ -52,11 +52,12 @@ def ensure(database: Database, *, folder: Path = MIGRATIONS) -> str:
 
 
 def migrate(database: Database, *, backup: bool = True, folder: Path = MIGRATIONS) -> str | None:
-    """Bring the tables to the newest revision; where the backup is, None when none was made (nothing to do, or not asked).
+    """Bring the tables to the newest revision; where the backup is, None when none was made (nothing to do, or not
+    asked).
 
-    The backup is a file beside the SQLite file, or a schema beside the Postgres one, whose name tells the old revision; to go
-    back, put it in the place of the migrated one. No other writer comes between the backup and the migration. Raises
-    StateError when the tables are newer than this version.
+    The backup is a file beside the SQLite file, or a schema beside the Postgres one, whose name tells the old revision;
+    to go back, put it in the place of the migrated one. No other writer comes between the backup and the migration.
+    Raises StateError when the tables are newer than this version.
     """
     known = revisions(folder)
     with database.write() as connection:

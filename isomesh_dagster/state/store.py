@@ -30,9 +30,10 @@ STATUSES = ("open", "done", "superseded")
 def open_state(location: str | Path | Mapping[str, Any], *, schema: str | None = None) -> SqlStateStore:
     """The state at `location`, its tables made if it is new.
 
-    `location` is the path of a SQLite file, made with its folder; or the arguments of `database.open_postgres` (host, port, user,
-    password, database, …), where `schema` (default `isomesh`) is the schema that holds the state. Raises StateError when the
-    place cannot be opened, is no state, or has tables of another version; nothing is changed then.
+    `location` is the path of a SQLite file, made with its folder (`:memory:` for a state that ends with this store); or
+    the arguments of `database.open_postgres` (host,
+    port, user, password, database, …), where `schema` (default `isomesh`) is the schema that holds the state. Raises
+    StateError when the place cannot be opened, is no state, or has tables of another version; nothing is changed then.
     """
     database = open_database(location, schema=schema)
     try:
@@ -69,7 +70,8 @@ def utc_now() -> datetime:
 class SqlStateStore:
     """`StateStore` over SQLAlchemy; safe to use from several threads. Every method is one transaction.
 
-    `clock` is asked where the port gives no moment: when the stamp was made, when an environment was removed or a plan closed.
+    `clock` is asked where the port gives no moment: when the stamp was made, when an environment was removed or a plan
+    closed.
     """
 
     def __init__(self, database: Database, *, clock: Callable[[], datetime] = utc_now) -> None:
@@ -142,8 +144,8 @@ class SqlStateStore:
     ) -> None:
         """The environment shows `target` as promotion `number`; its plan is done, its other open plans are superseded.
 
-        Idempotent. Snapshots it no longer shows start their time to live at `promoted_at`. Raises ConflictingPlanError when the
-        environment shows neither `based_on` nor `plan_id`, or has a promotion of that number already.
+        Idempotent. Snapshots it no longer shows start their time to live at `promoted_at`. Raises ConflictingPlanError
+        when the environment shows neither `based_on` nor `plan_id`, or has a promotion of that number already.
         """
         with self._write() as connection:
             live = rows.read_environment(connection, environment)
@@ -183,7 +185,9 @@ class SqlStateStore:
             return connection.execute(statement.values(expires_at=at)).rowcount == 1
 
     def remove_environment(self, environment: str) -> None:
-        """Forget the environment and its promotions; its open plans are superseded. Nothing happens when it is not there."""
+        """Forget the environment and its promotions; its open plans are superseded. Nothing happens when it is not
+        there.
+        """
         with self._write() as connection:
             live = rows.read_environment(connection, environment)
             if live is None:
@@ -221,8 +225,8 @@ class SqlStateStore:
     def add_intervals(self, added: Mapping[str, Sequence[Interval]], *, replace: bool = False) -> None:
         """Record intervals by physical relation. `replace`: they are all that is recorded for it afterwards.
 
-        Raises StateError, recording nothing, when no snapshot with one of the relations is known, or the janitor is removing it:
-        a record that outlived its rows would be taken for rows.
+        Raises StateError, recording nothing, when no snapshot with one of the relations is known, or the janitor is
+        removing it: a record that outlived its rows would be taken for rows.
         """
         physicals = sorted(added)
         columns = tables.intervals.c
@@ -255,10 +259,10 @@ class SqlStateStore:
     def open_plan(self, record: PlanRecord, snapshots: Sequence[Snapshot]) -> PlanRecord:
         """Record the intent and its new snapshots before anything is written; the record that is there afterwards.
 
-        Idempotent by plan id; snapshots that are known stay as they are. Takes back what the janitor had marked of the target:
-        its intervals are forgotten, so read them after this. A closed plan is opened again when the environment is at its base
-        (again): it was rolled back, removed, or the plan was given up. Otherwise a closed plan is returned as it is, and nothing
-        is recorded.
+        Idempotent by plan id; snapshots that are known stay as they are. Takes back what the janitor had marked of the
+        target: its intervals are forgotten, so read them after this. A closed plan is opened again when the environment
+        is at its base (again): it was rolled back, removed, or the plan was given up. Otherwise a closed plan is
+        returned as it is, and nothing is recorded.
         """
         columns = tables.plans.c
         with self._write() as connection:
@@ -331,11 +335,13 @@ class SqlStateStore:
             return _unneeded_snapshots(connection, going)
 
     def mark_unreferenced(self, *, keep_promotions: int, older_than: datetime) -> list[Snapshot]:
-        """Janitor, first step: forget the intervals of, and mark as going, snapshots that no environment, no open plan and none
-        of the last `keep_promotions` promotions of an environment needs and that were last needed before `older_than`.
+        """Janitor, first step: forget the intervals of, and mark as going, snapshots that no environment, no open plan
+        and none of the last `keep_promotions` promotions of an environment needs and that were last needed before
+        `older_than`.
 
-        Returns every snapshot marked so now or by an interrupted janitor, by id. One whose physical relation a kept snapshot
-        shares comes without it (`physical` None). History as old, which no rollback and no crash needs, is deleted too.
+        Returns every snapshot marked so now or by an interrupted janitor, by id. One whose physical relation a kept
+        snapshot shares comes without it (`physical` None). History as old, which no rollback and no crash needs, is
+        deleted too.
         """
         with self._write() as connection:
             retention.forget_history(connection, keep_promotions=keep_promotions, older_than=older_than)
@@ -345,6 +351,11 @@ class SqlStateStore:
             for chunk in rows.chunks(physicals):
                 connection.execute(delete(tables.intervals).where(tables.intervals.c.physical.in_(chunk)))
             return _unneeded_snapshots(connection, going)
+
+    def going(self, ids: Iterable[SnapshotId]) -> set[SnapshotId]:
+        """Those of `ids` that are marked and were not taken back meanwhile; to be asked while the warehouse is held."""
+        with self._database.read() as connection:
+            return retention.going(connection) & set(ids)
 
     def forget(self, ids: Iterable[SnapshotId]) -> None:
         """Janitor, last step: delete marked snapshots; one that was taken back meanwhile stays."""

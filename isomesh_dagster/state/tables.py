@@ -26,7 +26,9 @@ from sqlalchemy import (
 
 
 class Moment(TypeDecorator[datetime]):
-    """An aware UTC datetime, microseconds kept; naive ones are refused. SQLite stores its UTC text, which sorts by time."""
+    """An aware UTC datetime, microseconds kept; naive ones are refused. SQLite stores its UTC text, which sorts by
+    time.
+    """
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -91,8 +93,8 @@ snapshots = Table(
 )
 """One row per snapshot; it never changes but for `status` and `needed_at`, when it was last known to be needed.
 
-`document` is the whole snapshot as JSON, the other columns are read out of it for searching. The key starts with `identifier`
-because everything looks snapshots up by it.
+`document` is the whole snapshot as JSON, the other columns are read out of it for searching. The key starts with
+`identifier` because everything looks snapshots up by it.
 """
 
 intervals = Table(
@@ -103,7 +105,9 @@ intervals = Table(
     Column("end_ms", BigInteger, nullable=False),
     CheckConstraint("end_ms > start_ms", name="not_empty"),
 )
-"""What each physical relation holds: half-open, UTC, epoch milliseconds; rows of one relation are disjoint, not adjacent."""
+"""What each physical relation holds: half-open, UTC, epoch milliseconds; rows of one relation are disjoint, not
+adjacent.
+"""
 
 targets = Table(
     "targets",

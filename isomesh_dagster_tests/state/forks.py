@@ -1,4 +1,4 @@
-"""Children of this process that run one function: other processes, for races and kills, without the cost of starting Python."""
+"""Children of this process that run one function: processes for races and kills, without starting Python again."""
 
 import os
 import signal

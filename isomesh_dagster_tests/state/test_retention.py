@@ -123,7 +123,9 @@ def test_a_snapshot_taken_back_survives(store: SqlStateStore) -> None:
     promote(store, "p2", SECOND, when=1)
     marked = store.mark_unreferenced(keep_promotions=1, older_than=at(2))
     back = plan("p3", FIRST, based_on="p2", created=2)
+    assert store.going([FIRST.id, SECOND.id]) == {FIRST.id}
     store.open_plan(back, [FIRST])
+    assert store.going([FIRST.id, SECOND.id]) == set()
     assert not holds(store, FIRST), "its rows may be gone already: they are built again"
     store.forget(ids(marked))
     assert store.snapshots([FIRST.id])

@@ -1,0 +1,247 @@
+"""Making, recognising and migrating the tables."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine, func, inspect, select, update
+from sqlalchemy.engine import URL
+
+from isomesh_dagster.errors import StateError
+from isomesh_dagster.state import tables
+from isomesh_dagster.state.database import Database
+from isomesh_dagster.state.protocol import Identity
+from isomesh_dagster.state.schema import MIGRATIONS, ensure, migrate, revisions
+from isomesh_dagster.state.store import SqlStateStore, migrate_state, open_database, open_state
+from isomesh_dagster_tests.postgres_server import PostgresServer
+from isomesh_dagster_tests.state.conftest import Location
+from isomesh_dagster_tests.state.examples import plan, promote, snapshot
+
+STAMP = Identity(uuid="1", gateway="prod", project="shop")
+NEXT = """
+import sqlalchemy as sa
+from alembic import op
+
+revision = "9999"
+down_revision = "{down}"
+
+
+def upgrade():
+    with op.batch_alter_table("plans") as batch:
+        batch.add_column(sa.Column("author", sa.Text, nullable=False, server_default="somebody"))
+        batch.alter_column("document", nullable=True)
+    op.create_index("plans_author_ix", "plans", ["author"])
+{more}
+"""
+
+
+@pytest.fixture
+def database(location: Location) -> Iterator[Database]:
+    database = open_database(location)
+    yield database
+    database.close()
+
+
+def with_next(folder: Path, more: str = "") -> Path:
+    """The packaged revisions and one more."""
+    shutil.copytree(MIGRATIONS, folder)
+    (folder / "versions" / "9999_next.py").write_text(NEXT.format(down=revisions()[-1], more=more))
+    return folder
+
+
+@pytest.fixture
+def newer(tmp_path: Path) -> Path:
+    return with_next(tmp_path / "migrations with 100% and a space")
+
+
+def plan_columns(database: Database) -> set[str]:
+    with database.read() as connection:
+        return {column["name"] for column in inspect(connection).get_columns("plans", schema=database.schema)}
+
+
+def test_a_new_state_is_made_with_its_folder_or_schema(empty_location: Location) -> None:
+    with open_state(empty_location) as store:
+        assert store.identity() is None
+    with open_state(empty_location) as store:
+        store.stamp(STAMP)
+    with open_state(empty_location) as store:
+        assert store.identity() == STAMP
+
+
+def test_revisions_are_one_line_that_alembic_sees_too() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    script = ScriptDirectory.from_config(config)
+    assert tuple(reversed([revision.revision for revision in script.walk_revisions()])) == revisions()
+    assert script.get_heads() == [revisions()[-1]]
+
+
+def test_migrations_make_the_tables_that_the_code_uses(location: Location) -> None:
+    if isinstance(location, Path):
+        engine = create_engine(f"sqlite:///{location}")
+    else:
+        url = URL.create(
+            "postgresql+psycopg2",
+            username=location["user"],
+            host=location["host"],
+            port=location["port"],
+            database=location["database"],
+        )
+        engine = create_engine(url, connect_args={"options": "-c search_path=isomesh"})
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, tables.metadata) == []
+        checks = {
+            check["name"]
+            for name in tables.metadata.tables
+            for check in inspect(connection).get_check_constraints(name)
+        }
+    engine.dispose()
+    assert checks == {
+        "system_one_row_ck",
+        "snapshots_status_ck",
+        "intervals_not_empty_ck",
+        "plans_status_ck",
+    }
+
+
+def test_alembic_is_not_loaded_for_current_tables_nor_sqlalchemy_for_the_port(sqlite_template: Path) -> None:
+    code = f"""
+import sys
+import isomesh_dagster.state.protocol
+assert "sqlalchemy" not in sys.modules
+from isomesh_dagster.state.store import open_state
+with open_state({str(sqlite_template)!r}) as store:
+    assert store.environments() == []
+assert "alembic" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_newer_tables_are_refused(database: Database, location: Location) -> None:
+    with database.write() as connection:
+        connection.execute(update(tables.version).values(version_num="7777"))
+    for attempt in (open_state, migrate_state):
+        with pytest.raises(StateError, match="7777") as caught:
+            attempt(location)
+        assert "newer isomesh-dagster" in str(caught.value)
+
+
+def test_older_tables_in_use_wait_for_migrate(database: Database, newer: Path) -> None:
+    SqlStateStore(database).stamp(STAMP)
+    with pytest.raises(StateError, match="9999") as caught:
+        ensure(database, folder=newer)
+    assert "`isomesh migrate`" in str(caught.value)
+    assert "author" not in plan_columns(database)
+
+
+def test_older_tables_that_nobody_used_are_upgraded(database: Database, newer: Path) -> None:
+    assert ensure(database, folder=newer) == "9999"
+    assert "author" in plan_columns(database)
+
+
+@pytest.mark.parametrize("location", ["sqlite"], indirect=True)
+def test_migrate_makes_a_backup_beside_the_file(database: Database, location: Path, newer: Path) -> None:
+    store = SqlStateStore(database)
+    store.stamp(STAMP)
+    record = promote(store, "p1", snapshot())
+    (location.parent / f"state.db.backup_{revisions()[-1]}").write_text("an older backup")
+    made = migrate(database, folder=newer)
+    assert made == f"{location}.backup_{revisions()[-1]}_2"
+    assert "author" in plan_columns(database)
+    with open_state(made) as backup:
+        assert backup.identity() == STAMP
+        assert backup.environments()[0].target == record.target
+    assert migrate(database, folder=newer) is None, "nothing to do"
+
+
+@pytest.mark.parametrize("location", ["postgres"], indirect=True)
+def test_migrate_makes_a_backup_beside_the_schema(database: Database, location: Location, newer: Path) -> None:
+    store = SqlStateStore(database)
+    store.stamp(STAMP)
+    record = promote(store, "p1", snapshot())
+    made = migrate(database, folder=newer)
+    assert made == f"isomesh_backup_{revisions()[-1]}"
+    assert "author" in plan_columns(database)
+    with open_state(location, schema=made) as backup:
+        assert backup.identity() == STAMP
+        assert backup.environments()[0].target == record.target
+
+
+def test_migrate_without_a_backup_keeps_the_rows(database: Database, newer: Path) -> None:
+    store = SqlStateStore(database)
+    record = promote(store, "p1", snapshot())
+    assert migrate(database, backup=False, folder=newer) is None
+    assert store.environments()[0].target == record.target, "added columns do not disturb readers"
+
+
+def test_migrate_makes_a_new_state_too(empty_location: Location) -> None:
+    assert migrate_state(empty_location) is None
+    with open_state(empty_location) as store:
+        assert store.environments() == []
+
+
+def test_a_failed_migration_changes_nothing(database: Database, tmp_path: Path) -> None:
+    failing = with_next(tmp_path / "failing", more='    op.execute("SELECT no_such_function_anywhere()")')
+    store = SqlStateStore(database)
+    store.stamp(STAMP)
+    before = plan_columns(database)
+    with pytest.raises(StateError, match="no_such_function_anywhere"):
+        migrate(database, folder=failing)
+    assert plan_columns(database) == before
+    with database.read() as connection:
+        assert connection.scalar(select(tables.version.c.version_num)) == revisions()[-1]
+        schemas = inspect(connection).get_schema_names()
+    assert not [name for name in schemas if "backup" in name]
+    assert store.identity() == STAMP
+
+
+def test_a_process_that_was_running_during_a_migration_stops_writing(database: Database, newer: Path) -> None:
+    store = SqlStateStore(database)
+    store.stamp(STAMP)
+    migrate(database, backup=False, folder=newer)
+    with pytest.raises(StateError, match="migrated from revision"):
+        store.open_plan(plan("p1"), [])
+    assert store.plan("p1") is None
+
+
+def test_two_schemas_of_a_database_are_two_states(postgres_server: PostgresServer) -> None:
+    with postgres_server.database() as database:
+        with open_state(database, schema="Alice") as alice, open_state(database, schema="bob") as bob:
+            alice.stamp(STAMP)
+            promote(alice, "p1", snapshot())
+            assert bob.identity() is None
+            assert bob.environments() == []
+        with open_state(database) as third:
+            assert third.environments() == []
+
+
+def test_others_tables_in_a_schema_are_left_alone(postgres_server: PostgresServer) -> None:
+    with postgres_server.database() as location:
+        connection = postgres_server.connect(location["database"])
+        cursor = connection.cursor()
+        cursor.execute("CREATE SCHEMA shared; CREATE TABLE shared.orders (id int); CREATE SCHEMA taken")
+        cursor.execute("CREATE TABLE taken.plans (id int)")
+        with open_state(location, schema="shared") as store:
+            assert store.environments() == []
+        with pytest.raises(StateError, match="plans") as caught:
+            open_state(location, schema="taken")
+        assert "state_schema" in str(caught.value)
+        cursor.execute("SELECT count(*) FROM information_schema.tables WHERE table_schema = 'taken'")
+        assert cursor.fetchone() == (1,)
+        connection.close()
+
+
+def test_a_version_table_without_a_version_is_refused(database: Database, location: Location) -> None:
+    with database.write() as connection:
+        connection.execute(tables.version.delete())
+        assert connection.scalar(select(func.count()).select_from(tables.version)) == 0
+    with pytest.raises(StateError, match="does not tell the revision"):
+        open_state(location)
