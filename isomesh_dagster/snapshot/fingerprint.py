@@ -1,7 +1,8 @@
 """What makes a model the same model: digests of its own parts, chained through its parents.
 
 Cosmetic edits (comments, layout, keyword case) change nothing. What rows depend on changes `data`; everything else
-`metadata`. """
+`metadata`.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +79,12 @@ def own(model: Model) -> OwnFingerprint:
         model.start,
         model.end,
         sorted(
-            [call.name, tokens(call.query, call.dialect or model.dialect), dict(call.arguments), call.blocking]
+            [
+                call.name,
+                tokens(call.query, call.dialect or model.dialect),
+                sorted(call.arguments.items()),
+                call.blocking,
+            ]
             for call in model.audits
         ),
         model.grains,
