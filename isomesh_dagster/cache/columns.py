@@ -1,7 +1,7 @@
 """Output columns of all models of a project, inferred parents first and kept by what they follow from.
 
-A model's columns follow from its rendered query and its parents' columns, so a change above that leaves a parent's columns
-alone costs nothing below it.
+A model's columns follow from its rendered query and its parents' columns, so a change above that leaves a parent's
+columns alone costs nothing below it.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _KEEP = 20_000
 def infer_columns(models: Iterable[Model], cache: FactStore) -> dict[str, tuple[Column, ...] | None]:
     """The output columns of each model by name; `models` come parents before children.
 
-    Explicit columns are taken as written. None: the text does not tell (a star over a table nobody declared, a seed without
-    `columns`). Parses a query only when nothing equal was inferred before.
+    Explicit columns are taken as written. None: the text does not tell (a star over a table nobody declared, a seed
+    without `columns`). Parses a query only when nothing equal was inferred before.
     """
     known: dict[str, tuple[Column, ...] | None] = {}
     new: list[tuple[str, str, str]] = []

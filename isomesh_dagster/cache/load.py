@@ -1,7 +1,7 @@
 """All files of a project as models, from the cache where a file means what it meant before.
 
 Walks `models/`, `audits/`, `external_models.yaml`, `external_models/` and the seeds that models name. What the model
-format has and this version has not (Python models, macros and signals, Jinja macros, metrics …) is refused by file name.
+format has and this version has not (Python models, macros, signals, Jinja macros, metrics …) is refused by file name.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class LoadedFiles:
 def load_project_files(settings: Settings, *, on_progress: Progress | None = None) -> LoadedFiles:
     """Load the project under `settings.root`.
 
-    Raises the one error, or one ModelError that lists them all (at most 20), each with file and line; GraphError when two
-    files declare one model.
+    Raises the one error, or one ModelError that lists them all (at most 20), each with file and line; GraphError when
+    two files declare one model.
     """
     with _without_gc(), FactStore(settings.root / CACHE_PATH) as store:
         return _Loading(settings, store, on_progress).run()

@@ -28,8 +28,8 @@ FORMAT = 1
 class Manifest:
     """A project as it was when compiled, under one gateway.
 
-    `digest` is that of everything loaded (`LoadedFiles.digest`). `columns` are explicit or inferred output columns; None
-    when they cannot be known without a warehouse.
+    `digest` is that of everything loaded (`LoadedFiles.digest`). `columns` are explicit or inferred output columns;
+    None when they cannot be known without a warehouse.
     """
 
     gateway: str
@@ -41,7 +41,7 @@ class Manifest:
 
 
 def write_manifest(path: Path, data: Manifest) -> None:
-    """Write the file whole or not at all; an existing one is replaced. Models are sorted, so equal data gives equal bytes."""
+    """Write the file whole or not at all; an existing one is replaced. Equal data gives equal bytes."""
     content = {
         "format": FORMAT,
         "algorithm": ALGORITHM,

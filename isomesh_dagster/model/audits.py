@@ -1,9 +1,9 @@
 """Audits: the built-in ones as queries in the model format, and the calls of a model resolved to what will run.
 
-An audit is a query that returns the bad rows; no rows, no complaint. `@this_model` is what is audited, every argument a
-macro variable. The built-in queries keep to SQL that DuckDB and Postgres read alike: no QUALIFY, no engine's own regular
-expression operator (`~` means a partial match in one and a full match in the other). A null passes unless the audit is
-about nulls, as in SQL's own CHECK.
+An audit is a query that returns the bad rows; no rows, no complaint. `@this_model` is what is audited, every argument
+a macro variable. The built-in queries keep to SQL that DuckDB and Postgres read alike: no QUALIFY, no engine's own
+operator for regular expressions (`~` means a partial match in one and a full match in the other). A null passes unless
+the audit is about nulls, as in SQL's own CHECK.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class AuditDefinition:
     """An audit before it is used.
 
     `arguments` are the names a use may give; None means any that the query mentions. `defaults` are SQL texts by
-    lower-case name; an argument without one must be given. `dialect` "" is that of the model which uses it. `skip` means a
-    use is accepted and never run.
+    lower-case name; an argument without one must be given. `dialect` "" is that of the model which uses it. `skip`
+    means that a use is accepted and never run.
     """
 
     name: str
@@ -53,7 +53,7 @@ class AuditUse:
 def resolve(
     uses: Iterable[AuditUse], definitions: Mapping[str, AuditDefinition], *, dialect: str
 ) -> tuple[AuditCall, ...]:
-    """The calls that will run. `definitions` (the project's, by lower-case name) win over built-in ones of the same name.
+    """The calls that will run. `definitions` (the project's, by lower-case name) win over built-in ones.
 
     Raises ModelError for an unknown audit, an unknown argument or a missing one, at the line of the use.
     """
@@ -166,9 +166,9 @@ def _aggregate(value: str, complaint: str) -> str:
 
 def _outside(value: str) -> str:
     """Whether `value` is outside `min_v` … `max_v`; a bound that was not given is NULL and decides nothing."""
-    return (
-        f"@IF(@inclusive, {value} < @min_v, {value} <= @min_v) OR @IF(@inclusive, {value} > @max_v, {value} >= @max_v)"
-    )
+    below = f"@IF(@inclusive, {value} < (@min_v), {value} <= (@min_v))"
+    above = f"@IF(@inclusive, {value} > (@max_v), {value} >= (@max_v))"
+    return f"{below} OR {above}"
 
 
 _FOUND = "<isomesh found this>"
@@ -177,8 +177,8 @@ _FOUND = "<isomesh found this>"
 def _matches(value: str, pattern: str) -> str:
     """Whether the regular expression is found in `value`, as a full or partial match.
 
-    Engines differ in the name and the meaning of their predicates, not in REGEXP_REPLACE: when replacing what was found by
-    something that no data holds changes the text, there was a match, be it of an empty string.
+    Engines differ in the name and the meaning of their predicates, not in REGEXP_REPLACE: when replacing what was found
+    by something that no data holds changes the text, there was a match, be it of an empty string.
     """
     return f"REGEXP_REPLACE(CAST({value} AS VARCHAR), {pattern}, '{_FOUND}') <> CAST({value} AS VARCHAR)"
 
@@ -191,7 +191,7 @@ _HTTP_METHODS = "'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'CONNECT', 'OPTIONS', '
 BUILT_IN: Mapping[str, AuditDefinition] = {
     definition.name: definition
     for twins in (
-        _built_in("not_null", "columns", _rows("@OR(@EACH(@columns, c -> c IS NULL))")),
+        _built_in("not_null", "columns", _rows("@OR(@EACH(@columns, c -> (c) IS NULL))")),
         _built_in(
             "unique_values",
             "columns",
@@ -216,25 +216,25 @@ BUILT_IN: Mapping[str, AuditDefinition] = {
         # a table without rows has nothing to complain about
         _built_in("at_least_one", "column", _aggregate("COUNT(*) > 0 AND COUNT(@column) = 0", "measured")),
         _built_in("not_constant", "column", _aggregate("COUNT(DISTINCT @column)", "measured < 2")),
-        _built_in("not_empty_string", "column", _rows("@column = ''")),
+        _built_in("not_empty_string", "column", _rows("(@column) = ''")),
         _built_in(
             "not_null_proportion",
             "column, threshold",
-            _aggregate("COUNT(@column) * 1.0 / NULLIF(COUNT(*), 0)", "measured < @threshold"),
+            _aggregate("COUNT(@column) * 1.0 / NULLIF(COUNT(*), 0)", "measured < (@threshold)"),
         ),
-        _built_in("accepted_values", "column, is_in", _rows("@column NOT IN (@EACH(@is_in, v -> v))")),
-        _built_in("not_accepted_values", "column, is_in", _rows("@column IN (@EACH(@is_in, v -> v))")),
-        _built_in("number_of_rows", "threshold", _aggregate("COUNT(*)", "measured <= @threshold")),
+        _built_in("accepted_values", "column, is_in", _rows("(@column) NOT IN (@EACH(@is_in, v -> v))")),
+        _built_in("not_accepted_values", "column, is_in", _rows("(@column) IN (@EACH(@is_in, v -> v))")),
+        _built_in("number_of_rows", "threshold", _aggregate("COUNT(*)", "measured <= (@threshold)")),
         _built_in("forall", "criteria", _rows("@OR(@EACH(@criteria, c -> NOT (c)))")),
         _built_in(
-            "accepted_range", "column, min_v := NULL, max_v := NULL, inclusive := TRUE", _rows(_outside("@column"))
+            "accepted_range", "column, min_v := NULL, max_v := NULL, inclusive := TRUE", _rows(_outside("(@column)"))
         ),
         _built_in(
             "sequential_values",
             "column, interval := 1",
             """
             SELECT * FROM (
-            SELECT @column AS found, LAG(@column) OVER (ORDER BY @column) + @interval AS expected
+            SELECT @column AS found, LAG(@column) OVER (ORDER BY @column) + (@interval) AS expected
             FROM @this_model WHERE (@condition)
             ) AS steps
             WHERE found <> expected
@@ -266,16 +266,16 @@ BUILT_IN: Mapping[str, AuditDefinition] = {
             _rows(f"@OR(@EACH(@patterns, p -> {_matches('@column', 'p')}))"),
         ),
         _built_in(
-            "match_like_pattern_list", "column, patterns", _rows("NOT (@OR(@EACH(@patterns, p -> @column LIKE p)))")
+            "match_like_pattern_list", "column, patterns", _rows("NOT (@OR(@EACH(@patterns, p -> (@column) LIKE p)))")
         ),
         _built_in(
-            "not_match_like_pattern_list", "column, patterns", _rows("@OR(@EACH(@patterns, p -> @column LIKE p))")
+            "not_match_like_pattern_list", "column, patterns", _rows("@OR(@EACH(@patterns, p -> (@column) LIKE p))")
         ),
         _built_in("valid_uuid", "column", _rows(f"NOT ({_matches('@column', _UUID)})")),
         _built_in("valid_email", "column", _rows(f"NOT ({_matches('@column', _EMAIL)})")),
         _built_in("valid_url", "column", _rows(f"NOT ({_matches('@column', _URL)})")),
-        _built_in("valid_http_method", "column", _rows(f"@column NOT IN ({_HTTP_METHODS})")),
-        _built_in("string_length_equal", "column, v", _rows("LENGTH(@column) <> @v")),
+        _built_in("valid_http_method", "column", _rows(f"(@column) NOT IN ({_HTTP_METHODS})")),
+        _built_in("string_length_equal", "column, v", _rows("LENGTH(@column) <> (@v)")),
         _built_in(
             "string_length_between",
             "column, min_v := NULL, max_v := NULL, inclusive := TRUE",
@@ -286,10 +286,11 @@ BUILT_IN: Mapping[str, AuditDefinition] = {
             "column, threshold",
             """
             SELECT * FROM (
-            SELECT *, ABS((@column - AVG(@column) OVER ()) / NULLIF(STDDEV_SAMP(@column) OVER (), 0)) AS isomesh_z_score
+            SELECT *,
+            ABS(((@column) - AVG(@column) OVER ()) / NULLIF(STDDEV_SAMP(@column) OVER (), 0)) AS isomesh_z_score
             FROM @this_model WHERE (@condition)
             ) AS scored
-            WHERE isomesh_z_score > @threshold
+            WHERE isomesh_z_score > (@threshold)
             """,
         ),
         _built_in(
@@ -324,7 +325,7 @@ BUILT_IN: Mapping[str, AuditDefinition] = {
             SUM(CASE WHEN p > 0 AND q > 0 THEN 0 ELSE 1 END) AS one_sided
             FROM shares
             )
-            SELECT measured, one_sided FROM divergence WHERE one_sided > 0 OR measured > @threshold
+            SELECT measured, one_sided FROM divergence WHERE one_sided > 0 OR measured > (@threshold)
             """,
         ),
         _built_in(
@@ -333,7 +334,7 @@ BUILT_IN: Mapping[str, AuditDefinition] = {
             """
             WITH observed AS (
             SELECT @column_a AS a, @column_b AS b FROM @this_model
-            WHERE (@condition) AND @column_a IS NOT NULL AND @column_b IS NOT NULL
+            WHERE (@condition) AND (@column_a) IS NOT NULL AND (@column_b) IS NOT NULL
             ), margin_a AS (
             SELECT a, COUNT(*) * 1.0 AS n FROM observed GROUP BY a
             ), margin_b AS (
@@ -349,7 +350,7 @@ BUILT_IN: Mapping[str, AuditDefinition] = {
             SELECT SUM((found - likely) * (found - likely) / likely) AS measured FROM expected
             )
             SELECT measured FROM statistic
-            WHERE @IF(@dependent, measured > @critical_value, measured <= @critical_value)
+            WHERE @IF(@dependent, measured > (@critical_value), measured <= (@critical_value))
             """,
         ),
     )

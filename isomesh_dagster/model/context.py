@@ -23,8 +23,8 @@ class ParseContext:
     time_column_format  strftime format of time columns that give none
     physical_schema     from a model's schema to that of its tables
     audits              the project's shared audits by lower-case name
-    read_seed           the bytes of a file by path relative to the root (posix); FileNotFoundError when it is not there,
-                        ModelError when it lies outside the project
+    read_seed           the bytes of a file by path relative to the root (posix); FileNotFoundError when it is not
+                        there, ModelError when it lies outside the project
     """
 
     gateway: str

@@ -1,7 +1,7 @@
 """Values of header properties as plain data: text, numbers, lists, maps, names.
 
-Each decoder takes a `Given` (whose value it is, in which dialect) and returns plain data, or raises ModelError without a
-place, which the reader of the header fills in. A decoder takes what YAML gives (`from_json`) the same way.
+Each decoder takes a `Given` (whose value it is, in which dialect) and returns plain data, or raises ModelError without
+a place, which the reader of the header fills in. A decoder takes what YAML gives (`from_json`) the same way.
 """
 
 from __future__ import annotations
@@ -137,7 +137,8 @@ def columns(given: Given) -> tuple[tuple[str, str], ...]:
 
 def moment(given: Given) -> str:
     """A date, a moment or a relative phrase, as written; refused when nobody could read it later."""
-    phrase = text(given)
+    value = given.value
+    phrase = value.text if isinstance(value, Raw) and _BARE_DATE.fullmatch(value.text) else text(given)
     try:
         dates.to_ms(phrase, now_ms=0)
     except ModelError as error:
@@ -162,6 +163,7 @@ def column_type(its_type: str) -> str:
     return squeezed.upper() if _PLAIN_TYPE.fullmatch(squeezed) else squeezed
 
 
+_BARE_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")  # a subtraction to SQL, a date to its author
 _PLAIN_TYPE = re.compile(r"[A-Za-z_][\w ]*(?:\(\s*\d+\s*(?:,\s*\d+\s*)?\))?(?:\[\])*")
 
 

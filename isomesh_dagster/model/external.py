@@ -22,8 +22,10 @@ _EXTERNAL_REFUSED = {
 
 
 def parse_external(data: object, path: str, context: ParseContext) -> tuple[Model, ...]:
-    """The external tables of a YAML file, already read as plain data. Entries of other gateways are left out; one of the
-    active gateway wins over one that names none. Raises ModelError with path.
+    """The external tables of a YAML file, already read as plain data.
+
+    Entries of other gateways are left out; one of the active gateway wins over one that names none. Raises ModelError
+    with path.
     """
     try:
         return _external_models(data, path, context)

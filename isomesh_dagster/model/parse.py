@@ -159,7 +159,7 @@ class _ModelFile:
             raise UnsupportedError(
                 f"the model belongs to gateway {gateway!r}; models of other gateways are not supported yet",
                 line=header.lines.get("gateway"),
-                hint=f"remove `gateway`: every model is built on the gateway that was chosen, here {self.context.gateway!r}",
+                hint=f"remove `gateway`: every model is built on the chosen one, here {self.context.gateway!r}",
             )
         cron = header.get("cron", "@daily")
         try:
@@ -203,7 +203,8 @@ class _ModelFile:
             project=header.get("project", self.context.project),
         )
         _check_header(model, header)
-        rendered = render(model, loading_context(kind))
+        lines = {statement.text: statement.line for statement in definition.statements}
+        rendered = render(model, loading_context(kind), lines=lines)
         facts = self._facts(query, rendered.query, dialect)
         if facts is not None:
             _check_output(model, facts, header)
@@ -282,7 +283,8 @@ class _ModelFile:
         self, definition: Definition, kind: ModelKind
     ) -> tuple[list[Statement], Statement | None, list[Statement], list[Statement]]:
         """Statements before the query, the query, those after it, those of the virtual update."""
-        plain, virtual_update = [], []
+        plain: list[Statement] = []
+        virtual_update: list[Statement] = []
         for statement in definition.statements:
             if statement.kind.startswith("jinja"):
                 raise UnsupportedError(
@@ -437,8 +439,13 @@ def _columns(header: Header) -> tuple[Column, ...] | None:
     return tuple(Column(name=name, type=its_type, description=descriptions.get(name)) for name, its_type in listed)
 
 
-def _is_dynamic(model: Model, used: set[str] | frozenset[str]) -> bool:
-    return bool(model.query) and not RUNTIME_VARIABLES.isdisjoint(used)
+def _is_dynamic(model: Model, used: frozenset[str]) -> bool:
+    """Whether the query, or a `@DEF` before it, reads what differs at execution; `used` is what all statements read."""
+    if not model.query or RUNTIME_VARIABLES.isdisjoint(used):
+        return False
+    definitions = tuple(text for text in model.pre_statements if _DEFINING_MACRO.match(_bare(text)))
+    alone = replace(model, pre_statements=definitions, post_statements=(), on_virtual_update=())
+    return not RUNTIME_VARIABLES.isdisjoint(render(alone, loading_context(model.kind)).used_variables)
 
 
 def _audit_variables(audits: tuple[Any, ...]) -> set[str]:

@@ -1,7 +1,7 @@
 """The properties of `MODEL (…)` and `AUDIT (…)`: every key of the model format, and what becomes of it.
 
-A key is supported (it has a decoder), refused (UnsupportedError, with what to do instead; values that change nothing are
-accepted), or unknown (ModelError, with the nearest key). None is skipped.
+A key is supported (it has a decoder), refused (UnsupportedError, with what to do instead; values that change nothing
+are accepted), or unknown (ModelError, with the nearest key). None is skipped.
 
 `model_defaults` are read by the same decoders: scalars where the header is silent, maps merged key by key with the
 header winning and `NULL` removing a default, audits and statements in front of the model's own.
@@ -40,9 +40,10 @@ from isomesh_dagster.model.decode import (
 if TYPE_CHECKING:
     from isomesh_dagster.macros.expander import Expander
 
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """A property of the model format that is not supported: what to do instead, and what may be written all the same."""
+    """A property that is not supported: what to do instead, and what may be written all the same."""
 
     instead: str
     harmless: frozenset[str] = frozenset()
@@ -223,8 +224,8 @@ def read_properties(
 ) -> Header:
     """The block's properties decoded, with `defaults` (as `model_defaults` were configured) filled in.
 
-    Macros are expanded by `expander`; with None there are none. Raises ModelError, UnsupportedError or MacroError at the
-    property's line, ConfigError for a default.
+    Macros are expanded by `expander`; with None there are none. Raises ModelError, UnsupportedError or MacroError at
+    the property's line, ConfigError for a default.
     """
     values: dict[str, Any] = {}
     lines: dict[str, int] = {}
