@@ -1,0 +1,619 @@
+"""The walk behind `summary.summarize`: from a qualified tree to what its rows and columns are made of.
+
+Every query of the tree (CTE, subquery, branch of a UNION) becomes a `Summary` of its own. A column is replaced by the
+fingerprint of what defines it, down to the columns of tables, so names of CTEs and aliases leave no trace. What shapes the
+rows goes into the rows' fingerprint; anything not understood goes there too, or makes the query Opaque.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any, cast
+
+from sqlglot import exp
+
+from isomesh_dagster.dialect.qualified import TABLES, Schema, qualified, resolved
+from isomesh_dagster.dialect.rowcount import aggregates, multiplies_rows
+from isomesh_dagster.dialect.summary import ALL, ROWS, ColumnSummary, Opaque, Reads, Summary
+from isomesh_dagster.dialect.tree import Tree
+from isomesh_dagster.errors import ModelError
+
+_NOTHING: Reads = frozenset()
+_Gathered = set[tuple[str, str]]
+
+
+def summarize(sql: str, dialect: str, schema: Schema) -> Summary:
+    """See `summary.summarize`."""
+    try:
+        tree = resolved(sql, dialect, schema)
+        _refuse_guesses(tree, schema)
+        query, _ = qualified(tree, schema)
+        walk = _Walk(tree.dialect_name)
+        found = walk.query(query, _Scope())
+    except ModelError as error:
+        raise Opaque(error.message) from error
+    except RecursionError as error:
+        raise Opaque("the query is nested too deeply") from error
+    except Opaque:
+        raise
+    except Exception as error:  # the library gives up in many ways; all mean the same here
+        reason = re.sub(r"\.? Line: \d+, Col: \d+.*", "", " ".join(str(error).split()))
+        raise Opaque(reason[:200] or type(error).__name__) from error
+    for name in found.columns:
+        if name.startswith("_col_"):
+            raise Opaque("a column of the output has no name: give it an alias")
+    return Summary(columns=found.columns, rows=found.rows, row_reads=found.row_reads, clauses=walk.clauses)
+
+
+def _refuse_guesses(tree: Tree, schema: Schema) -> None:
+    """Raise Opaque where the columns of a table had to be known to say what a name means."""
+    for select in _left_selects(tree.root):
+        for item in select.expressions:
+            if not isinstance(item, (exp.Alias, exp.Aliases, exp.Column, exp.Dot)) and not item.is_star:
+                raise Opaque("a column of the output has no name: give it an alias")
+    unknown = [mention.name for mention in tree.mentions if not schema.get(mention.name)]
+    if not unknown:
+        return
+    aliases = {tree.identifier(alias.args["alias"]) for alias in tree.root.find_all(exp.Alias)}
+    for column in cast("list[exp.Column]", tree.nodes[exp.Column]):
+        if not column.args.get("table") and isinstance(column.this, exp.Identifier):
+            name = tree.identifier(column.this)
+            if name in aliases:
+                raise Opaque(f"{name} may be a column of {unknown[0]}, whose columns are not known, or an alias")
+    if tree.nodes[exp.Star] and any(not isinstance(star.parent, exp.Count) for star in tree.nodes[exp.Star]):
+        raise Opaque(f"unexpanded star over {unknown[0]}, whose columns are not known")
+
+
+def _left_selects(query: exp.Expr) -> Iterator[exp.Select]:
+    """The SELECT that names the columns."""
+    while isinstance(query, (exp.SetOperation, exp.Subquery)):
+        query = query.this
+    if isinstance(query, exp.Select):
+        yield query
+
+
+# -- sources: what a column can be qualified with
+
+
+class _Table:
+    """A table known by name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def column(self, name: str) -> tuple[str, Reads]:
+        return f"c{(self.name, name)!r}", frozenset({(self.name, name)})
+
+    def row(self) -> tuple[str, Reads]:
+        return f"row {self.name!r}", frozenset({(self.name, ALL)})
+
+
+class _Derived:
+    """A CTE or subquery."""
+
+    def __init__(self, summary: Summary) -> None:
+        self.summary = summary
+
+    def column(self, name: str) -> tuple[str, Reads]:
+        found = self.summary.columns.get(name)
+        if found is None:
+            raise Opaque(f"unknown column {name}")
+        return found.fingerprint, found.reads
+
+    def row(self) -> tuple[str, Reads]:
+        parts = [name + column.fingerprint for name, column in self.summary.columns.items()]
+        return _hash("row", self.summary.rows, *parts), self.summary.reads
+
+
+class _Computed:
+    """Rows made by an expression (UNNEST, LATERAL, VALUES, PIVOT, a table function): any column may depend on all of it."""
+
+    def __init__(self, fingerprint: str, reads: Reads) -> None:
+        self.fingerprint = fingerprint
+        self.reads = reads
+
+    def column(self, name: str) -> tuple[str, Reads]:
+        return _hash("computed", self.fingerprint, name), self.reads
+
+    def row(self) -> tuple[str, Reads]:
+        return _hash("row", self.fingerprint), self.reads
+
+
+_Source = _Table | _Derived | _Computed
+
+
+@dataclass
+class _Scope:
+    """What names mean at one place. `outputs` are the columns of the SELECT, which its ORDER BY may name."""
+
+    sources: dict[str, _Source] = field(default_factory=dict)
+    ctes: dict[str, Summary] = field(default_factory=dict)
+    windows: dict[str, exp.Expr] = field(default_factory=dict)
+    outputs: dict[str, ColumnSummary] = field(default_factory=dict)
+
+    def inner(self) -> _Scope:
+        """For a query inside: it sees the sources around it (correlation) and the CTEs, not windows and outputs."""
+        return _Scope(sources=dict(self.sources), ctes=dict(self.ctes))
+
+
+class _Walk:
+    """One walk over one query. `clauses` gathers what shaped the rows, by label."""
+
+    def __init__(self, dialect: str) -> None:
+        self.clauses: dict[str, str] = {}
+        self._dialect = dialect
+        self._place: str | None = ""  # " in x" inside CTE x; None inside an expression, where rows are values
+
+    # -- queries
+
+    def query(self, query: exp.Expr, scope: _Scope) -> Summary:
+        """The summary of any query. `scope` is what is around it; it is not changed."""
+        scope = scope.inner()
+        with_ = query.args.get("with_")
+        if with_ is not None:
+            for cte in with_.expressions:
+                scope.ctes[cte.alias] = self._cte(cte, with_.recursive, scope)
+        if isinstance(query, exp.Subquery):
+            return self._subquery(query, scope)
+        if isinstance(query, exp.SetOperation):
+            return self._set_operation(query, scope)
+        if isinstance(query, exp.Select):
+            return self._select(query, scope)
+        raise Opaque(f"{type(query).__name__.upper()} as a query")
+
+    def _cte(self, cte: exp.Expr, recursive: bool, scope: _Scope) -> Summary:
+        body = cte.this
+        if recursive and any(table.name == cte.alias and not table.db for table in body.find_all(exp.Table)):
+            return self._recursive(cte, scope)
+        with _Place(self, cte.alias):
+            return _renamed(self.query(body, scope), cte.args.get("alias"))
+
+    def _recursive(self, cte: exp.Expr, scope: _Scope) -> Summary:
+        """A recursive CTE as one piece: every column and the rows depend on all of its text and all it reads."""
+        if scope.sources:
+            raise Opaque("a recursive CTE inside a subquery")
+        reads: _Gathered = set()
+        inner: list[str] = []
+        for table in cte.this.find_all(exp.Table):
+            if table.db == TABLES:
+                reads |= {(table.name, ALL), (table.name, ROWS)}
+            elif table.name in scope.ctes:
+                summary = scope.ctes[table.name]
+                reads |= summary.reads
+                inner.append(_Derived(summary).row()[0])
+        fingerprint = _hash("recursive", _plain(cte.this), *inner)
+        alias = cte.args.get("alias")
+        given = [column.name for column in alias.args.get("columns") or ()] if alias is not None else []
+        names = given or [item.alias_or_name for item in cte.this.selects]
+        if len(set(names)) != len(names):
+            raise Opaque("a recursive CTE with two columns of one name")
+        frozen = frozenset(reads)
+        self._note(f"recursive CTE {cte.alias}", fingerprint)
+        columns = {name: ColumnSummary(fingerprint=_hash(fingerprint, name), reads=frozen) for name in names}
+        return Summary(columns=columns, rows=fingerprint, row_reads=frozen)
+
+    def _subquery(self, query: exp.Subquery, scope: _Scope) -> Summary:
+        summary = self.query(query.this, scope)
+        extra = {key for key, value in query.args.items() if value} - {"this", "alias", "with_"}
+        if "pivots" in extra:
+            fingerprint = _hash("pivot", *map(_plain, query.args["pivots"]), *_Derived(summary).row()[:1])
+            self._note("PIVOT", fingerprint)
+            raise Opaque("the columns of a PIVOT")
+        if not extra:
+            return summary
+        if not extra <= {"order", "limit", "offset"}:
+            raise Opaque(f"{', '.join(sorted(extra))} after a subquery")
+        return self._tail(query, dict(summary.columns), summary.rows, set(summary.row_reads), scope)
+
+    def _set_operation(self, query: exp.SetOperation, scope: _Scope) -> Summary:
+        if any(query.args.get(key) for key in ("by_name", "on", "side", "kind")):
+            raise Opaque("a set operation by name")
+        kind = type(query).__name__.upper()
+        left = self.query(query.this, scope)
+        with _Place(self, "the other branch"):
+            right = self.query(query.expression, scope)
+        if len(left.columns) != len(right.columns):
+            raise Opaque(f"the branches of a {kind} have different numbers of columns")
+        columns = {
+            name: ColumnSummary(fingerprint=_hash("both", a.fingerprint, b.fingerprint), reads=a.reads | b.reads)
+            for (name, a), b in zip(left.columns.items(), right.columns.values(), strict=True)
+        }
+        distinct = bool(query.args.get("distinct"))
+        rows = _hash(kind, str(distinct), left.rows, right.rows)
+        reads = set(left.row_reads | right.row_reads)
+        label = kind if distinct else f"{kind} ALL"
+        if distinct or not isinstance(query, exp.Union):  # then values decide which rows there are
+            rows = _hash(rows, *(column.fingerprint for column in columns.values()))
+            reads.update(*(column.reads for column in columns.values()))
+            self._note(label, rows)
+        else:
+            self._note(label, "")
+        return self._tail(query, columns, rows, reads, scope)
+
+    def _tail(
+        self,
+        query: exp.Expr,
+        columns: dict[str, ColumnSummary],
+        rows: str,
+        reads: _Gathered,
+        scope: _Scope,
+    ) -> Summary:
+        """ORDER BY and LIMIT. The order of the whole query is no matter of its rows unless a LIMIT cuts them."""
+        scope = _Scope(sources=scope.sources, ctes=scope.ctes, windows=scope.windows, outputs=columns)
+        limits = [key for key in ("limit", "offset") if query.args.get(key) is not None]
+        order = query.args.get("order")
+        inside = query.parent is not None and not isinstance(query.parent, exp.SetOperation)
+        if order is not None and (limits or inside):
+            fingerprint = self._order(order, columns, scope, reads)
+            self._note("ORDER BY", fingerprint)
+            rows = _hash(rows, "order", fingerprint)
+        for key in limits:
+            fingerprint = self.expression(query.args[key], scope, reads)
+            self._note(key.upper(), fingerprint)
+            rows = _hash(rows, key, fingerprint)
+        return Summary(columns=columns, rows=rows, row_reads=frozenset(reads))
+
+    def _order(self, order: exp.Expr, columns: Mapping[str, ColumnSummary], scope: _Scope, reads: _Gathered) -> str:
+        parts = []
+        positions = list(columns.values())
+        for item in order.expressions:
+            by = item.this if isinstance(item, exp.Ordered) else item
+            if isinstance(by, exp.Literal) and not by.is_string:
+                column = positions[int(by.this) - 1]
+                reads |= column.reads
+                parts.append(_hash(column.fingerprint, _plain(item, skip=("this",))))
+            elif isinstance(by, exp.Var):
+                raise Opaque("ORDER BY ALL")
+            else:
+                parts.append(self.expression(item, scope, reads))
+        return _hash("order", *parts)
+
+    def _select(self, query: exp.Select, scope: _Scope) -> Summary:
+        scope = scope.inner()
+        reads: _Gathered = set()
+        rows: list[str] = []
+
+        def part(label: str, fingerprint: str, name: str | None = None) -> None:
+            self._note(label, fingerprint)
+            rows.append(_hash(name or label, fingerprint))
+
+        self._sources(query, scope, reads, rows)
+        scope.windows = {window.name: window for window in query.args.get("windows") or ()}
+        for key in ("where", "having", "qualify"):
+            if query.args.get(key) is not None:
+                part(key.upper(), self.expression(query.args[key].this, scope, reads))
+        group = query.args.get("group")
+        if group is not None:
+            part("GROUP BY", self._group(group, scope, reads))
+        columns: dict[str, ColumnSummary] = {}
+        for item in query.expressions:
+            name, column = self._output(item, scope)
+            if name in columns:
+                raise Opaque(f"two columns are called {name}")
+            columns[name] = column
+            if multiplies_rows(item, self._dialect):
+                part(f"the row-multiplying {name}", column.fingerprint, "multiplies")
+                reads |= column.reads
+        if group is None and (kind := aggregates(query)):
+            part("aggregation without GROUP BY", kind)
+        self._distinct(query, columns, scope, reads, part)
+        for key in _UNKNOWN_OUTPUT:
+            if query.args.get(key):
+                raise Opaque(f"{key.upper()} in a SELECT")
+        for key, value in query.args.items():
+            if key not in _SELECT_KEYS and value:
+                part(key.upper(), self._any(value, scope, reads))
+        # A SELECT that only reads one source has the rows of that source.
+        return self._tail(query, columns, rows[0] if len(rows) == 1 else _hash(*rows), reads, scope)
+
+    def _output(self, item: exp.Expr, scope: _Scope) -> tuple[str, ColumnSummary]:
+        if item.is_star:
+            raise Opaque("unexpanded star over a table whose columns are not known")
+        if isinstance(item, exp.Aliases):
+            raise Opaque("several names for one expression")
+        reads: _Gathered = set()
+        value = item.this if isinstance(item, exp.Alias) else item
+        fingerprint = self.expression(value, scope, reads)
+        return item.alias_or_name, ColumnSummary(fingerprint=fingerprint, reads=frozenset(reads))
+
+    def _group(self, group: exp.Expr, scope: _Scope, reads: _Gathered) -> str:
+        if group.args.get("all"):
+            raise Opaque("GROUP BY ALL")
+        if any(isinstance(key, exp.Literal) and not key.is_string for key in group.expressions):
+            raise Opaque("GROUP BY a position")
+        keys = sorted(self.expression(key, scope, reads) for key in group.expressions)
+        more = [
+            key + self._any(value, scope, reads)
+            for key, value in sorted(group.args.items())
+            if key != "expressions" and value
+        ]
+        return _hash(*keys, *more)
+
+    def _distinct(
+        self,
+        query: exp.Select,
+        columns: Mapping[str, ColumnSummary],
+        scope: _Scope,
+        reads: _Gathered,
+        part: Callable[[str, str], None],
+    ) -> None:
+        distinct = query.args.get("distinct")
+        if distinct is None:
+            return
+        on = distinct.args.get("on")
+        if on is None:
+            part("DISTINCT", _hash(*(column.fingerprint for column in columns.values())))
+            reads.update(*(column.reads for column in columns.values()))
+            return
+        scope = _Scope(scope.sources, scope.ctes, scope.windows, dict(columns))
+        part("DISTINCT ON", self.expression(on, scope, reads))
+        if query.args.get("order") is not None:  # it picks the row that stays
+            part("ORDER BY", self._order(query.args["order"], columns, scope, reads))
+
+    # -- sources
+
+    def _sources(self, query: exp.Select, scope: _Scope, reads: _Gathered, rows: list[str]) -> None:
+        from_ = query.args.get("from_")
+        if from_ is not None:
+            rows.append(self._source(from_.this, scope, reads))
+            self._note("FROM", _shown(from_.this))
+        for join in query.args.get("joins") or ():
+            rows.append(self._join(join, scope, reads))
+        for lateral in query.args.get("laterals") or ():
+            rows.append(self._source(lateral, scope, reads))
+
+    def _join(self, join: exp.Join, scope: _Scope, reads: _Gathered) -> str:
+        method, side, kind = (str(join.args.get(key) or "").upper() for key in ("method", "side", "kind"))
+        if join.args.get("using") or method == "NATURAL":
+            raise Opaque("JOIN … USING or NATURAL JOIN of columns that are not known")
+        if kind in ("INNER", "CROSS") or (kind == "OUTER" and side):
+            kind = ""
+        source = self._source(join.this, scope, reads)
+        rest = [
+            key + self._any(value, scope, reads)
+            for key, value in sorted(join.args.items())
+            if value and key not in ("this", "method", "side", "kind")
+        ]
+        how = _hash(method, side, kind, *rest)
+        self._note(f"JOIN {_shown(join.this)}", how)
+        return _hash("join", how, source)
+
+    def _source(self, node: exp.Expr, scope: _Scope, reads: _Gathered) -> str:
+        """Put the source into the scope under its alias; the fingerprint of its rows."""
+        if isinstance(node, exp.Table):
+            return self._table(node, scope, reads)
+        if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Query):
+            with _Place(self, node.alias or "a subquery"):
+                summary = _renamed(self.query(node, scope), node.args.get("alias"))
+            scope.sources[node.alias] = _Derived(summary)
+            reads |= summary.row_reads
+            return summary.rows
+        if isinstance(node, exp.Subquery) and not node.args.get("pivots"):
+            return _hash("parenthesis", self._source(node.this, scope, reads))
+        return self._computed(node, scope, reads)
+
+    def _table(self, node: exp.Table, scope: _Scope, reads: _Gathered) -> str:
+        name = node.alias_or_name
+        source: _Source
+        if node.db == TABLES:
+            source, fingerprint = _Table(node.name), f"rows {node.name!r}"
+            reads.add((node.name, ROWS))
+        elif isinstance(node.this, exp.Identifier) and not node.db:
+            summary = scope.ctes.get(node.name)
+            if summary is None:
+                raise Opaque(f"{node.name} is read before it is defined")
+            source, fingerprint = _Derived(summary), summary.rows
+            reads |= summary.row_reads
+        else:  # a table function, a file, a stage, a name no model can have
+            own: _Gathered = set()
+            own_text = [self.expression(part, scope, own) for part in node.parts]
+            fingerprint = _hash("function", *own_text)
+            source = _Computed(fingerprint, frozenset(own))
+            reads |= own
+        if node.args.get("pivots"):
+            row, all_reads = source.row()
+            reads |= all_reads
+            fingerprint = _hash("pivot", row, *map(_plain, node.args["pivots"]))
+            source = _Computed(fingerprint, frozenset(reads))
+            for pivot in node.args["pivots"]:
+                if pivot.alias:
+                    scope.sources[pivot.alias] = source
+        modifiers = []
+        for key, value in sorted(node.args.items()):
+            if value and key not in ("this", "db", "catalog", "alias", "joins", "laterals", "pivots"):
+                modifiers.append(key + self._any(value, scope, reads))
+                self._note(f"{key.upper()} of {_shown(node)}", modifiers[-1])
+        scope.sources[name] = source
+        joins = [self._join(join, scope, reads) for join in node.args.get("joins") or ()]
+        joins += [self._source(lateral, scope, reads) for lateral in node.args.get("laterals") or ()]
+        return _hash(fingerprint, *modifiers, *joins) if modifiers or joins else fingerprint
+
+    def _computed(self, node: exp.Expr, scope: _Scope, reads: _Gathered) -> str:
+        """LATERAL, UNNEST, VALUES and the like: the rows depend on every argument."""
+        inner = node.this if isinstance(node, exp.Lateral) else node
+        if isinstance(inner, exp.Subquery) and isinstance(inner.this, exp.Query):
+            with _Place(self, node.alias or "a subquery"):
+                summary = _renamed(self.query(inner, scope), node.args.get("alias"))
+            scope.sources[node.alias] = _Derived(summary)
+            reads |= summary.row_reads
+            return _hash("lateral", summary.rows, _plain(node, skip=("this", "alias")))
+        own: _Gathered = set()
+        fingerprint = _hash(
+            type(node).__name__,
+            self.expression(inner, scope, own, skip=("alias",)),
+            _plain(node, skip=("this", "alias", "expressions")),
+        )
+        reads |= own
+        self._note(f"{type(inner).__name__.upper()} {node.alias}".rstrip(), fingerprint)
+        source = _Computed(fingerprint, frozenset(own))
+        alias = node.args.get("alias")
+        names = [
+            node.alias,
+            *(column.name for column in (alias.args.get("columns") or () if alias is not None else ())),
+        ]
+        offset = node.args.get("offset")
+        if isinstance(offset, exp.Identifier):
+            names.append(offset.name)
+        for name in names:
+            if name:
+                scope.sources.setdefault(name, source)
+        return fingerprint
+
+    # -- expressions
+
+    def expression(self, node: exp.Expr, scope: _Scope | None, reads: _Gathered, skip: Sequence[str] = ()) -> str:
+        """The fingerprint of an expression, its reads added to `reads`. Without a scope names are just names."""
+        if scope is not None:
+            if isinstance(node, exp.Column):
+                return self._column(node, scope, reads)
+            if isinstance(node, exp.Query):
+                with _Place(self, None):
+                    summary = self.query(node, scope)
+                reads |= summary.reads
+                return _hash("query", summary.rows, *(column.fingerprint for column in summary.columns.values()))
+            if isinstance(node, exp.TableColumn):
+                return self._row(node.name, scope, reads)
+            if isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count):
+                raise Opaque("a star inside an expression")
+            if isinstance(node, exp.Window) and node.alias in scope.windows:
+                named = self.expression(scope.windows[node.alias], scope, reads, skip=("this",))
+                return _hash("window", named, self._arguments(node, scope, reads, (*skip, "alias")))
+        if isinstance(node, exp.Columns):
+            raise Opaque("COLUMNS(…)")
+        if isinstance(node, exp.Paren):
+            return self.expression(node.this, scope, reads)
+        if isinstance(node, exp.Literal):
+            return f"{'s' if node.is_string else 'n'}{node.this!r}"
+        if isinstance(node, exp.Identifier):
+            return f"i{node.this!r}"
+        if isinstance(node, (exp.And, exp.Or)):
+            operands = sorted({self.expression(operand, scope, reads) for operand in _flat(node, type(node))})
+            return operands[0] if len(operands) == 1 else _hash(type(node).__name__, *operands)
+        return self._arguments(node, scope, reads, skip)
+
+    def _arguments(self, node: exp.Expr, scope: _Scope | None, reads: _Gathered, skip: Sequence[str] = ()) -> str:
+        parts = [
+            f"{key}={self._any(value, scope, reads)}"
+            for key, value in node.args.items()
+            if value is not None and value is not False and value != [] and key not in skip
+        ]
+        text = f"{type(node).__name__}({','.join(parts)})"
+        return text if len(text) < 200 else _hash(text)
+
+    def _any(self, value: Any, scope: _Scope | None, reads: _Gathered) -> str:
+        if isinstance(value, list):
+            return f"[{','.join(self._any(item, scope, reads) for item in value)}]"
+        return self.expression(value, scope, reads) if isinstance(value, exp.Expr) else repr(value)
+
+    def _column(self, column: exp.Column, scope: _Scope, reads: _Gathered) -> str:
+        table, name = column.table, column.name
+        if isinstance(column, exp.Pseudocolumn) or column.args.get("db") is not None:
+            raise Opaque(f"{column.sql()} is no plain column")
+        if isinstance(column.this, exp.Star):
+            if not table:
+                raise Opaque("a star inside an expression")
+            return self._row(table, scope, reads)
+        if not table:
+            if name in scope.outputs:
+                reads |= scope.outputs[name].reads
+                return scope.outputs[name].fingerprint
+            source = scope.sources.get(name)
+            if not isinstance(source, _Computed):  # UNNEST(…) AS e is a column and a source at once
+                return self._row(name, scope, reads)
+        else:
+            source = scope.sources.get(table)
+        if source is None:
+            raise Opaque(f"cannot tell which table {table}.{name} belongs to")
+        fingerprint, own = source.column(name)
+        reads |= own
+        return _hash("+", fingerprint) if column.args.get("join_mark") else fingerprint
+
+    def _row(self, name: str, scope: _Scope, reads: _Gathered) -> str:
+        """A whole row of a source, as a value."""
+        source = scope.sources.get(name)
+        if source is None:
+            raise Opaque(f"cannot tell which table {name} belongs to")
+        fingerprint, own = source.row()
+        reads |= own
+        return fingerprint
+
+    def _note(self, label: str, fingerprint: str) -> None:
+        if self._place is not None:
+            key = base = label + self._place
+            number = 1
+            while key in self.clauses:
+                number += 1
+                key = f"{base} (no. {number})"
+            self.clauses[key] = _hash(fingerprint)
+
+
+class _Place:
+    """While entered, clauses are noted as those of `name`; of nothing at all for None (a query used as a value)."""
+
+    def __init__(self, walk: _Walk, name: str | None) -> None:
+        self._walk = walk
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._before = self._walk._place
+        if self._name is None or self._before is None:
+            self._walk._place = None
+        else:
+            self._walk._place = f" in {self._name}"
+
+    def __exit__(self, *_: object) -> None:
+        self._walk._place = self._before
+
+
+# Arguments of a SELECT that are looked at one by one, or that do not touch rows and columns (hints).
+_SELECT_KEYS = frozenset(
+    ("with_", "expressions", "from_", "joins", "laterals", "where", "group", "having", "qualify", "distinct", "order")
+    + ("limit", "offset", "windows", "hint")
+)
+# Arguments that make other columns than the ones written.
+_UNKNOWN_OUTPUT = ("kind", "exclude", "match", "pivots")
+
+
+def _plain(node: exp.Expr, skip: Sequence[str] = ()) -> str:
+    """The fingerprint of a node as it is written, names unresolved."""
+    return _Walk("").expression(node, None, set(), skip)
+
+
+def _flat(node: exp.Expr, kind: type[exp.Expr]) -> Iterator[exp.Expr]:
+    """The operands of nested AND or OR, parentheses opened."""
+    pending = [node]
+    while pending:
+        operand = pending.pop()
+        while isinstance(operand, exp.Paren):
+            operand = operand.this
+        if type(operand) is kind:
+            pending += (operand.args["this"], operand.args["expression"])
+        else:
+            yield operand
+
+
+def _renamed(summary: Summary, alias: exp.Expr | None) -> Summary:
+    """The summary with the column names of `AS q(a, b)`."""
+    given = [column.name for column in (alias.args.get("columns") or ())] if alias is not None else []
+    if not given:
+        return summary
+    names = given + list(summary.columns)[len(given) :]
+    if len(names) != len(summary.columns) or len(set(names)) != len(names):
+        raise Opaque("the column names of an alias do not fit")
+    columns = dict(zip(names, summary.columns.values(), strict=True))
+    return Summary(columns=columns, rows=summary.rows, row_reads=summary.row_reads)
+
+
+def _shown(node: exp.Expr) -> str:
+    """What to call a source before people."""
+    if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
+        return node.name
+    return node.alias or "a computed source"
+
+
+def _hash(*parts: str) -> str:
+    """A digest of the parts; where one ends and the next begins matters."""
+    return blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
