@@ -5,7 +5,8 @@
     for event in project.apply(plan): ...
 
 Files and configuration are read at `load` and again never; the state and the warehouse are opened on first use. This is
-the one module that reads the clock. """
+the one module that reads the clock.
+"""
 
 from __future__ import annotations
 
@@ -27,13 +28,14 @@ from isomesh_dagster.plan.diff import Diff, check_references, diff
 from isomesh_dagster.plan.plan import Decision, Plan
 from isomesh_dagster.snapshot.environment import PROD, Environment, Promotion
 from isomesh_dagster.snapshot.fingerprint import OwnFingerprint, fingerprints
-from isomesh_dagster.snapshot.interval import Interval, from_ms, to_ms
+from isomesh_dagster.snapshot.interval import Interval, to_ms
 from isomesh_dagster.snapshot.snapshot import Fingerprint, Snapshot
 
 if TYPE_CHECKING:
     from isomesh_dagster.engine.connection import Connection
     from isomesh_dagster.execution.application import Application
     from isomesh_dagster.execution.events import Audited, Event, Promoted
+    from isomesh_dagster.execution.texts import Surroundings
     from isomesh_dagster.model.model import Model
     from isomesh_dagster.plan.columns import ColumnCatalog
     from isomesh_dagster.relation import Column
@@ -85,7 +87,8 @@ class Project:
 
         `gateway` overrides `ISOMESH_GATEWAY` and the configuration's default. `on_progress(done, total)` is told of
         files that had to be parsed. Raises ConfigError, ModelError, GraphError; reads no secret of another gateway and
-        opens neither state nor warehouse. """
+        opens neither state nor warehouse.
+        """
         from isomesh_dagster.cache.load import load_project_files
 
         settings = load_settings(Path(root).resolve(), gateway, os.environ if environ is None else environ)
@@ -189,12 +192,14 @@ class Project:
         """The warehouse of this gateway, opened on first use and shared by all threads.
 
         `wait_seconds` is how long to wait for another process to let go of it (None: the engine's default). Raises
-        LockedError. """
+        LockedError.
+        """
         with self._lock:
             if self._connection is None:
                 from isomesh_dagster.engine import open_connection
 
-                self._connection = open_connection(self.settings.connection, wait_seconds=wait_seconds)
+                waiting = {} if wait_seconds is None else {"timeout": wait_seconds}
+                self._connection = open_connection(self.settings.connection, **waiting)
             return self._connection
 
     def identity(self) -> Identity:
@@ -235,7 +240,8 @@ class Project:
         """What must be done so that `environment` shows the files; changes nothing.
 
         `now` (aware) stands for the clock. `start` and `end` limit which intervals are built, not in prod. Raises
-        PlanError and its kin; an interrupted apply is reconciled first. """
+        PlanError and its kin; an interrupted apply is reconciled first.
+        """
         name = self._environment_name(environment)
         if name == PROD and (start is not None or end is not None):
             raise PlanError(
@@ -372,7 +378,8 @@ class Project:
         """Build what is missing, audit, then promote everything at once; yields what happened as it happens.
 
         After the last event raises AuditError, EngineError or PlanError when something failed; the environment is then
-        untouched and the same command resumes. Idempotent: what is built is never built twice. """
+        untouched and the same command resumes. Idempotent: what is built is never built twice.
+        """
         from isomesh_dagster.execution.schedule import run_plan_steps
 
         with self.application(plan) as application:
@@ -402,12 +409,20 @@ class Project:
         """Show an earlier promotion again: number `to`, by default the one before the newest. Views swap, nothing is
         built.
         """
-        from isomesh_dagster.execution.rollback import rollback
+        from isomesh_dagster.execution.promote import rollback
 
         name = self._environment_name(environment)
         self._check_system()
         self._reconcile(name)
-        return rollback(self.connection(), self.state(), name, to=to, identity=self.identity(), now=_moment(None))
+        return rollback(
+            self.state(),
+            self.connection(),
+            name,
+            identity=self.identity(),
+            now=_now(),
+            to=to,
+            default_catalog=self.settings.default_catalog,
+        )
 
     def invalidate(self, environment: str) -> None:
         """End an environment now; the janitor removes it. `prod` is refused."""
@@ -430,13 +445,13 @@ class Project:
         from isomesh_dagster.execution.janitor import janitor
 
         self._check_system()
-        moment = from_ms(_moment(now))
         yield from janitor(
             self.connection(),
             self.state(),
             identity=self.identity(),
-            now=moment,
-            older_than=moment if ignore_ttl else moment - self.settings.snapshot_ttl,
+            now=_now() if now is None else now,
+            snapshot_ttl=self.settings.snapshot_ttl,
+            ignore_ttl=ignore_ttl,
             dry_run=dry_run,
         )
 
@@ -457,10 +472,8 @@ class Project:
         """
         from isomesh_dagster.execution.ask import rendered_query
 
-        snapshots = self._shown(environment)
-        return rendered_query(
-            self.model(model), snapshots, context_range=_range(start, end), execution_time=_moment(execution_time)
-        )
+        around = self._around(self._shown(environment), execution_time)
+        return rendered_query(self.model(model), around, _range(start, end))
 
     def evaluate(
         self,
@@ -473,17 +486,11 @@ class Project:
         environment: str | None = None,
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Run a model's query without writing; column names and at most `limit` rows."""
-        from isomesh_dagster.execution.ask import evaluate_query
+        from isomesh_dagster.execution.ask import evaluated_query
 
-        snapshots = self._shown(environment or self.settings.default_target_environment)
-        return evaluate_query(
-            self.connection(),
-            self.model(model),
-            snapshots,
-            context_range=_range(start, end),
-            execution_time=_moment(execution_time),
-            limit=limit,
-        )
+        snapshots = self._shown(self._environment_name(environment))
+        around = self._around(snapshots, execution_time)
+        return evaluated_query(self.connection(), self.model(model), around, _range(start, end), limit=limit)
 
     def audit(
         self,
@@ -494,7 +501,7 @@ class Project:
         end: datetime | None = None,
     ) -> Iterator[Audited]:
         """Run the audits of an environment's models on what it shows; `models` limits them."""
-        from isomesh_dagster.execution.ask import run_audits
+        from isomesh_dagster.execution.ask import audited
 
         name = self._environment_name(environment)
         self._check_system()
@@ -508,7 +515,18 @@ class Project:
         for wanted in models or ():
             self.model(wanted)
         chosen = [one for one in snapshots.values() if models is None or one.name in models]
-        yield from run_audits(self.connection(), chosen, context_range=_range(start, end), execution_time=_moment(None))
+        around = self._around(snapshots, None)
+        yield from audited(self.connection(), chosen, around, _range(start, end))
+
+    def _around(self, snapshots: Mapping[str, Snapshot], execution_time: datetime | None) -> Surroundings:
+        from isomesh_dagster.execution.texts import Surroundings
+
+        return Surroundings(
+            snapshots=snapshots,
+            engine_dialect=self.settings.connection.dialect,
+            default_catalog=self.settings.default_catalog,
+            execution_time=_moment(execution_time),
+        )
 
     def _shown(self, environment: str | None) -> dict[str, Snapshot]:
         if environment is None:

@@ -2,4 +2,5 @@
 
 Here: the graph and its order. Not here: what a model is (`model/`), what changed (`plan/`). Decided: own topological
 sort with integer degrees, ties broken by name, so that the order is the same under any hash seed and an error can show
-the cycle itself. """
+the cycle itself.
+"""

@@ -51,7 +51,8 @@ def build_plan(
     itself, prod for a new one, or None), `known` the ids the state has, `recorded` the intervals by physical relation,
     `now` epoch milliseconds UTC. `within` limits which intervals of time-range models are built (None: all that are
     missing). A plan does not catch up with the clock: models end where the environment compared with ends, `run` goes
-    on from there. """
+    on from there.
+    """
     already = current.target.snapshots if current is not None else {}
     begins = starts(graph, now)
     frontier = _Frontier(shown, recorded, now)

@@ -44,7 +44,8 @@ def judge_direct(old: Model, new: Model, old_schema: Schema, new_schema: Schema)
     """What an edit of the model's own data parts means.
 
     Storage-only edits are non-breaking, what can change rows is breaking (departure 4), and the query is compared
-    column by column. """
+    column by column.
+    """
     for judgement in (_kind_change(old, new), _row_properties(old, new), _statement_change(old, new)):
         if judgement is not None:
             return judgement
@@ -78,7 +79,8 @@ def judge_indirect(
     """What changes of what it reads mean for a model whose own data parts did not change.
 
     `hits` are changed columns (or `ALL`) by parent, `additions` new columns by parent; parents that changed in neither
-    way are absent. """
+    way are absent.
+    """
     rows_hit = sorted(parent for parent, columns in hits.items() if columns == ALL)
     if rows_hit:
         return Judgement(

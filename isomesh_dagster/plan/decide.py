@@ -1,5 +1,4 @@
-"""From what changed to snapshots: one pass over the graph gives every model its category, version and physical table.
-"""
+"""From what changed to snapshots: one pass over the graph gives every model its category, version and physical table."""
 
 from __future__ import annotations
 
@@ -32,7 +31,8 @@ def decide(
     identity as a changed model, `columns` the columns of the new models, `built` the physical relations (dotted) that
     hold rows. Versions: content-addressed where rows change; the shown version is kept where they don't; among versions
     that are right for the same files one that is already built is taken, so that what a preview built is what a
-    deployment shows. """
+    deployment shows.
+    """
     judge = _Judge(graph=graph, shown=shown, columns=columns)
     by_name: dict[str, list[Snapshot]] = {}
     for snapshot in known:

@@ -58,7 +58,8 @@ class Build:
 
     `batches` are the intervals cut as the kind asks: each is written, audited and recorded in one transaction, in
     order. `repoint` marks a physical view made again over its parents' new tables although its own definition did not
-    change: no rows are computed. """
+    change: no rows are computed.
+    """
 
     snapshot: Snapshot
     intervals: tuple[Interval, ...]
@@ -71,7 +72,8 @@ class Promote:
     """Make the environment show `target`, all views and the record at once.
 
     `create` and `drop` are what changes against the base: view name → physical table, and view names. `expires_at` is
-    when the environment ends (None: never). """
+    when the environment ends (None: never).
+    """
 
     environment: str
     target: Target

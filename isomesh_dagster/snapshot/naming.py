@@ -21,7 +21,8 @@ def physical_relation(model: Model, version: str) -> Relation:
     """The table or view that holds this version's rows.
 
     Characters that are not letters, digits or `_` become `_`; a name over 63 bytes is shortened in its readable part,
-    never in the version. """
+    never in the version.
+    """
     catalog = model.name.split(".")[0] if model.name.count(".") == 2 else None
     readable = _NOT_WORD.sub("_", f"{model.schema}__{model.table}")
     room = MAX_IDENTIFIER_BYTES - len(version.encode()) - 2

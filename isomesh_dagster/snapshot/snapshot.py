@@ -55,7 +55,8 @@ class Snapshot:
     """A model, its fingerprint, the version (which physical table holds its rows) and why it came to be.
 
     `physical` is the table or view in the physical layer, None for EMBEDDED and EXTERNAL. `parents` are the snapshots
-    the model reads, sorted; external tables that no model declares are not among them. """
+    the model reads, sorted; external tables that no model declares are not among them.
+    """
 
     model: Model
     fingerprint: Fingerprint

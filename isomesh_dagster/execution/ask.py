@@ -1,0 +1,85 @@
+"""Questions that write nothing: the SQL a model would run, its rows, the audits of what an environment shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from isomesh_dagster.engine.connection import Connection
+from isomesh_dagster.errors import PlanError
+from isomesh_dagster.execution.audit import run_audits
+from isomesh_dagster.execution.events import Audited
+from isomesh_dagster.execution.texts import Surroundings, Texts
+from isomesh_dagster.model.kinds import is_incremental
+from isomesh_dagster.model.model import Model
+from isomesh_dagster.snapshot.interval import Interval
+from isomesh_dagster.snapshot.snapshot import Category, Fingerprint, Snapshot
+
+_DAY = 86_400_000
+
+
+def rendered_query(model: Model, around: Surroundings, interval: Interval | None) -> str:
+    """The model's query over the tables that `around` names, in the engine's dialect; `interval` None: the last whole day.
+
+    Raises PlanError for a model without a query.
+    """
+    if not model.query:
+        raise PlanError(
+            "the model has no query to show",
+            model=model.name,
+            path=model.path,
+            line=model.line,
+            hint="seeds and external tables hold rows that no query makes",
+        )
+    return _texts(model, around).batch(_interval(model, around, interval), is_new=False).query
+
+
+def evaluated_query(
+    connection: Connection, model: Model, around: Surroundings, interval: Interval | None, *, limit: int
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Run the model's query; column names and at most `limit` rows. Nothing is written."""
+    query = rendered_query(model, around, interval)
+    with connection.session() as session:
+        return session.fetch_table(f"SELECT * FROM (\n{query}\n) AS _rows LIMIT {int(limit)}")
+
+
+def audited(
+    connection: Connection, snapshots: Sequence[Snapshot], around: Surroundings, interval: Interval | None
+) -> Iterator[Audited]:
+    """Run the audits of the snapshots' physical tables; `interval` limits time-range models (None: all rows)."""
+    with connection.session() as session:
+        for snapshot in snapshots:
+            physical = snapshot.physical
+            if physical is None or not snapshot.model.audits:
+                continue
+            yield from run_audits(
+                session, snapshot, Texts(snapshot, around), interval, lambda where=physical: session.columns(where)
+            )
+
+
+def _texts(model: Model, around: Surroundings) -> Texts:
+    """The texts of a model as it is in the files, whether or not it was ever planned."""
+    shown = around.snapshots.get(model.name)
+    physical = shown.physical if shown is not None else None
+    return Texts(
+        Snapshot(
+            model=model,
+            fingerprint=shown.fingerprint if shown is not None else _UNPLANNED,
+            version=shown.version if shown is not None else "",
+            category=Category.BREAKING,
+            physical=physical,
+        ),
+        around,
+    )
+
+
+_UNPLANNED = Fingerprint(data="", metadata="", version="", identity="")
+
+
+def _interval(model: Model, around: Surroundings, interval: Interval | None) -> Interval | None:
+    if not is_incremental(model.kind):
+        return None
+    if interval is not None:
+        return interval
+    midnight = around.execution_time // _DAY * _DAY
+    return Interval(midnight - _DAY, midnight)
