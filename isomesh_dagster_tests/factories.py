@@ -1,4 +1,6 @@
-"""Values made by hand for tests below the loader: models with real positions, snapshots, plans, a whole small system."""
+"""Values made by hand for tests below the loader: models with real positions, snapshots, plans, a whole small
+system.
+"""
 
 from __future__ import annotations
 

@@ -30,9 +30,9 @@ def open_connection(
 ) -> Connection:
     """Open the warehouse that the gateway's connection settings describe.
 
-    `timeout` is how many seconds to wait for another process to let go of it; `on_wait` is told once, in a sentence, when
-    that wait begins. Raises LockedError after the wait, EngineError when the warehouse cannot be opened, ConfigError for a
-    kind of connection that no engine here speaks.
+    `timeout` is how many seconds to wait for another process to let go of it; `on_wait` is told once, in a sentence,
+    when that wait begins. Raises LockedError after the wait, EngineError when the warehouse cannot be opened,
+    ConfigError for a kind of connection that no engine here speaks.
     """
     if settings.type == "duckdb":
         from isomesh_dagster.engine.duckdb import DuckDBWarehouse  # the driver costs its import only where it is used

@@ -75,7 +75,9 @@ class Session(Protocol):
     def load_csv(
         self, relation: Relation, path: str, columns: Sequence[tuple[str, str]] | None, settings: dict[str, Any]
     ) -> int | None:
-        """The table holds exactly the rows of the CSV file (absolute path). `columns` gives names and types, None: inferred."""
+        """The table holds exactly the rows of the CSV file (absolute path). `columns` gives names and types, None:
+        inferred.
+        """
         ...
 
     def replace_view(self, relation: Relation, query: str) -> None:

@@ -1,8 +1,8 @@
 """DuckDB: one process per file, many threads inside it, everything transactional, readers never wait.
 
-A file is held through `<file>.lock` (flock) before DuckDB opens it: waiting for that lock is fair and quick, and the lock file
-tells who holds it. All sessions are cursors of one parent connection. A forked child is refused: DuckDB itself would let
-two processes write one file without an error.
+A file is held through `<file>.lock` (flock) before DuckDB opens it: waiting for that lock is fair and quick, and the
+lock file tells who holds it. All sessions are cursors of one parent connection. A forked child is refused: DuckDB
+itself would let two processes write one file without an error.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _SEED_TYPES = ("BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR")
 _NATIVE_ENCODINGS = frozenset({"utf-8", "utf8", "utf-16", "latin-1"})
 
 
-# ---- opening and closing -------------------------------------------------------------------------------------------------
+# ---- opening and closing ---------------------------------------------------------------------------------
 
 
 class DuckDBWarehouse:
@@ -122,7 +122,7 @@ class DuckDBWarehouse:
             raise EngineError("this DuckDB connection is closed")
 
     def _prepare(self, settings: DuckDBConnection) -> str:
-        """Extensions, secrets, catalogs; returns the default catalog. Messages of the driver are not repeated: they quote."""
+        """Extensions, secrets, catalogs; returns the default catalog."""
         parent = self._parent
         for extension in settings.extensions:
             source = f" FROM {_source(extension.repository)}" if extension.repository else ""
@@ -152,7 +152,7 @@ class DuckDBWarehouse:
         return str(row[0])
 
 
-# ---- sessions ------------------------------------------------------------------------------------------------------------
+# ---- sessions --------------------------------------------------------------------------------------------
 
 
 class DuckDBSession:
@@ -224,7 +224,8 @@ class DuckDBSession:
         found = self.fetch(
             "SELECT 1 FROM (SELECT database_name, schema_name, table_name FROM duckdb_tables() "
             "UNION ALL SELECT database_name, schema_name, view_name FROM duckdb_views()) "
-            "WHERE lower(database_name) = lower(?) AND lower(schema_name) = lower(?) AND lower(table_name) = lower(?) LIMIT 1",
+            "WHERE lower(database_name) = lower(?) AND lower(schema_name) = lower(?) "
+            "AND lower(table_name) = lower(?) LIMIT 1",
             (relation.catalog or self._default_catalog, relation.schema, relation.name),
         )
         return bool(found)
@@ -251,10 +252,10 @@ class DuckDBSession:
         columns: Sequence[tuple[str, str]] | None,
         settings: dict[str, Any],
     ) -> int | None:
-        """The table holds exactly the rows of the CSV file (absolute path). `columns` gives names and types, None: inferred.
+        """The table holds exactly the rows of the CSV file (absolute path); `columns` None: types are inferred.
 
-        `settings` are the model format's `csv_settings`, only those that were given. Columns are matched by the header's
-        names; a type "UNKNOWN" leaves the column text.
+        `settings` are the model format's `csv_settings`, only those that were given. Columns are matched by the
+        header's names; a type "UNKNOWN" leaves the column text.
         """
         with _readable_csv(path, settings) as (readable, given):
             quotechar = given.get("quotechar") or '"'
@@ -292,7 +293,7 @@ class DuckDBSession:
         self._run(f"DROP {'VIEW' if view else 'TABLE'} IF EXISTS {self._sql(relation)} RESTRICT")
 
     def list_relations(self, schema: str) -> list[tuple[str, str]]:
-        """Name and type ("table" or "view") of everything in the schema, by name; empty when there is no such schema."""
+        """Name and type ("table" or "view") of everything in the schema; empty when there is no such schema."""
         rows = self.fetch(
             "SELECT table_name, 'table' FROM duckdb_tables() WHERE database_name = ? AND lower(schema_name) = lower(?) "
             "UNION ALL SELECT view_name, 'view' FROM duckdb_views() "
@@ -320,7 +321,7 @@ class DuckDBSession:
             raise _engine_error(error) from None
 
 
-# ---- the file's lock -----------------------------------------------------------------------------------------------------
+# ---- the file's lock -------------------------------------------------------------------------------------
 
 
 def _hold(file: str, deadline: float, on_wait: Callable[[str], None] | None) -> FileLock:
@@ -383,7 +384,7 @@ def _connect(
             ) from None
 
 
-# ---- small things --------------------------------------------------------------------------------------------------------
+# ---- small things ----------------------------------------------------------------------------------------
 
 
 def _engine_error(error: duckdb.Error) -> EngineError:

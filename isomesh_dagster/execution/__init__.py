@@ -1,12 +1,12 @@
 """Execution: a plan's effects. Everything that writes to a warehouse is here, and nothing here decides.
 
 Here      application (begin, build, promote, finish: the protocol), schedule (builds in threads, critical path first),
-          evaluate (one function per kind), timerange, texts (the SQL of a batch), audit, promote (and rollback), reconcile,
-          janitor, stamp, warehouse (what the warehouse records), record (the state's share, in bulk), events.
-Not here  what to build and why (`plan/`), how to render (`model/`), drivers (`engine/`), tables of the state (`state/`).
+          evaluate (one function per kind), timerange, texts (the SQL of a batch), audit, promote (and rollback),
+          reconcile, janitor, stamp, warehouse (what it records), record (the state's share, in bulk), ask, events.
+Not here  what to build and why (`plan/`), how to render (`model/`), drivers (`engine/`), the state's tables (`state/`).
 Imports   state, engine, plan, snapshot, model, dialect, relation, errors.
-Decided   the warehouse is the authority: `loaded` and `environments` are written in the transactions of the rows and views
-          they speak of, the state follows and is reconciled at the start of every apply. Write, audit, record, in that order,
-          in one transaction: a failed blocking audit leaves no trace. Promotion is one transaction. No CASCADE anywhere.
-          Core functions yield events as values; nobody prints.
+Decided   the warehouse is the authority: `loaded` and `environments` are written in the transactions of the rows and
+          views they speak of; the state follows and is reconciled at the start of every apply. Write, audit, record,
+          in that order, in one transaction: a failed blocking audit leaves no trace. Promotion is one transaction.
+          No CASCADE anywhere. Events are yielded as values; nobody prints.
 """

@@ -1,12 +1,13 @@
 """One plan being applied, step by step: the protocol that survives a crash at any of its points.
 
-begin    stamp, reconcile, conflict, intent, schemas        state transaction, then warehouse transaction
-build    each batch: rows + audits + `loaded`               one warehouse transaction; the state's intervals follow in bulk
-promote  all views + the record of what they show           one warehouse transaction; then the state is finalized
+begin    stamp, reconcile, conflict, intent, schemas   state transaction, then warehouse transaction
+build    each batch: rows + audits + `loaded`          one warehouse transaction; the state follows in bulk
+promote  all views + the record of what they show      one warehouse transaction; then the state is finalized
 finish   what is left to record
 
-A plan is applied again after a crash by applying it again: what is loaded is adopted, what is shown is done. The scheduler of
-`schedule.py` and Dagster's ops are two drivers of this one class; it is safe to use from several threads after `begin`.
+A plan is applied again after a crash by applying it again: what is loaded is adopted, what is shown is done. The
+scheduler of `schedule.py` and Dagster's ops are two drivers of this one class; it is safe to use from several threads
+after `begin`.
 """
 
 from __future__ import annotations
@@ -55,9 +56,9 @@ def _no_checkpoint(name: str) -> None:
 class Application:
     """A plan being applied to one system.
 
-    `connection` and `state` are the gateway's and stay the caller's to close. `identity` is who applies; its uuid counts only
-    for a new system. `root` is the project's folder. `now` is asked for the moments that are recorded. `checkpoint` is told
-    the name of every point at which a crash must do no harm.
+    `connection` and `state` are the gateway's and stay the caller's to close. `identity` is who applies; its uuid
+    counts only for a new system. `root` is the project's folder. `now` is asked for the moments that are recorded.
+    `checkpoint` is told the name of every point at which a crash must do no harm.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Application:
         self._done: set[SnapshotId] = set()
         self._failed: dict[str, Exception] = {}
 
-    # ---- begin -----------------------------------------------------------------------------------------------------------
+    # ---- begin -------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """Check that the plan may be applied, record the intent, prepare the schemas. Idempotent.
@@ -172,7 +173,7 @@ class Application:
             },
         )
 
-    # ---- build -----------------------------------------------------------------------------------------------------------
+    # ---- build -------------------------------------------------------------------------------------------
 
     def build(self, step: Build) -> Iterator[Event]:
         """Make the rows of one step: `Evaluated` for every batch, then `Built`; `Reused` when nothing was left to do.
@@ -256,7 +257,8 @@ class Application:
     def _is_there(self, step: Build, batch: Interval | None, loaded: Sequence[Loaded]) -> bool:
         """Whether the batch was built already, by an earlier try of this plan or by somebody else.
 
-        What the plan makes again although it is loaded (restated, or looked back upon) counts only when this plan has done it.
+        What the plan makes again although it is loaded (restated, or looked back upon) counts only when this plan has
+        done it.
         """
         kind = step.snapshot.model.kind
         again = step.snapshot.name in self.plan.restates or (
@@ -311,12 +313,13 @@ class Application:
             self._done.add(step.snapshot.id)
             self._failed.pop(step.snapshot.name, None)
 
-    # ---- promote ---------------------------------------------------------------------------------------------------------
+    # ---- promote -----------------------------------------------------------------------------------------
 
     def promote(self) -> Promoted | None:
         """Make the environment show the plan's target; None when the plan only builds. Idempotent.
 
-        Raises PlanError while a build of the plan is missing or failed, ConflictingPlanError when the environment moved.
+        Raises PlanError while a build of the plan is missing or failed, ConflictingPlanError when the environment
+        moved.
         """
         self._require_begun()
         promote = self.plan.promote
@@ -340,7 +343,7 @@ class Application:
             )
 
     def _check_built(self, session: Session, target: Target) -> None:
-        """Every step of the plan is done, by this application or an earlier try, and everything to be shown is loaded."""
+        """Every step is done, by this application or an earlier try, and everything to be shown is loaded."""
         with self._lock:
             failed, done = sorted(self._failed), set(self._done)
         if failed:
@@ -360,7 +363,7 @@ class Application:
         if missing:
             raise PlanError(f"not promoted: {', '.join(missing)} is not built", hint="build it first, or plan again")
 
-    # ---- finish ----------------------------------------------------------------------------------------------------------
+    # ---- finish ------------------------------------------------------------------------------------------
 
     def finish(self) -> None:
         """Record what is left to record; a plan that only builds is closed when all of it is built. Idempotent."""

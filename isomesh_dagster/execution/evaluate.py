@@ -43,7 +43,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What a batch wrote: the number of rows where the engine tells, and the relation's columns where they were read."""
+    """What a batch wrote: its rows (None: the engine does not tell), the relation's columns where they were read."""
 
     rows: int | None
     columns: tuple[tuple[str, str], ...] | None = None

@@ -1,8 +1,8 @@
 """The janitor: environments that ended, and tables that nothing needs any more.
 
-The order survives a crash anywhere, because the next janitor does the rest: an environment leaves the warehouse before the
-state; a table's intervals leave the state before the table goes, and its snapshot after. One object that cannot be dropped
-stops nothing else. Nothing is dropped with CASCADE.
+The order survives a crash anywhere, because the next janitor does the rest: an environment leaves the warehouse before
+the state; a table's intervals leave the state before the table goes, and its snapshot after. One object that cannot be
+dropped stops nothing else. Nothing is dropped with CASCADE.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ def janitor(
 ) -> Iterator[Dropped]:
     """Remove environments that ended by `now`, then snapshots that were last needed more than `snapshot_ttl` ago.
 
-    What an environment shows, an open plan needs, or one of the last `keep_promotions` promotions of an environment showed,
-    stays. `ignore_ttl` takes the rest at once. `dry_run` tells what would go and changes nothing; what only the removal of an
-    environment would free is not told then. Yields one event per environment and per object, `kept_because` set for one that
-    could not be dropped.
+    What an environment shows, an open plan needs, or one of the last `keep_promotions` promotions of an environment
+    showed, stays. `ignore_ttl` takes the rest at once. `dry_run` tells what would go and changes nothing; what only
+    the removal of an environment would free is not told then. Yields one event per environment and per object,
+    `kept_because` set for one that could not be dropped.
     """
     older_than = now if ignore_ttl else now - snapshot_ttl
     with connection.session() as session:

@@ -41,8 +41,8 @@ class Swap:
 def swap(session: Session, state: StateStore, work: Swap, checkpoint: Callable[[str], None]) -> Promoted:
     """Make the environment show the target. Idempotent by plan id.
 
-    Raises ConflictingPlanError when it shows neither the base nor the target, EngineError when a view cannot be made; the
-    environment is then as it was.
+    Raises ConflictingPlanError when it shows neither the base nor the target, EngineError when a view cannot be made;
+    the environment is then as it was.
     """
     started = time.perf_counter()
     for left in reversed(range(_CONFLICT_TRIES)):
@@ -132,7 +132,7 @@ def _place(dotted: str) -> tuple[str | None, str]:
     return relation.catalog, relation.schema
 
 
-# ---- rollback ------------------------------------------------------------------------------------------------------------
+# ---- rollback --------------------------------------------------------------------------------------------
 
 
 def _no_checkpoint(name: str) -> None:
@@ -152,8 +152,8 @@ def rollback(
 ) -> Promoted:
     """Make the environment show again what its promotion number `to` showed (default: the one before the current).
 
-    Its end (`expires_at`) stays as it is. Raises PlanError when there is no such promotion, when it shows nothing else than the
-    current one, or when a table it needs is gone; the environment is then as it was.
+    Its end (`expires_at`) stays as it is. Raises PlanError when there is no such promotion, when it shows nothing else
+    than the current one, or when a table it needs is gone; the environment is then as it was.
     """
     with connection.session() as session:
         check_stamp(session, state, identity)

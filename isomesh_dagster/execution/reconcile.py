@@ -18,7 +18,8 @@ from isomesh_dagster.state.protocol import StateStore
 def reconcile(connection: Connection, state: StateStore, environment: str) -> None:
     """Bring the state's record of `environment`, and of what open plans have built, up to the warehouse's.
 
-    Cheap when there is nothing to do: two queries. Raises StateError when the warehouse shows a plan the state never heard of.
+    Cheap when there is nothing to do: two queries. Raises StateError when the warehouse shows a plan the state never
+    heard of.
     """
     with connection.session() as session:
         reconcile_in(session, state, environment)
@@ -58,7 +59,7 @@ def reconcile_in(session: Session, state: StateStore, environment: str) -> None:
 
 
 def adopt_loaded(session: Session, state: StateStore, physicals: Collection[str]) -> dict[str, tuple[Loaded, ...]]:
-    """What is loaded of these physical relations becomes known to the state, what it believes loaded and is not, unknown.
+    """The state knows of these physical relations just what is loaded afterwards.
 
     Returns the warehouse's records; relations without one are absent.
     """

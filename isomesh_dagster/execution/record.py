@@ -1,7 +1,8 @@
 """The state's share of what was built, written in bulk.
 
-The warehouse's `loaded` is written with the rows and is the authority; the state's intervals follow within half a second or
-fifty records, and at the latest before anything is promoted. What a crash keeps from being written, the next `begin` adopts.
+The warehouse's `loaded` is written with the rows and is the authority; the state's intervals follow within half a
+second or fifty records, and at the latest before anything is promoted. What a crash keeps from being written, the next
+`begin` adopts.
 """
 
 from __future__ import annotations

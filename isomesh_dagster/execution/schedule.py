@@ -1,8 +1,8 @@
 """Run a plan's builds in threads: what others wait for longest goes first.
 
-A failed build skips its descendants only; the rest goes on, so that one run tells all there is to mend. Promotion follows when
-nothing failed. Events are yielded in the caller's thread; closing the generator, or Ctrl-C in it, lets running batches
-finish (or roll back) and records what is done.
+A failed build skips its descendants only; the rest goes on, so that one run tells all there is to mend. Promotion
+follows when nothing failed. Events are yielded in the caller's thread; closing the generator, or Ctrl-C in it, lets
+running batches finish (or roll back) and records what is done.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ class _Ended:
 def run_plan_steps(application: Application, concurrency: int = 1) -> Iterator[Event]:
     """Apply the plan with `concurrency` threads: all builds, then the promotion.
 
-    After the last event raises the first error; when there are several its message lists them. The environment is untouched then.
+    After the last event raises the first error; when there are several its message lists them. The environment is
+    untouched then.
     """
     application.begin()
     try:

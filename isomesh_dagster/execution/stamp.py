@@ -47,16 +47,17 @@ def check_stamp(session: Session, state: StateStore, identity: Identity) -> Iden
 
 
 def check_owner(place: str, stamp: Identity, asked: Identity) -> None:
+    """Raises SystemMismatch when the stamp of `place` ("state" or "warehouse") is another gateway's or project's."""
     """Refuse a stamp of another gateway or project; `place` says where it is ("state" or "warehouse")."""
     if stamp.gateway != asked.gateway:
         raise SystemMismatch(
-            f"the {place} belongs to gateway {stamp.gateway!r} ({_short(stamp)}), but this gateway is {asked.gateway!r}",
+            f"the {place} belongs to gateway {stamp.gateway!r} ({_short(stamp)}), this gateway is {asked.gateway!r}",
             hint="every gateway has a warehouse and a state of its own; correct this gateway's connections",
         )
     if stamp.project != asked.project:
         raise SystemMismatch(
-            f"the {place} belongs to project {stamp.project!r} ({_short(stamp)}), but this project is {asked.project!r}",
-            hint="every project has a warehouse and a state of its own; correct the connections or the project's name",
+            f"the {place} belongs to project {stamp.project!r} ({_short(stamp)}), this project is {asked.project!r}",
+            hint="every project has a warehouse and a state of its own; correct the connections or the name",
         )
 
 

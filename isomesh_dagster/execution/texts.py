@@ -1,7 +1,8 @@
-"""The SQL of one snapshot: what is rendered at load, with physical names in place; rendered again only where it must be.
+"""The SQL of one snapshot: the text rendered at load with physical names in place, rendered again only where it must.
 
-A model whose text does not depend on time, stage or target takes the short way: its rendered text and the positions of its
-references are known, names are spliced in by position, no SQL library is loaded. Embedded models are inlined as subqueries.
+A model whose text does not depend on time, stage or target takes the short way: its rendered text and the positions of
+its references are known, names are spliced in by position, no SQL library is loaded. Embedded models are inlined as
+subqueries.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from isomesh_dagster.dialect import query as sql
-from isomesh_dagster.model.kinds import Embedded, External
+from isomesh_dagster.model.kinds import Embedded, External, is_incremental
 from isomesh_dagster.model.model import AuditCall, Model
 from isomesh_dagster.relation import Column, Reference, Relation
-from isomesh_dagster.snapshot.interval import Interval
+from isomesh_dagster.snapshot.interval import Interval, to_ms
 from isomesh_dagster.snapshot.snapshot import Snapshot
 
 if TYPE_CHECKING:
@@ -39,8 +40,8 @@ class BatchText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What texts depend on besides the model: the snapshots that names mean, the engine's dialect, the gateway's default
-    catalog and the "now" of the plan (UTC).
+    """What texts depend on besides the model: the snapshots that names mean, the engine's dialect, the gateway's
+    default catalog and the "now" of the plan (UTC).
     """
 
     snapshots: Mapping[str, Snapshot]
@@ -70,12 +71,11 @@ class Texts:
         """The texts for a batch; `is_new` tells whether the relation is made by it. `interval` None: nothing is due."""
         model = self._snapshot.model
         run = _Run(stage="creating" if is_new else "evaluating", this_model=self._this_model(), interval=interval)
-        rendered = self._rendered(model, run) if model.pre_statements or model.post_statements else None
-        return BatchText(
-            pre=self._statements(rendered.pre) if rendered is not None else (),
-            query=self._query(run),
-            post=self._statements(rendered.post) if rendered is not None else (),
-        )
+        pre, post = model.pre_statements, model.post_statements
+        if any("@" in statement for statement in (*pre, *post)):
+            rendered = self._rendered(model, run)
+            pre, post = rendered.pre, rendered.post
+        return BatchText(pre=self._statements(pre), query=self._query(run), post=self._statements(post))
 
     def audit(self, call: AuditCall, interval: Interval | None, this_model: str) -> str:
         """The query of an audit; `this_model` is the SQL name of what it audits."""
@@ -170,10 +170,12 @@ class Texts:
     def _context(self, run: _Run) -> RenderContext:
         from isomesh_dagster.model.render import RenderContext
 
+        # only what is written interval by interval has a range; what it embeds is rendered for the same one
+        interval = run.interval if is_incremental(self._snapshot.model.kind) else None
         return RenderContext(
-            start=None if run.interval is None else run.interval.start,
-            end=None if run.interval is None else run.interval.end,
-            execution_time=self._around.execution_time,
+            start=None if interval is None else interval.start,
+            end=None if interval is None else interval.end,
+            execution_time=to_ms(self._around.execution_time),
             stage=run.stage,
             this_model=run.this_model,
         )

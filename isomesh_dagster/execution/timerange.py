@@ -17,9 +17,9 @@ _NUMBER = re.compile(
 def time_condition(column: str, column_type: str, time_format: str, interval: Interval) -> str:
     """SQL that is true for rows of the interval.
 
-    `column_type` is the engine's spelling. Timestamps: `[start, end)`. Dates: from the day of the start to the day of the last
-    moment, both included. Text and numbers: the same two moments written in `time_format`, both included, compared as what
-    they are, so the format must sort as time does.
+    `column_type` is the engine's spelling. Timestamps: `[start, end)`. Dates: from the day of the start to the day of
+    the last moment, both included. Text and numbers: the same two moments written in `time_format`, both included,
+    compared as what they are, so the format must sort as time does.
     """
     name = quote(column)
     start, end = from_ms(interval.start), from_ms(interval.end)

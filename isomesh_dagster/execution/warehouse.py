@@ -5,8 +5,8 @@ Schema `isomesh_meta` of the default catalog:
 system        one row, the stamp: whose warehouse this is
 environments  what each environment's views show: the authority on what is live
 loaded        which intervals a physical relation holds: the authority on what is built. `[start_ms, end_ms)`, epoch
-              milliseconds UTC; `[0, 0)` says that the table was made while nothing was due. A relation of a whole-table kind
-              has one row, that of its last rebuild.
+              milliseconds UTC; `[0, 0)` says that the table was made while nothing was due. A relation of a
+              whole-table kind has one row, that of its last rebuild.
 
 SQL here is what every engine reads alike. Functions take an open session and leave transactions to the caller.
 """
@@ -33,7 +33,8 @@ _ENVIRONMENTS = Relation(schema=META_SCHEMA, name="environments")
 _LOADED = Relation(schema=META_SCHEMA, name="loaded")
 
 _TABLES = (
-    f"CREATE TABLE IF NOT EXISTS {_SYSTEM.sql} (uuid VARCHAR PRIMARY KEY, gateway VARCHAR NOT NULL, project VARCHAR NOT NULL)",
+    f"CREATE TABLE IF NOT EXISTS {_SYSTEM.sql} "
+    "(uuid VARCHAR PRIMARY KEY, gateway VARCHAR NOT NULL, project VARCHAR NOT NULL)",
     f"CREATE TABLE IF NOT EXISTS {_ENVIRONMENTS.sql} (name VARCHAR PRIMARY KEY, plan_id VARCHAR NOT NULL, "
     "number BIGINT NOT NULL, target VARCHAR NOT NULL, promoted_at_ms BIGINT NOT NULL, expires_at_ms BIGINT, "
     "suffix_target VARCHAR NOT NULL, reason VARCHAR NOT NULL)",
@@ -90,7 +91,7 @@ def identity(session: Session) -> Identity | None:
     return Identity(uuid=rows[0][0], gateway=rows[0][1], project=rows[0][2]) if rows else None
 
 
-# ---- environments --------------------------------------------------------------------------------------------------------
+# ---- environments ----------------------------------------------------------------------------------------
 
 _SHOWN = "name, plan_id, number, target, promoted_at_ms, expires_at_ms, suffix_target, reason"
 
@@ -132,8 +133,8 @@ def show(session: Session, record: Shown) -> None:
     )
     session.execute(
         f"INSERT INTO {_ENVIRONMENTS.sql} ({_SHOWN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-        "ON CONFLICT (name) DO UPDATE SET plan_id = EXCLUDED.plan_id, number = EXCLUDED.number, target = EXCLUDED.target, "
-        "promoted_at_ms = EXCLUDED.promoted_at_ms, expires_at_ms = EXCLUDED.expires_at_ms, "
+        "ON CONFLICT (name) DO UPDATE SET plan_id = EXCLUDED.plan_id, number = EXCLUDED.number, "
+        "target = EXCLUDED.target, promoted_at_ms = EXCLUDED.promoted_at_ms, expires_at_ms = EXCLUDED.expires_at_ms, "
         "suffix_target = EXCLUDED.suffix_target, reason = EXCLUDED.reason",
         (record.name, *values),
     )
@@ -144,7 +145,7 @@ def hide(session: Session, environment: str) -> None:
     session.execute(f"DELETE FROM {_ENVIRONMENTS.sql} WHERE name = ?", (environment,))
 
 
-# ---- loaded --------------------------------------------------------------------------------------------------------------
+# ---- loaded ----------------------------------------------------------------------------------------------
 
 
 def loaded(session: Session, physicals: Iterable[str]) -> dict[str, tuple[Loaded, ...]]:
@@ -155,7 +156,8 @@ def loaded(session: Session, physicals: Iterable[str]) -> dict[str, tuple[Loaded
         chunk = wanted[first : first + _CHUNK]
         marks = ", ".join("?" * len(chunk))
         for physical, start, end, plan_id, rows in session.fetch(
-            f"SELECT physical, start_ms, end_ms, plan_id, rows FROM {_LOADED.sql} WHERE physical IN ({marks}) ORDER BY 1, 2",
+            f"SELECT physical, start_ms, end_ms, plan_id, rows FROM {_LOADED.sql} "
+            f"WHERE physical IN ({marks}) ORDER BY physical, start_ms",
             chunk,
         ):
             found.setdefault(physical, []).append(Loaded(start=start, end=end, plan_id=plan_id, rows=rows))

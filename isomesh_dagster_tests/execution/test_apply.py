@@ -225,7 +225,7 @@ def test_two_applications_build_every_batch_once(system):
     assert system.rows("SELECT COUNT(*) FROM isomesh_meta.loaded WHERE physical LIKE '%daily%'") == [(8,)]
 
 
-# ---- stamp -----------------------------------------------------------------------------------------------------------
+# ---- stamp -----------------------------------------------------------------------------------------------
 
 
 def test_another_system_is_refused_before_anything_is_written(system, tmp_path):
@@ -264,7 +264,7 @@ def test_a_lost_state_and_a_lost_warehouse_are_refused(tmp_path):
         system.apply(system.plan(snapshots([SOURCE, TOP])))
 
 
-# ---- rollback --------------------------------------------------------------------------------------------------------
+# ---- rollback --------------------------------------------------------------------------------------------
 
 
 def back(system, to=None, environment="prod"):
@@ -324,7 +324,7 @@ def test_a_plan_made_before_a_rollback_conflicts(system):
         system.apply(stale)
 
 
-# ---- reconcile -------------------------------------------------------------------------------------------------------
+# ---- reconcile -------------------------------------------------------------------------------------------
 
 
 def test_an_unknown_plan_in_the_warehouse_stops_everything(system):
@@ -361,7 +361,7 @@ def test_intervals_the_warehouse_does_not_have_are_forgotten(system):
     assert len([event for event in events if isinstance(event, Reused)]) == 5
 
 
-# ---- the way of fixed text -------------------------------------------------------------------------------------------
+# ---- the way of fixed text -------------------------------------------------------------------------------
 
 WARM = """
 import sys

@@ -25,7 +25,8 @@ BATCHES = {"mart.daily": [days(0, 2), days(2, 4)]}
 def project(generation: int, *, removed: bool = False):
     """A table, a time-range table, a view over both and one that a later generation removes."""
     kind = kinds.IncrementalByTimeRange(time_column="ds")
-    numbers = f"SELECT CAST(x AS INT) AS x, DATE '2020-01-01' + CAST(x AS INT) AS ds, {generation} AS generation FROM range(4) AS r(x)"
+    columns = f"CAST(x AS INT) AS x, DATE '2020-01-01' + CAST(x AS INT) AS ds, {generation} AS generation"
+    numbers = f"SELECT {columns} FROM range(4) AS r(x)"
     models = [
         model("raw.days", numbers),
         model("mart.daily", "SELECT ds, generation FROM raw.days", kind),
