@@ -525,7 +525,7 @@ class Project:
             snapshots=snapshots,
             engine_dialect=self.settings.connection.dialect,
             default_catalog=self.settings.default_catalog,
-            execution_time=_moment(execution_time),
+            execution_time=_now() if execution_time is None else execution_time,
         )
 
     def _shown(self, environment: str | None) -> dict[str, Snapshot]:

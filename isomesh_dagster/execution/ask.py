@@ -12,7 +12,7 @@ from isomesh_dagster.execution.events import Audited
 from isomesh_dagster.execution.texts import Surroundings, Texts
 from isomesh_dagster.model.kinds import is_incremental
 from isomesh_dagster.model.model import Model
-from isomesh_dagster.snapshot.interval import Interval
+from isomesh_dagster.snapshot.interval import Interval, to_ms
 from isomesh_dagster.snapshot.snapshot import Category, Fingerprint, Snapshot
 
 _DAY = 86_400_000
@@ -81,5 +81,5 @@ def _interval(model: Model, around: Surroundings, interval: Interval | None) -> 
         return None
     if interval is not None:
         return interval
-    midnight = around.execution_time // _DAY * _DAY
+    midnight = to_ms(around.execution_time) // _DAY * _DAY
     return Interval(midnight - _DAY, midnight)
