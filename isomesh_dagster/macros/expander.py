@@ -209,11 +209,11 @@ class Expander:
         edits: list[Edit] = []
         gone: dict[int, int] = {}
         done = i
-        everything = self.scope.in_function  # then any word may be a parameter
-        for k in range(i, j):
-            token = tokens[k]
-            if k < done or not (everything or "@" in token.text):
+        # inside a function any word may be a parameter
+        for k in range(i, j) if self.scope.in_function else source.holding("@", i, j):
+            if k < done:
                 continue
+            token = tokens[k]
             if not self._is_macro(source, k):
                 replaced = self._plain(source, k)
                 if replaced is not None:

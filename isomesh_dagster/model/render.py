@@ -1,7 +1,7 @@
 """A model's statements with macros expanded for one moment: at load, or for one execution.
 
-In: a `Model` and a `RenderContext`. Out: SQL of the model's dialect, with table names as the author wrote them. Pure; the
-clock and the range come in through the context.
+In: a `Model` and a `RenderContext`. Out: SQL of the model's dialect, with table names as the author wrote them. Pure;
+the clock and the range come in through the context.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class RenderContext:
     """The moment a model is rendered for.
 
     `start` and `end` are the range in epoch milliseconds UTC, half-open; None for what has no range (FULL, VIEW), where
-    the `start_*` and `end_*` variables do not exist. `execution_time` is in epoch milliseconds too. `stage` is `loading`,
-    `creating`, `evaluating`, `auditing` or `promoting`. `this_model` is the SQL of the relation at hand; None means the
-    model's name. `extra` are further variables, as texts.
+    the `start_*` and `end_*` variables do not exist. `execution_time` is in epoch milliseconds too. `stage` is
+    `loading`, `creating`, `evaluating`, `auditing` or `promoting`. `this_model` is the SQL of the relation at hand;
+    None means the model's name. `extra` are further variables, as texts.
     """
 
     start: int | None
@@ -67,9 +67,9 @@ def render(model: Model, context: RenderContext, *, lines: Mapping[str, int] | N
     """The model's statements, rendered in the order they are written: a `@DEF` holds for all that follow.
 
     At stage `promoting` no range is at hand and only `virtual_update` will run, so only that is rendered; of the other
-    statements the `@DEF`s hold, and the fields are empty. `lines` are the lines of the statements in the model's file, by
-    their text; errors at other statements tell no line. Raises `MacroError` and `UnsupportedError` with the model's path
-    and name.
+    statements the `@DEF`s hold, and the fields are empty. `lines` are the lines of the statements in the model's file,
+    by their text; errors at other statements tell no line. Raises `MacroError` and `UnsupportedError` with the model's
+    path and name.
     """
     groups: tuple[tuple[str, ...], ...] = (model.pre_statements, (model.query,), model.post_statements)
     if context.stage == "promoting":
