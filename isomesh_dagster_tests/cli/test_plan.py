@@ -101,7 +101,7 @@ def test_diff_ends_with_3_when_there_is_one(planned: Shop) -> None:
 
 
 def test_a_broken_model_is_one_message_with_its_line(planned: Shop) -> None:
-    planned.edit(REVENUE, "FROM shop.orders", "FROM FROM shop.orders")
+    planned.edit(REVENUE, "COUNT(*)", "COUNT((*)")
     result = planned("plan", "dev", "--auto-apply")
     assert result.exit_code == 1
     assert result.stdout == ""
