@@ -107,8 +107,9 @@ class Shop:
         environment: str | None = None,
         config: dict[str, Any] | None = None,
         gateway: str | None = None,
+        tags: dict[str, str] | None = None,
     ) -> dg.ExecuteInProcessResult:
-        if partition is not None and partition != "unknown":
+        if partition is not None:
             self.instance.add_dynamic_partitions("isomesh_environments", [partition])
         run_config = dict(config or {})
         if environment is not None:
@@ -123,6 +124,7 @@ class Shop:
                 partition_key=partition,
                 run_config=run_config,
                 asset_selection=selection,
+                tags=tags,
             )
         )
 

@@ -25,7 +25,7 @@ def test_apply_builds_audits_and_promotes_in_one_run(loaded_shop: Shop) -> None:
     assert total.metadata["isomesh/gateway"].value == "here"
     assert [column.name for column in total.metadata["dagster/column_schema"].value.columns] == ["days", "amount"]
     days = materialized(result)["core.days"]
-    assert days.metadata["isomesh/intervals"].value == "2024-01-01 to 2024-01-10 (10 days)"
+    assert days.metadata["isomesh/intervals"].value == "2024-01-01 → 2024-01-10"
     assert {name: one.passed for name, one in checks(result).items()} == {
         "staging.orders:accepted_range_id": True,
         "staging.orders:accepted_range_amount": True,
@@ -39,11 +39,11 @@ def test_the_environment_says_what_it_shows(loaded_shop: Shop) -> None:
     assert environment.partition == "prod"
     assert environment.metadata["isomesh/promotion"].value == 1
     assert "marts.total" in environment.metadata["isomesh/plan"].value
-    rows = {record.data["model"]: record.data["rows"] for record in environment.metadata["isomesh/models"].value}
+    rows = {record.data["model"]: record.data["rows"] for record in environment.metadata["isomesh/models"].records}
     assert rows["marts.total"] == "built"
     assert rows["core.good_days"] == "embedded"
     assert "raw.orders" not in rows
-    views = {record.data["view"] for record in environment.metadata["isomesh/views"].value}
+    views = {record.data["view"] for record in environment.metadata["isomesh/views"].records}
     assert views == {"staging.orders", "core.days", "marts.total", "marts.labels"}
 
 
@@ -105,7 +105,7 @@ def test_a_bad_environment_name_is_refused_with_the_rule(loaded_shop: Shop, name
 
 
 def test_a_partition_nobody_added_is_refused(loaded_shop: Shop) -> None:
-    result = loaded_shop.run("apply", partition="unknown")
+    result = loaded_shop.run("apply", tags={"dagster/partition": "unknown"})
     assert not result.success
     assert "add the partition" in failure(result)
     assert not loaded_shop.query("SELECT 1 FROM information_schema.schemata WHERE schema_name LIKE '%unknown'")
@@ -172,7 +172,7 @@ def test_a_check_can_be_run_alone(loaded_shop: Shop) -> None:
     result = (
         dg.Definitions.merge(definitions, dg.Definitions(jobs=[job]))
         .resolve_job_def("audit")
-        .execute_in_process(instance=loaded_shop.instance)
+        .execute_in_process(instance=loaded_shop.instance, raise_on_error=False)
     )
     assert {name: one.passed for name, one in checks(result).items()} == {"staging.orders:accepted_range_id": False}
     assert not materialized(result)
