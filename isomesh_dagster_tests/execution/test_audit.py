@@ -1,0 +1,123 @@
+"""Write, audit, publish: what a blocking audit refuses was never there."""
+
+from __future__ import annotations
+
+import pytest
+
+from isomesh_dagster.errors import AuditError, EngineError
+from isomesh_dagster.execution.events import Built, Evaluated, Failed, Promoted
+from isomesh_dagster.execution.schedule import run_plan_steps
+from isomesh_dagster.model import kinds
+from isomesh_dagster_tests.factories import System, audit, days, model, snapshots
+
+POSITIVE = audit("positive", "SELECT * FROM @this_model WHERE x <= 0")
+BY_DAY = kinds.IncrementalByTimeRange(time_column="ds")
+DAYS = "SELECT CAST(x AS INT) AS x, DATE '2020-01-01' + CAST(x AS INT) AS ds FROM range(10) AS r(x)"
+
+
+@pytest.fixture
+def system(tmp_path):
+    with System(tmp_path) as system:
+        yield system
+
+
+def refused(system, plan):
+    """The events of an apply that an audit stops, and the error."""
+    events = []
+    with pytest.raises(AuditError) as caught:
+        events.extend(collect(run_plan_steps(system.application(plan)), events))
+    return events, caught.value
+
+
+def collect(stream, events):
+    for event in stream:
+        events.append(event)
+    return ()
+
+
+def test_a_passing_audit_is_told_with_what_it_audited(system):
+    shown = snapshots([model("mart.m", "SELECT 1 AS x", audits=(POSITIVE,))])
+    events = system.apply(system.plan(shown))
+    (built,) = [event for event in events if isinstance(event, Built)]
+    assert [(one.audit, one.failing_rows, one.passed, one.interval) for one in built.audits] == [
+        ("positive", 0, True, None)
+    ]
+
+
+def test_a_failed_blocking_audit_leaves_no_table(system):
+    events, error = refused(system, system.plan(snapshots([model("mart.m", "SELECT 0 AS x", audits=(POSITIVE,))])))
+    assert "positive (1 row)" in str(error)
+    assert error.model == "mart.m"
+    (failed,) = [event for event in events if isinstance(event, Failed)]
+    assert [(one.audit, one.failing_rows) for one in failed.audits] == [("positive", 1)]
+    assert system.relations("isomesh__mart") == []
+    assert system.rows("SELECT COUNT(*) FROM isomesh_meta.loaded") == [(0,)]
+    assert system.state.environment("prod") is None
+
+
+def test_a_failed_blocking_audit_leaves_the_old_rows_in_place(system):
+    (system.root / "value.csv").write_text("x\n1\n")
+    source = f"SELECT x FROM read_csv('{system.root / 'value.csv'}')"
+    shown = snapshots([model("mart.m", source, audits=(POSITIVE,))])
+    system.apply(system.plan(shown))
+    (system.root / "value.csv").write_text("x\n-1\n")
+    refused(system, system.plan(shown, batches={"mart.m": [days(0, 11)]}, restates=["mart.m"]))
+    assert system.rows("SELECT x FROM mart.m") == [(1,)]
+    (system.root / "value.csv").write_text("x\n2\n")
+    system.apply(system.plan(shown, batches={"mart.m": [days(0, 11)]}, restates=["mart.m"]))
+    assert system.rows("SELECT x FROM mart.m") == [(2,)]
+
+
+def test_only_the_batch_is_audited_and_rolled_back(system):
+    under_five = audit("under_five", "SELECT * FROM @this_model AS t WHERE t.x >= @most", most="5")
+    shown = snapshots([model("mart.daily", DAYS, BY_DAY, audits=(under_five,))])
+    batches = {"mart.daily": [days(0, 3), days(3, 5), days(5, 7), days(7, 9)]}
+    events, error = refused(system, system.plan(shown, batches=batches))
+    assert "[2020-01-06T00:00:00Z, 2020-01-08T00:00:00Z)" in str(error)
+    evaluated = [event for event in events if isinstance(event, Evaluated)]
+    assert [event.interval for event in evaluated] == [days(0, 3), days(3, 5)]
+    assert [event.audits[0].interval for event in evaluated] == [days(0, 3), days(3, 5)]
+    physical = shown["mart.daily"].physical
+    assert system.rows(f"SELECT COUNT(*), MAX(x) FROM {physical.sql}") == [(5, 4)]
+    assert system.state.intervals([str(physical)])[str(physical)] == (days(0, 5),)
+
+
+def test_a_non_blocking_audit_only_tells(system):
+    warning = audit("positive", POSITIVE.query, blocking=False)
+    events = system.apply(system.plan(snapshots([model("mart.m", "SELECT 0 AS x", audits=(warning,))])))
+    (built,) = [event for event in events if isinstance(event, Built)]
+    assert [(one.failing_rows, one.blocking) for one in built.audits] == [(1, False)]
+    assert isinstance(events[-1], Promoted)
+
+
+def test_all_audits_run_and_all_failures_are_told(system):
+    negative = audit("negative", "SELECT * FROM @this_model WHERE x >= 0")
+    warning = audit("warned", "SELECT * FROM @this_model", blocking=False)
+    shown = snapshots([model("mart.m", "SELECT 0 AS x", audits=(warning, POSITIVE, negative))])
+    events, error = refused(system, system.plan(shown))
+    assert "positive (1 row), negative (1 row)" in str(error)
+    (failed,) = [event for event in events if isinstance(event, Failed)]
+    assert [one.audit for one in failed.audits] == ["warned", "positive", "negative"]
+
+
+def test_an_audit_may_read_other_models(system):
+    """By their own names, which mean the tables of this plan and not what prod shows."""
+    source = model("raw.source", "SELECT 1 AS id")
+    orphan = audit(
+        "orphans", "SELECT m.id FROM @this_model AS m LEFT JOIN raw.source AS s ON s.id = m.id WHERE s.id IS NULL"
+    )
+    shown = snapshots([source, model("mart.m", "SELECT source.id FROM raw.source", audits=(orphan,))])
+    system.apply(system.plan(shown, "dev"))
+    assert system.rows("SELECT id FROM mart__dev.m") == [(1,)]
+
+
+def test_views_are_audited(system):
+    refused(system, system.plan(snapshots([model("mart.v", "SELECT -1 AS x", kinds.View(), audits=(POSITIVE,))])))
+    assert system.relations("isomesh__mart") == []
+
+
+def test_an_audit_that_cannot_run_names_itself(system):
+    broken = audit("broken", "SELECT no_such FROM @this_model")
+    with pytest.raises(EngineError, match="audit broken cannot run"):
+        system.apply(system.plan(snapshots([model("mart.m", "SELECT 1 AS x", audits=(broken,))])))
+    assert system.relations("isomesh__mart") == []
