@@ -6,13 +6,13 @@ from datetime import datetime
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete
+from sqlalchemy import delete, func, select
 
 from isomesh_dagster.errors import StateError
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 from isomesh_dagster.state import tables
 from isomesh_dagster.state.database import Database
-from isomesh_dagster.state.store import SqlStateStore, open_database
+from isomesh_dagster.state.store import SqlStateStore, open_database, open_state
 from isomesh_dagster_tests.state.conftest import Location
 from isomesh_dagster_tests.state.examples import EMBEDDED, at, days, finalize, plan, promote, snapshot
 
@@ -150,6 +150,27 @@ def test_nothing_is_recorded_for_a_table_that_is_going(store: SqlStateStore) -> 
     store.mark_unreferenced(keep_promotions=1, older_than=at(2))
     with pytest.raises(StateError, match="orders__va"):
         record_day(store, FIRST)
+
+
+def stored_targets(location: Location) -> int:
+    database = open_database(location)
+    with database.read() as connection:
+        number = connection.scalar(select(func.count()).select_from(tables.targets))
+    database.close()
+    assert number is not None
+    return number
+
+
+def test_a_target_is_stored_once_and_goes_with_the_last_that_shows_it(location: Location) -> None:
+    with open_state(location) as store:
+        for number in range(6):
+            promote(store, f"p{number}", FIRST if number % 2 else SECOND, when=number)
+        assert stored_targets(location) == 2
+        promote(store, "p6", THIRD, when=6)
+        assert stored_targets(location) == 3
+        store.mark_unreferenced(keep_promotions=1, older_than=at(99))
+        assert stored_targets(location) == 1
+        assert len(store.promotions("prod")) == 1
 
 
 def test_old_history_goes_and_the_rest_stays(store: SqlStateStore) -> None:
