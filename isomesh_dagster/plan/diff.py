@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from isomesh_dagster.errors import PlanError
 from isomesh_dagster.graph.order import ModelGraph
+from isomesh_dagster.model.audits import BUILT_IN
 from isomesh_dagster.model.codec import model_to_json
-from isomesh_dagster.model.model import Model
+from isomesh_dagster.model.model import AuditCall, Model
 from isomesh_dagster.plan.plan import ChangeType
 from isomesh_dagster.snapshot.fingerprint import ALGORITHM
 from isomesh_dagster.snapshot.snapshot import Fingerprint, Snapshot
@@ -69,17 +70,20 @@ def _kind_of_change(old: Fingerprint, new: Fingerprint) -> ChangeType:
 
 _TEXTS = ("pre_statements", "query", "post_statements", "on_virtual_update")
 _DERIVED = {"rendered", "references", "is_dynamic", "has_star", "depends_on", "path", "line", "variables", *_TEXTS}
+_TOLD_APART = {"audits"}
 
 
 def _definition(model: Model) -> list[str]:
     """The model as lines for people: one line per property, then its texts."""
     data = model_to_json(model)
     lines = []
-    for key in sorted(data.keys() - _DERIVED):
+    for key in sorted(data.keys() - _DERIVED - _TOLD_APART):
         value = data[key]
         if key == "kind":
             value = {item: detail for item, detail in value.items() if item != "path"}
         lines.append(f"{key}: {_shown(value)}")
+    for audit in model.audits:
+        lines.extend(_audit_lines(audit))
     for text in _TEXTS:
         parts = [getattr(model, text)] if text == "query" else getattr(model, text)
         for part in parts:
@@ -92,9 +96,21 @@ def _definition(model: Model) -> list[str]:
     return lines
 
 
+def _audit_lines(audit: AuditCall) -> list[str]:
+    """The audit as the model calls it; its query follows unless it is a built-in one's."""
+    arguments = ", ".join(
+        f"{name} := {text}" for name, text in sorted(audit.arguments.items()) if (name, text) != ("condition", "TRUE")
+    )
+    lines = [f"audit: {audit.name}({arguments})" + ("" if audit.blocking else ", not blocking")]
+    built_in = BUILT_IN.get(audit.name)
+    if built_in is None or built_in.query != audit.query:
+        lines += [f"  {line}" for line in audit.query.strip().splitlines()]
+    return lines
+
+
 def _shown(value: object) -> str:
-    if isinstance(value, dict):
-        return ", ".join(f"{key} = {_shown(item)}" for key, item in value.items())
+    if isinstance(value, dict):  # sorted: a mapping read back from the state has lost the order it was written in
+        return ", ".join(f"{key} = {_shown(item)}" for key, item in sorted(value.items()))
     if isinstance(value, list):
         return ", ".join(f"({_shown(item)})" if isinstance(item, dict) else _shown(item) for item in value)
     return str(value)

@@ -17,8 +17,9 @@ from isomesh_dagster.plan.plan import Build, Change, ChangeType, Plan
 from isomesh_dagster.snapshot.interval import Interval, from_ms, iso, to_ms
 from isomesh_dagster.snapshot.snapshot import Category, Snapshot, SnapshotId
 
-# More ranges than this are told as a number: a plan is read by people, the JSON has them all.
+# More ranges or names than this are told as a number: a plan is read by people, the JSON has them all.
 _RANGES_SHOWN = 3
+_NAMES_SHOWN = 3
 
 # Epoch milliseconds per unit where that is constant; months and years are counted on the calendar.
 _UNIT_MS = {
@@ -277,11 +278,8 @@ def _change_sections(plan: Plan, *, diffs: bool) -> Iterable[Section]:
 
 
 def _change_item(plan: Plan, change: Change, *, diffs: bool) -> Item:
-    children: tuple[str, ...] = ()
-    if change.change is ChangeType.DIRECT:
-        children = tuple(
-            f"{name} ({category_words(plan.snapshots[name].category)})" for name in affected_readers(plan, change.model)
-        )
+    below = affected_readers(plan, change.model) if change.change is ChangeType.DIRECT else ()
+    children = (f"affects {_some(below)}",) if below else ()
     # That a model is new is said by the section; its category would only repeat it.
     label = "" if change.change in (ChangeType.ADDED, ChangeType.METADATA) else category_words(change.category)
     return Item(
@@ -291,6 +289,13 @@ def _change_item(plan: Plan, change: Change, *, diffs: bool) -> Item:
         children=children,
         diff=change.diff if diffs else "",
     )
+
+
+def _some(names: Sequence[str]) -> str:
+    """The names, or the first of many and how many more; those that are left out stand in a section of their own."""
+    if len(names) <= _NAMES_SHOWN:
+        return ", ".join(names)
+    return f"{', '.join(names[:_NAMES_SHOWN])} and {len(names) - _NAMES_SHOWN} more"
 
 
 def _build_item(build: Build) -> Item:
