@@ -70,14 +70,14 @@ def build_jobs(project: Project, translator: IsomeshTranslator, executor: dg.Exe
             executor_def=executor,
         ),
         *(
-            _op_job(op, tags)
-            for op in (
-                _plan_op(environment),
-                _promote_op(environment),
-                _rollback_op(environment),
-                _run_op(environment, translator),
-                _invalidate_op(),
-                _janitor_op(),
+            _op_job(name, op, tags)
+            for name, op in (
+                ("plan", _plan_op(environment)),
+                ("promote", _promote_op(environment)),
+                ("rollback", _rollback_op(environment)),
+                ("run", _run_op(environment, translator)),
+                ("invalidate", _invalidate_op()),
+                ("janitor", _janitor_op()),
             )
         ),
     ]
@@ -104,10 +104,10 @@ def build_schedule(manifest: Path, jobs: Sequence[AnyJob]) -> dg.ScheduleDefinit
     return run_when_due
 
 
-def _op_job(op: dg.OpDefinition, tags: dict[str, str]) -> dg.JobDefinition:
-    graph = dg.GraphDefinition(name=op.name, node_defs=[op], description=op.description)
+def _op_job(name: str, op: dg.OpDefinition, tags: dict[str, str]) -> dg.JobDefinition:
+    graph = dg.GraphDefinition(name=name, node_defs=[op], description=op.description)
     # one op: nothing to run at once, and the process that has the warehouse open is the run's own
-    return graph.to_job(name=op.name, tags=tags, executor_def=dg.in_process_executor)
+    return graph.to_job(name=name, tags=tags, executor_def=dg.in_process_executor)
 
 
 def _op(name: str, compute: Callable[..., Iterator[Any]], description: str) -> dg.OpDefinition:
@@ -131,7 +131,7 @@ def _plan_op(key: dg.AssetKey) -> dg.OpDefinition:
         context.log_event(dg.AssetObservation(asset_key=key, partition=plan.environment, metadata=metadata))
         yield dg.Output(None, metadata=metadata)
 
-    return _op("plan", compute, "Say what an apply would build, reuse and show, as Markdown; changes nothing.")
+    return _op("make_plan", compute, "Say what an apply would build, reuse and show, as Markdown; changes nothing.")
 
 
 def _promote_op(key: dg.AssetKey) -> dg.OpDefinition:
@@ -140,7 +140,7 @@ def _promote_op(key: dg.AssetKey) -> dg.OpDefinition:
             plan, metadata, version = promote_environment(_session(context))
         yield from _tell_environment(context, key, plan.environment, metadata, version)
 
-    return _op("promote", compute, "Let the environment show what is built; refused while something is missing.")
+    return _op("swap_views", compute, "Let the environment show what is built; refused while something is missing.")
 
 
 def _rollback_op(key: dg.AssetKey) -> dg.OpDefinition:
@@ -151,7 +151,9 @@ def _rollback_op(key: dg.AssetKey) -> dg.OpDefinition:
         metadata = {**promoted_metadata(promoted), "isomesh/rolled_back": True}
         yield from _tell_environment(context, key, promoted.environment, metadata, promoted.plan_id)
 
-    return _op("rollback", compute, "Point the environment's views back at an earlier promotion; builds nothing.")
+    return _op(
+        "swap_views_back", compute, "Point the environment's views back at an earlier promotion; builds nothing."
+    )
 
 
 def _run_op(key: dg.AssetKey, translator: IsomeshTranslator) -> dg.OpDefinition:
@@ -173,7 +175,7 @@ def _run_op(key: dg.AssetKey, translator: IsomeshTranslator) -> dg.OpDefinition:
         yield dg.Output(None, metadata=plan_metadata(plan))
 
     return _op(
-        "run",
+        "load_what_is_due",
         compute,
         "Load the intervals that are due by the models' crons, for the snapshots the environment shows now,"
         " whatever the files say.",
@@ -211,7 +213,7 @@ def _invalidate_op() -> dg.OpDefinition:
             session.project.invalidate(session.environment)
         yield dg.Output(None, metadata={keys.ENVIRONMENT: session.environment})
 
-    return _op("invalidate", compute, "End the environment now; the janitor removes it. Not for production.")
+    return _op("end_environment", compute, "End the environment now; the janitor removes it. Not for production.")
 
 
 def _janitor_op() -> dg.OpDefinition:
@@ -225,7 +227,7 @@ def _janitor_op() -> dg.OpDefinition:
                 context.instance.delete_dynamic_partition(keys.ENVIRONMENTS, name)
         yield dg.Output(None, metadata=dropped_metadata(dropped))
 
-    return _op("janitor", compute, "Remove ended environments, and tables that nothing has needed for a while.")
+    return _op("clean_up", compute, "Remove ended environments, and tables that nothing has needed for a while.")
 
 
 def _tell_environment(

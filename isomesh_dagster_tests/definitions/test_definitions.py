@@ -96,6 +96,13 @@ def test_definitions_merge_with_those_of_a_user(shop: Shop) -> None:
     assert merged.resolve_asset_graph().get(dg.AssetKey(["raw", "orders"])).is_executable
 
 
+def test_a_code_location_accepts_them(shop: Shop) -> None:
+    repository = shop.definitions().get_repository_def()
+    repository.load_all_definitions()
+    assert {job.name for job in repository.get_all_jobs()} >= {"apply", "build", "plan", "promote", "rollback", "run"}
+    assert [schedule.name for schedule in repository.schedule_defs] == ["run_when_due"]
+
+
 class ByTag(IsomeshTranslator):
     def get_group_name(self, model, project):  # type: ignore[no-untyped-def]
         return model.tags[0] if model.tags else "rest"

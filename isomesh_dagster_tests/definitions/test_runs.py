@@ -200,7 +200,7 @@ def output(result: dg.ExecuteInProcessResult, op: str) -> dict[str, dg.MetadataV
 def test_the_plan_job_shows_the_plan_and_changes_nothing(loaded_shop: Shop) -> None:
     result = loaded_shop.run("plan", environment="dev_jo")
     assert result.success
-    metadata = output(result, "plan")
+    metadata = output(result, "make_plan")
     assert isinstance(metadata["isomesh/plan"], dg.MarkdownMetadataValue)
     assert "marts.total" in metadata["isomesh/plan"].value
     assert metadata["isomesh/builds"].value == 4
@@ -231,7 +231,7 @@ def test_rollback_shows_the_promotion_before(loaded_shop: Shop) -> None:
     environment = materialized(result)["environment"]
     assert environment.partition == "prod"
     assert environment.metadata["isomesh/promotion"].value == 3
-    unknown = loaded_shop.run("rollback", config={"ops": {"rollback": {"config": {"to": 99}}}})
+    unknown = loaded_shop.run("rollback", config={"ops": {"swap_views_back": {"config": {"to": 99}}}})
     assert not unknown.success
     assert "99" in failure(unknown)
 
@@ -242,7 +242,7 @@ def test_an_ended_environment_is_removed_by_the_janitor(loaded_shop: Shop) -> No
     assert loaded_shop.run("invalidate", environment="dev_jo").success
     refused = loaded_shop.run("invalidate", environment="prod")
     assert not refused.success
-    assert loaded_shop.run("janitor", config={"ops": {"janitor": {"config": {"dry_run": True}}}}).success
+    assert loaded_shop.run("janitor", config={"ops": {"clean_up": {"config": {"dry_run": True}}}}).success
     assert loaded_shop.query("SELECT amount FROM marts__dev_jo.total") == [(31,)]
     result = loaded_shop.run("janitor")
     assert result.success
