@@ -52,7 +52,7 @@ def output_names(tree: Tree, schema: Mapping[str, Sequence[str]]) -> Names:
 
 
 class _Output:
-    """Names of output columns, from the text and the columns of the tables given. `inside` are the CTEs being looked at."""
+    """Names of output columns, from the text and the columns of tables given. `inside`: ids of the CTEs looked into."""
 
     def __init__(self, tree: Tree, schema: Mapping[str, Sequence[str]]) -> None:
         self._tree = tree

@@ -1,27 +1,26 @@
 """The walk behind `summary.summarize`: from a qualified tree to what its rows and columns are made of.
 
 Every query of the tree (CTE, subquery, branch of a UNION) becomes a `Summary` of its own. A column is replaced by the
-fingerprint of what defines it, down to the columns of tables, so names of CTEs and aliases leave no trace. What shapes the
-rows goes into the rows' fingerprint; anything not understood goes there too, or makes the query Opaque.
+fingerprint of what defines it, down to the columns of tables, so names of CTEs and aliases leave no trace. What shapes
+the rows goes into the rows' fingerprint; anything not understood goes there too, or makes the query Opaque.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from hashlib import blake2b
 from typing import Any, cast
 
 from sqlglot import exp
 
 from isomesh_dagster.dialect.qualified import TABLES, Schema, qualified, resolved
 from isomesh_dagster.dialect.rowcount import aggregates, multiplies_rows
-from isomesh_dagster.dialect.summary import ALL, ROWS, ColumnSummary, Opaque, Reads, Summary
+from isomesh_dagster.dialect.scope import Computed, Derived, Scope, Source, Table, renamed
+from isomesh_dagster.dialect.scope import fingerprint as _hash
+from isomesh_dagster.dialect.summary import ALL, ROWS, ColumnSummary, Opaque, Summary
 from isomesh_dagster.dialect.tree import Tree
 from isomesh_dagster.errors import ModelError
 
-_NOTHING: Reads = frozenset()
 _Gathered = set[tuple[str, str]]
 
 
@@ -32,7 +31,7 @@ def summarize(sql: str, dialect: str, schema: Schema) -> Summary:
         _refuse_guesses(tree, schema)
         query, _ = qualified(tree, schema)
         walk = _Walk(tree.dialect_name)
-        found = walk.query(query, _Scope())
+        found = walk.query(query, Scope())
     except ModelError as error:
         raise Opaque(error.message) from error
     except RecursionError as error:
@@ -75,70 +74,6 @@ def _left_selects(query: exp.Expr) -> Iterator[exp.Select]:
         yield query
 
 
-# -- sources: what a column can be qualified with
-
-
-class _Table:
-    """A table known by name."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def column(self, name: str) -> tuple[str, Reads]:
-        return f"c{(self.name, name)!r}", frozenset({(self.name, name)})
-
-    def row(self) -> tuple[str, Reads]:
-        return f"row {self.name!r}", frozenset({(self.name, ALL)})
-
-
-class _Derived:
-    """A CTE or subquery."""
-
-    def __init__(self, summary: Summary) -> None:
-        self.summary = summary
-
-    def column(self, name: str) -> tuple[str, Reads]:
-        found = self.summary.columns.get(name)
-        if found is None:
-            raise Opaque(f"unknown column {name}")
-        return found.fingerprint, found.reads
-
-    def row(self) -> tuple[str, Reads]:
-        parts = [name + column.fingerprint for name, column in self.summary.columns.items()]
-        return _hash("row", self.summary.rows, *parts), self.summary.reads
-
-
-class _Computed:
-    """Rows made by an expression (UNNEST, LATERAL, VALUES, PIVOT, a table function): any column may depend on all of it."""
-
-    def __init__(self, fingerprint: str, reads: Reads) -> None:
-        self.fingerprint = fingerprint
-        self.reads = reads
-
-    def column(self, name: str) -> tuple[str, Reads]:
-        return _hash("computed", self.fingerprint, name), self.reads
-
-    def row(self) -> tuple[str, Reads]:
-        return _hash("row", self.fingerprint), self.reads
-
-
-_Source = _Table | _Derived | _Computed
-
-
-@dataclass
-class _Scope:
-    """What names mean at one place. `outputs` are the columns of the SELECT, which its ORDER BY may name."""
-
-    sources: dict[str, _Source] = field(default_factory=dict)
-    ctes: dict[str, Summary] = field(default_factory=dict)
-    windows: dict[str, exp.Expr] = field(default_factory=dict)
-    outputs: dict[str, ColumnSummary] = field(default_factory=dict)
-
-    def inner(self) -> _Scope:
-        """For a query inside: it sees the sources around it (correlation) and the CTEs, not windows and outputs."""
-        return _Scope(sources=dict(self.sources), ctes=dict(self.ctes))
-
-
 class _Walk:
     """One walk over one query. `clauses` gathers what shaped the rows, by label."""
 
@@ -149,7 +84,7 @@ class _Walk:
 
     # -- queries
 
-    def query(self, query: exp.Expr, scope: _Scope) -> Summary:
+    def query(self, query: exp.Expr, scope: Scope) -> Summary:
         """The summary of any query. `scope` is what is around it; it is not changed."""
         scope = scope.inner()
         with_ = query.args.get("with_")
@@ -164,14 +99,14 @@ class _Walk:
             return self._select(query, scope)
         raise Opaque(f"{type(query).__name__.upper()} as a query")
 
-    def _cte(self, cte: exp.Expr, recursive: bool, scope: _Scope) -> Summary:
+    def _cte(self, cte: exp.Expr, recursive: bool, scope: Scope) -> Summary:
         body = cte.this
         if recursive and any(table.name == cte.alias and not table.db for table in body.find_all(exp.Table)):
             return self._recursive(cte, scope)
         with _Place(self, cte.alias):
-            return _renamed(self.query(body, scope), cte.args.get("alias"))
+            return renamed(self.query(body, scope), cte.args.get("alias"))
 
-    def _recursive(self, cte: exp.Expr, scope: _Scope) -> Summary:
+    def _recursive(self, cte: exp.Expr, scope: Scope) -> Summary:
         """A recursive CTE as one piece: every column and the rows depend on all of its text and all it reads."""
         if scope.sources:
             raise Opaque("a recursive CTE inside a subquery")
@@ -183,7 +118,7 @@ class _Walk:
             elif table.name in scope.ctes:
                 summary = scope.ctes[table.name]
                 reads |= summary.reads
-                inner.append(_Derived(summary).row()[0])
+                inner.append(Derived(summary).row()[0])
         fingerprint = _hash("recursive", _plain(cte.this), *inner)
         alias = cte.args.get("alias")
         given = [column.name for column in alias.args.get("columns") or ()] if alias is not None else []
@@ -195,11 +130,11 @@ class _Walk:
         columns = {name: ColumnSummary(fingerprint=_hash(fingerprint, name), reads=frozen) for name in names}
         return Summary(columns=columns, rows=fingerprint, row_reads=frozen)
 
-    def _subquery(self, query: exp.Subquery, scope: _Scope) -> Summary:
+    def _subquery(self, query: exp.Subquery, scope: Scope) -> Summary:
         summary = self.query(query.this, scope)
         extra = {key for key, value in query.args.items() if value} - {"this", "alias", "with_"}
         if "pivots" in extra:
-            fingerprint = _hash("pivot", *map(_plain, query.args["pivots"]), *_Derived(summary).row()[:1])
+            fingerprint = _hash("pivot", *map(_plain, query.args["pivots"]), *Derived(summary).row()[:1])
             self._note("PIVOT", fingerprint)
             raise Opaque("the columns of a PIVOT")
         if not extra:
@@ -208,7 +143,7 @@ class _Walk:
             raise Opaque(f"{', '.join(sorted(extra))} after a subquery")
         return self._tail(query, dict(summary.columns), summary.rows, set(summary.row_reads), scope)
 
-    def _set_operation(self, query: exp.SetOperation, scope: _Scope) -> Summary:
+    def _set_operation(self, query: exp.SetOperation, scope: Scope) -> Summary:
         if any(query.args.get(key) for key in ("by_name", "on", "side", "kind")):
             raise Opaque("a set operation by name")
         kind = type(query).__name__.upper()
@@ -239,10 +174,10 @@ class _Walk:
         columns: dict[str, ColumnSummary],
         rows: str,
         reads: _Gathered,
-        scope: _Scope,
+        scope: Scope,
     ) -> Summary:
         """ORDER BY and LIMIT. The order of the whole query is no matter of its rows unless a LIMIT cuts them."""
-        scope = _Scope(sources=scope.sources, ctes=scope.ctes, windows=scope.windows, outputs=columns)
+        scope = Scope(sources=scope.sources, ctes=scope.ctes, windows=scope.windows, outputs=columns)
         limits = [key for key in ("limit", "offset") if query.args.get(key) is not None]
         order = query.args.get("order")
         inside = query.parent is not None and not isinstance(query.parent, exp.SetOperation)
@@ -256,7 +191,7 @@ class _Walk:
             rows = _hash(rows, key, fingerprint)
         return Summary(columns=columns, rows=rows, row_reads=frozenset(reads))
 
-    def _order(self, order: exp.Expr, columns: Mapping[str, ColumnSummary], scope: _Scope, reads: _Gathered) -> str:
+    def _order(self, order: exp.Expr, columns: Mapping[str, ColumnSummary], scope: Scope, reads: _Gathered) -> str:
         parts = []
         positions = list(columns.values())
         for item in order.expressions:
@@ -271,7 +206,7 @@ class _Walk:
                 parts.append(self.expression(item, scope, reads))
         return _hash("order", *parts)
 
-    def _select(self, query: exp.Select, scope: _Scope) -> Summary:
+    def _select(self, query: exp.Select, scope: Scope) -> Summary:
         scope = scope.inner()
         reads: _Gathered = set()
         rows: list[str] = []
@@ -309,7 +244,7 @@ class _Walk:
         # A SELECT that only reads one source has the rows of that source.
         return self._tail(query, columns, rows[0] if len(rows) == 1 else _hash(*rows), reads, scope)
 
-    def _output(self, item: exp.Expr, scope: _Scope) -> tuple[str, ColumnSummary]:
+    def _output(self, item: exp.Expr, scope: Scope) -> tuple[str, ColumnSummary]:
         if item.is_star:
             raise Opaque("unexpanded star over a table whose columns are not known")
         if isinstance(item, exp.Aliases):
@@ -319,7 +254,7 @@ class _Walk:
         fingerprint = self.expression(value, scope, reads)
         return item.alias_or_name, ColumnSummary(fingerprint=fingerprint, reads=frozenset(reads))
 
-    def _group(self, group: exp.Expr, scope: _Scope, reads: _Gathered) -> str:
+    def _group(self, group: exp.Expr, scope: Scope, reads: _Gathered) -> str:
         if group.args.get("all"):
             raise Opaque("GROUP BY ALL")
         if any(isinstance(key, exp.Literal) and not key.is_string for key in group.expressions):
@@ -336,7 +271,7 @@ class _Walk:
         self,
         query: exp.Select,
         columns: Mapping[str, ColumnSummary],
-        scope: _Scope,
+        scope: Scope,
         reads: _Gathered,
         part: Callable[[str, str], None],
     ) -> None:
@@ -348,24 +283,22 @@ class _Walk:
             part("DISTINCT", _hash(*(column.fingerprint for column in columns.values())))
             reads.update(*(column.reads for column in columns.values()))
             return
-        scope = _Scope(scope.sources, scope.ctes, scope.windows, dict(columns))
+        scope = Scope(scope.sources, scope.ctes, scope.windows, dict(columns))
         part("DISTINCT ON", self.expression(on, scope, reads))
         if query.args.get("order") is not None:  # it picks the row that stays
             part("ORDER BY", self._order(query.args["order"], columns, scope, reads))
 
     # -- sources
 
-    def _sources(self, query: exp.Select, scope: _Scope, reads: _Gathered, rows: list[str]) -> None:
+    def _sources(self, query: exp.Select, scope: Scope, reads: _Gathered, rows: list[str]) -> None:
         from_ = query.args.get("from_")
         if from_ is not None:
             rows.append(self._source(from_.this, scope, reads))
             self._note("FROM", _shown(from_.this))
-        for join in query.args.get("joins") or ():
-            rows.append(self._join(join, scope, reads))
-        for lateral in query.args.get("laterals") or ():
-            rows.append(self._source(lateral, scope, reads))
+        rows += [self._join(join, scope, reads) for join in query.args.get("joins") or ()]
+        rows += [self._source(lateral, scope, reads) for lateral in query.args.get("laterals") or ()]
 
-    def _join(self, join: exp.Join, scope: _Scope, reads: _Gathered) -> str:
+    def _join(self, join: exp.Join, scope: Scope, reads: _Gathered) -> str:
         method, side, kind = (str(join.args.get(key) or "").upper() for key in ("method", "side", "kind"))
         if join.args.get("using") or method == "NATURAL":
             raise Opaque("JOIN … USING or NATURAL JOIN of columns that are not known")
@@ -381,43 +314,43 @@ class _Walk:
         self._note(f"JOIN {_shown(join.this)}", how)
         return _hash("join", how, source)
 
-    def _source(self, node: exp.Expr, scope: _Scope, reads: _Gathered) -> str:
+    def _source(self, node: exp.Expr, scope: Scope, reads: _Gathered) -> str:
         """Put the source into the scope under its alias; the fingerprint of its rows."""
         if isinstance(node, exp.Table):
             return self._table(node, scope, reads)
         if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Query):
             with _Place(self, node.alias or "a subquery"):
-                summary = _renamed(self.query(node, scope), node.args.get("alias"))
-            scope.sources[node.alias] = _Derived(summary)
+                summary = renamed(self.query(node, scope), node.args.get("alias"))
+            scope.sources[node.alias] = Derived(summary)
             reads |= summary.row_reads
             return summary.rows
         if isinstance(node, exp.Subquery) and not node.args.get("pivots"):
             return _hash("parenthesis", self._source(node.this, scope, reads))
         return self._computed(node, scope, reads)
 
-    def _table(self, node: exp.Table, scope: _Scope, reads: _Gathered) -> str:
+    def _table(self, node: exp.Table, scope: Scope, reads: _Gathered) -> str:
         name = node.alias_or_name
-        source: _Source
+        source: Source
         if node.db == TABLES:
-            source, fingerprint = _Table(node.name), f"rows {node.name!r}"
+            source, fingerprint = Table(node.name), f"rows {node.name!r}"
             reads.add((node.name, ROWS))
         elif isinstance(node.this, exp.Identifier) and not node.db:
             summary = scope.ctes.get(node.name)
             if summary is None:
                 raise Opaque(f"{node.name} is read before it is defined")
-            source, fingerprint = _Derived(summary), summary.rows
+            source, fingerprint = Derived(summary), summary.rows
             reads |= summary.row_reads
         else:  # a table function, a file, a stage, a name no model can have
             own: _Gathered = set()
             own_text = [self.expression(part, scope, own) for part in node.parts]
             fingerprint = _hash("function", *own_text)
-            source = _Computed(fingerprint, frozenset(own))
+            source = Computed(fingerprint, frozenset(own))
             reads |= own
         if node.args.get("pivots"):
             row, all_reads = source.row()
             reads |= all_reads
             fingerprint = _hash("pivot", row, *map(_plain, node.args["pivots"]))
-            source = _Computed(fingerprint, frozenset(reads))
+            source = Computed(fingerprint, frozenset(reads))
             for pivot in node.args["pivots"]:
                 if pivot.alias:
                     scope.sources[pivot.alias] = source
@@ -431,13 +364,13 @@ class _Walk:
         joins += [self._source(lateral, scope, reads) for lateral in node.args.get("laterals") or ()]
         return _hash(fingerprint, *modifiers, *joins) if modifiers or joins else fingerprint
 
-    def _computed(self, node: exp.Expr, scope: _Scope, reads: _Gathered) -> str:
+    def _computed(self, node: exp.Expr, scope: Scope, reads: _Gathered) -> str:
         """LATERAL, UNNEST, VALUES and the like: the rows depend on every argument."""
         inner = node.this if isinstance(node, exp.Lateral) else node
         if isinstance(inner, exp.Subquery) and isinstance(inner.this, exp.Query):
             with _Place(self, node.alias or "a subquery"):
-                summary = _renamed(self.query(inner, scope), node.args.get("alias"))
-            scope.sources[node.alias] = _Derived(summary)
+                summary = renamed(self.query(inner, scope), node.args.get("alias"))
+            scope.sources[node.alias] = Derived(summary)
             reads |= summary.row_reads
             return _hash("lateral", summary.rows, _plain(node, skip=("this", "alias")))
         own: _Gathered = set()
@@ -448,7 +381,7 @@ class _Walk:
         )
         reads |= own
         self._note(f"{type(inner).__name__.upper()} {node.alias}".rstrip(), fingerprint)
-        source = _Computed(fingerprint, frozenset(own))
+        source = Computed(fingerprint, frozenset(own))
         alias = node.args.get("alias")
         names = [
             node.alias,
@@ -464,7 +397,7 @@ class _Walk:
 
     # -- expressions
 
-    def expression(self, node: exp.Expr, scope: _Scope | None, reads: _Gathered, skip: Sequence[str] = ()) -> str:
+    def expression(self, node: exp.Expr, scope: Scope | None, reads: _Gathered, skip: Sequence[str] = ()) -> str:
         """The fingerprint of an expression, its reads added to `reads`. Without a scope names are just names."""
         if scope is not None:
             if isinstance(node, exp.Column):
@@ -494,7 +427,7 @@ class _Walk:
             return operands[0] if len(operands) == 1 else _hash(type(node).__name__, *operands)
         return self._arguments(node, scope, reads, skip)
 
-    def _arguments(self, node: exp.Expr, scope: _Scope | None, reads: _Gathered, skip: Sequence[str] = ()) -> str:
+    def _arguments(self, node: exp.Expr, scope: Scope | None, reads: _Gathered, skip: Sequence[str] = ()) -> str:
         parts = [
             f"{key}={self._any(value, scope, reads)}"
             for key, value in node.args.items()
@@ -503,12 +436,12 @@ class _Walk:
         text = f"{type(node).__name__}({','.join(parts)})"
         return text if len(text) < 200 else _hash(text)
 
-    def _any(self, value: Any, scope: _Scope | None, reads: _Gathered) -> str:
+    def _any(self, value: Any, scope: Scope | None, reads: _Gathered) -> str:
         if isinstance(value, list):
             return f"[{','.join(self._any(item, scope, reads) for item in value)}]"
         return self.expression(value, scope, reads) if isinstance(value, exp.Expr) else repr(value)
 
-    def _column(self, column: exp.Column, scope: _Scope, reads: _Gathered) -> str:
+    def _column(self, column: exp.Column, scope: Scope, reads: _Gathered) -> str:
         table, name = column.table, column.name
         if isinstance(column, exp.Pseudocolumn) or column.args.get("db") is not None:
             raise Opaque(f"{column.sql()} is no plain column")
@@ -521,7 +454,7 @@ class _Walk:
                 reads |= scope.outputs[name].reads
                 return scope.outputs[name].fingerprint
             source = scope.sources.get(name)
-            if not isinstance(source, _Computed):  # UNNEST(…) AS e is a column and a source at once
+            if not isinstance(source, Computed):  # UNNEST(…) AS e is a column and a source at once
                 return self._row(name, scope, reads)
         else:
             source = scope.sources.get(table)
@@ -531,7 +464,7 @@ class _Walk:
         reads |= own
         return _hash("+", fingerprint) if column.args.get("join_mark") else fingerprint
 
-    def _row(self, name: str, scope: _Scope, reads: _Gathered) -> str:
+    def _row(self, name: str, scope: Scope, reads: _Gathered) -> str:
         """A whole row of a source, as a value."""
         source = scope.sources.get(name)
         if source is None:
@@ -569,10 +502,10 @@ class _Place:
 
 
 # Arguments of a SELECT that are looked at one by one, or that do not touch rows and columns (hints).
-_SELECT_KEYS = frozenset(
-    ("with_", "expressions", "from_", "joins", "laterals", "where", "group", "having", "qualify", "distinct", "order")
-    + ("limit", "offset", "windows", "hint")
-)
+_SELECT_KEYS = frozenset({
+    "with_", "expressions", "from_", "joins", "laterals", "where", "group", "having", "qualify", "distinct", "order",
+    "limit", "offset", "windows", "hint",
+})  # fmt: skip
 # Arguments that make other columns than the ones written.
 _UNKNOWN_OUTPUT = ("kind", "exclude", "match", "pivots")
 
@@ -595,25 +528,8 @@ def _flat(node: exp.Expr, kind: type[exp.Expr]) -> Iterator[exp.Expr]:
             yield operand
 
 
-def _renamed(summary: Summary, alias: exp.Expr | None) -> Summary:
-    """The summary with the column names of `AS q(a, b)`."""
-    given = [column.name for column in (alias.args.get("columns") or ())] if alias is not None else []
-    if not given:
-        return summary
-    names = given + list(summary.columns)[len(given) :]
-    if len(names) != len(summary.columns) or len(set(names)) != len(names):
-        raise Opaque("the column names of an alias do not fit")
-    columns = dict(zip(names, summary.columns.values(), strict=True))
-    return Summary(columns=columns, rows=summary.rows, row_reads=summary.row_reads)
-
-
 def _shown(node: exp.Expr) -> str:
     """What to call a source before people."""
     if isinstance(node, exp.Table) and isinstance(node.this, exp.Identifier):
         return node.name
     return node.alias or "a computed source"
-
-
-def _hash(*parts: str) -> str:
-    """A digest of the parts; where one ends and the next begins matters."""
-    return blake2b("\x1f".join(parts).encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()

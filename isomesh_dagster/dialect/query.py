@@ -1,8 +1,9 @@
 """What a query reads and returns, and the same query over other tables: text and plain values in, the same out.
 
-Positions count characters of the text given. Names are normalised as the dialect does it, joined by dots, without quotes
-and without the default catalog; a mention that no model can be named by (a file, a stage, a function, a part with a dot
-in it, more than three parts) is left alone. Errors carry a line and a column, both from 1, relative to the text.
+Positions count characters of the text given. Names are normalised as the dialect does it, joined by dots, without
+quotes and without the default catalog; a mention that no model can be named by (a file, a stage, a function, a part
+with a dot in it, more than three parts) is left alone. Errors carry a line and a column, both from 1, relative to the
+text.
 
 The work on syntax trees is in `facts`, `rewrite` and `qualified`, imported when first used: a warm start needs no SQL
 library.
@@ -38,8 +39,8 @@ class QueryFacts:
 def normalize_name(name: str | Sequence[str], dialect: str) -> str:
     """The name as models are known by: normalised parts joined by dots, unquoted.
 
-    `name` is SQL text such as `Db.T`, `"Db"."T"` or `` `project.db.t` ``, or its one to three parts, each written the same
-    way. Raises ModelError when it is not a table name or a part contains a dot.
+    `name` is SQL text such as `Db.T`, `"Db"."T"` or `` `project.db.t` ``, or its one to three parts, each written the
+    same way. Raises ModelError when it is not a table name or a part contains a dot.
     """
     from isomesh_dagster.dialect import rewrite
 
@@ -49,8 +50,8 @@ def normalize_name(name: str | Sequence[str], dialect: str) -> str:
 def analyse(sql: str, dialect: str, *, default_catalog: str | None = None) -> QueryFacts:
     """The facts of the one query in `sql`.
 
-    Raises ModelError for text that does not parse, holds no or several statements, or anything but a query: DML, DDL, COPY,
-    SET, a command, a CTE that deletes, SELECT INTO.
+    Raises ModelError for text that does not parse, holds no or several statements, or anything but a query: DML, DDL,
+    COPY, SET, a command, a CTE that deletes, SELECT INTO.
     """
     from isomesh_dagster.dialect import facts
 
@@ -61,9 +62,9 @@ def splice(sql: str, references: Sequence[Reference], replacements: Mapping[str,
     """`sql` with each mention of a name in `replacements` replaced by that text; everything else stays as written.
 
     `references` are those of `analyse(sql, …)`. A replacement is the SQL of a relation (`"p"."t__1"`) or a subquery in
-    parentheses. A mention without an alias gets its last part as one, so that columns qualified with it still resolve. For
-    the few shapes where replacing characters is not enough (`Reference.by_text` is False) the whole query is generated anew
-    from its tree; raises ModelError when that cannot be done faithfully.
+    parentheses. A mention without an alias gets its last part as one, so that columns qualified with it still resolve.
+    For the few shapes where replacing characters is not enough (`Reference.by_text` is False) the whole query is
+    generated anew from its tree; raises ModelError when that cannot be done faithfully.
     """
     mentions = [reference for reference in references if reference.name in replacements]
     if not all(reference.by_text for reference in mentions):
@@ -98,10 +99,10 @@ def transpile(sql: str, read: str, write: str) -> str:
 def output_columns(sql: str, dialect: str, schema: Mapping[str, Sequence[Column]]) -> tuple[Column, ...] | None:
     """The columns the query returns, in order: normalised names, types as SQL text of `dialect` or "UNKNOWN".
 
-    The types are an estimate (a sum may be wider than said): show them, do not cast to them. `schema` gives the columns of
-    the tables it reads, by normalised name (with or without the default catalog). None when
-    their names cannot be known: a star over a table that is not in `schema`, an expression without a name, the same name
-    twice. Raises as `analyse`.
+    The types are an estimate (a sum may be wider than said): show them, do not cast to them. `schema` gives the columns
+    of the tables it reads, by normalised name (with or without the default catalog). None when their names cannot be
+    known: a star over a table that is not in `schema`, an expression without a name, the same name twice. Raises as
+    `analyse`.
     """
     from isomesh_dagster.dialect import qualified
 

@@ -1,12 +1,12 @@
 """What a query's rows and columns are made of, and what an edit therefore changes: down to single columns.
 
-A `Summary` says for every output column, and for the set of rows, what defines it (a fingerprint) and which columns of which
-tables it reads. Two summaries compare without a query at hand: equal rows and equal columns are the same data however
-they are written. In doubt the answer is BREAKING, so that NONE, ADDITIVE and COLUMNS are never a lie: the rows over the
-columns not named by the verdict are the same multiset before and after.
+A `Summary` says for every output column, and for the set of rows, what defines it (a fingerprint) and which columns of
+which tables it reads. Two summaries compare without a query at hand: equal rows and equal columns are the same data
+however they are written. In doubt the answer is BREAKING, so that NONE, ADDITIVE and COLUMNS are never a lie: the rows
+over the columns not named by the verdict are the same multiset before and after.
 
-Fingerprints here depend on the release of the SQL library. They are for comparing an old and a new text with one program,
-and for caches keyed by that release; what names a table is `canonical.digest`.
+Fingerprints here depend on the release of the SQL library. They are for comparing an old and a new text with one
+program, and for caches keyed by that release; what names a table is `canonical.digest`.
 
 Not seen, as by any comparison of texts: functions that answer differently each time, and data that arrives in between.
 """
@@ -54,8 +54,8 @@ class Summary:
     columns    by name, in order
     rows       fingerprint of the set of rows, values aside: sources, joins, filters, grouping, DISTINCT, LIMIT …
     row_reads  what decides the set of rows
-    clauses    fingerprint of each clause that shapes the rows, by a label such as "WHERE" or "JOIN db.u in x"; only good for
-               telling people which one changed
+    clauses    fingerprint of each clause that shapes the rows, by a label such as "WHERE" or "JOIN db.u in x": only to
+               tell people which one changed
     """
 
     columns: Mapping[str, ColumnSummary]
@@ -114,9 +114,9 @@ class Verdict:
 def summarize(sql: str, dialect: str, schema: Mapping[str, Sequence[Column]]) -> Summary:
     """The summary of the one query in `sql`.
 
-    `schema` has the columns of the tables it reads by normalised name, in order. A table that is missing there is fine as long
-    as every column of it is qualified, or it is the only source, and no star stands for its columns. Raises Opaque when it cannot
-    be told, also when `sql` is no query.
+    `schema` has the columns of the tables it reads by normalised name, in order. A table that is missing there is fine
+    as long as every column of it is qualified, or it is the only source, and no star stands for its columns. Raises
+    Opaque when it cannot be told, also when `sql` is no query.
     """
     from isomesh_dagster.dialect import lineage
 

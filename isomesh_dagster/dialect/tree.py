@@ -1,7 +1,7 @@
 """Parsed queries with their names resolved: which tables a query mentions, which names mean a CTE.
 
-Trees live here and in the modules that import this one (`facts`, `rewrite`, `qualified`, `lineage`), and never in a value.
-No class of the SQL library is subclassed or patched: its compiled build forbids it.
+Trees live here and in the modules that import this one (`facts`, `rewrite`, `qualified`, `lineage`), and never in a
+value. No class of the SQL library is subclassed or patched: its compiled build forbids it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _READ = (exp.Table, exp.Column, exp.Star, exp.Columns, exp.Pivot, exp.Join, exp.
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A place of the tree where a table that is no CTE is read: `node` is its Table (in ClickHouse's `IN t` a Column)."""
+    """A place where a table that is no CTE is read: `node` is its Table (in ClickHouse's `IN t` a Column)."""
 
     node: exp.Expr
     name: str
@@ -171,7 +171,7 @@ class Tree:
         return found
 
     def _qualified_by_schema(self) -> Iterator[tuple[exp.Column, Mention, int]]:
-        """Columns written `db.t.a` of a table without an alias: the column, the table, how many parts name the table."""
+        """Columns written `db.t.a` of a table without an alias: column, table, how many parts name the table."""
         bare = [mention for mention in self.mentions if mention.bare and len(mention.parts) > 1]
         if not bare:
             return
@@ -192,7 +192,7 @@ class Tree:
                 yield column, *found[0]
 
     def give_aliases(self, mentions: Sequence[Mention]) -> dict[int, exp.Identifier]:
-        """An alias for each of `mentions` without one, by id of the table; columns `db.t.a` of them become `alias.a`."""
+        """An alias for each of `mentions` without one, by id of its table; columns `db.t.a` become `alias.a`."""
         namesakes = self._namesakes()
         aliases: dict[int, exp.Identifier] = {}
         for mention in mentions:
