@@ -2,13 +2,14 @@
 
 What is here: `main.py` (the group, global options, errors to exit codes), one file per group of commands (`plan.py`,
 `environments.py`, `models.py`, `info.py`, `init.py` with its `scaffold/`), `console.py` (rich: plans, tables, errors),
-`progress.py` (events as they happen, on stderr), `report.py` (events as one document), `session.py` (options to project).
+`progress.py` (events as they happen, on stderr), `report.py` (events as one document), `session.py` (from options to
+the project), `parameters.py` (options that several commands share), `outcome.py` (exit codes).
 
 What is not: decisions (`plan/`), their words (`plan/explain.py`), effects (`project.py` and below).
 
-Imports: click and rich live here. The modules that `isomesh --help` needs import click only; rich, the project and what it
-stands on are imported by the command that uses them.
+Imports: click and rich live here. The modules that `isomesh --help` needs import click only; rich, the project and
+what it stands on are imported by the command that uses them.
 
-Decided: stdout carries the answer, stderr everything on the way to it, so that `isomesh … > file` and `--json | jq` work.
-An `IsomeshError` is one message and an exit code; anything else is a bug and keeps its traceback.
+Decided: stdout carries the answer, stderr everything on the way to it, so that `isomesh … > file` and `--json | jq`
+work. An `IsomeshError` is one message and an exit code; anything else is a bug and keeps its traceback.
 """

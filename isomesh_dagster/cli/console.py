@@ -1,6 +1,7 @@
 """What people read: plans, tables, results and errors, with rich. Answers go to stdout, the rest to stderr.
 
-Colour and width follow the terminal; in a pipe there is none of both, and no line is cut or wrapped. NO_COLOR is honoured.
+Colour and width follow the terminal; in a pipe there is none of both, and no line is cut or wrapped. NO_COLOR is
+honoured.
 """
 
 from __future__ import annotations

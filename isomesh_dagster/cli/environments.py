@@ -75,9 +75,10 @@ def environments(session: Session, *, history: bool, as_json: bool) -> None:
 @click.option("--to", "number", type=click.IntRange(min=1), metavar="N", help="The promotion to go back to.")
 @pass_session
 def rollback(session: Session, *, environment: str, number: int | None) -> None:
-    """Show again in ENV what an earlier promotion showed: the one before, or N. Builds nothing, swaps all views at once.
+    """Show again in ENV what an earlier promotion showed: the one before, or N.
 
-    It is a promotion itself, so rolling back can be rolled back. The next plan compares the files with what ENV shows then.
+    Builds nothing and swaps all views at once. It is a promotion itself, so rolling back can be rolled back. The next
+    plan compares the files with what ENV shows then.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""`isomesh info`: which versions, which project, which gateway, where its warehouse and state are, whether they answer."""
+"""`isomesh info`: versions, project, gateway, where warehouse and state are, whether they answer."""
 
 from __future__ import annotations
 

@@ -89,7 +89,8 @@ class Commands(click.Group):
 def cli(ctx: click.Context, *, directory: Path, gateway: str | None, debug: bool) -> None:
     """Plan, build and deploy SQL models with virtual environments, on isolated systems.
 
-    An environment is a set of views over tables that are built once and shared: deploying swaps views, it copies nothing.
+    An environment is a set of views over tables that are built once and shared: deploying swaps views, it
+    copies nothing.
 
     \b
     Examples:

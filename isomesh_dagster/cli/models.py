@@ -112,7 +112,9 @@ def evaluate(
 def audit(
     session: Session, *, environment: str | None, models: tuple[str, ...], start: datetime | None, end: datetime | None
 ) -> None:
-    """Run the audits of the models ENV shows, over the rows they have now. The exit code is 4 when a blocking one fails.
+    """Run the audits of the models ENV shows, over the rows they have now.
+
+    The exit code is 4 when a blocking one finds rows.
 
     \b
     Examples:

@@ -1,7 +1,7 @@
 """Options that several commands share, and how their values are read.
 
-Dates and moments are written as in models: `2013-02-01`, `2013-02-01 06:00`, `1 week ago`; without an offset they are UTC.
-Commands get aware datetimes.
+Dates and moments are written as in models: `2013-02-01`, `2013-02-01 06:00`, `1 week ago`; without an offset they are
+UTC. Commands get aware datetimes.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ class Report:
         return any(isinstance(event, Failed) for event in self.events)
 
     def json(self, seconds: float) -> dict[str, object]:
-        """What was done and the seconds it took: built, repointed, reused, skipped, failed, audits and the promotion."""
+        """What was done and the seconds it took."""
         built = [event for event in self.events if isinstance(event, Built)]
         promoted = [event for event in self.events if isinstance(event, Promoted)]
         return {
