@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import io
 import tempfile
+import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -29,6 +30,9 @@ PRODUCTION = "production"
 
 Row = Mapping[str, str]
 Filter = Callable[[Row], bool]
+
+# Dagster loads several tables at once, and of two that make a schema at the same moment DuckDB refuses one
+_one_at_a_time = threading.Lock()
 
 _SAMPLE_CARRIERS = frozenset({"UA", "B6", "EV"})
 _SAMPLE_DAYS = frozenset(str(day) for day in range(1, 15))
@@ -133,9 +137,11 @@ def load(project: Project, table: RawTable) -> Loaded:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / f"{table.name}.csv"
         rows, source_rows = _write(table, path, keep)
-        with project.connection().session() as session, session.transaction():
-            session.create_schema(SCHEMA)
-            session.load_csv(table.relation, str(path), table.columns, {"na_values": ("", "NA")})
+        with project.connection().session() as session:
+            with _one_at_a_time:
+                session.create_schema(SCHEMA)
+            with session.transaction():
+                session.load_csv(table.relation, str(path), table.columns, {"na_values": ("", "NA")})
         version = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
     return Loaded(table=table, rows=rows, source_rows=source_rows, version=version)
 

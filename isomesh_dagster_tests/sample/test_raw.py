@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,13 @@ def test_the_sample_is_small_and_the_same_each_time(nonproduction: Project) -> N
     }
     assert [load(nonproduction, table) for table in TABLES] == first
     assert rows(nonproduction, "raw.flights") == 6042
+
+
+def test_tables_load_at_the_same_time(nonproduction: Project) -> None:
+    small = [table for table in TABLES if table.file.endswith(".csv")]
+    with ThreadPoolExecutor(len(small)) as threads:
+        loaded = list(threads.map(lambda table: load(nonproduction, table), small))
+    assert [rows(nonproduction, str(one.table.relation)) for one in loaded] == [one.rows for one in loaded]
 
 
 def test_missing_values_are_null_and_times_are_times(nonproduction: Project) -> None:
