@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from fnmatch import translate
 from pathlib import Path
 
 from isomesh_dagster.cache.facts import (
@@ -85,6 +86,7 @@ class _Loading:
 
     def __init__(self, settings: Settings, store: FactStore, on_progress: Progress | None) -> None:
         self.settings = settings
+        self.root = str(settings.root)
         self.store = store
         self.on_progress = on_progress
         self.errors: list[IsomeshError] = []
@@ -121,7 +123,8 @@ class _Loading:
     # --- files and rows
 
     def _file(self, path: str) -> _File:
-        content = (self.settings.root / path).read_bytes()
+        with open(f"{self.root}/{path}", "rb") as file:  # a Path costs more than the read
+            content = file.read()
         return _File(path=path, content=content, key=file_key(content, path, self.shape))
 
     def _audits(self, files: list[_File], rows: Mapping[str, list[tuple[str, str]]]) -> dict[str, AuditDefinition]:
@@ -200,12 +203,15 @@ class _Loading:
         from isomesh_dagster.snapshot.fingerprint import own
 
         try:
-            data = yaml.safe_load(_text(file))
+            loader = yaml.BaseLoader(_text(file))  # every scalar stays text: a column may be called `on`
+            node = loader.get_single_node()
+            data = loader.construct_document(node) if node is not None else None
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)
             line = mark.line + 1 if mark is not None else None
             raise ModelError("the file is not valid YAML", path=file.path, line=line) from None
-        models = parse_external(data, file.path, self._context(audits))
+        lines = [item.start_mark.line + 1 for item in node.value] if isinstance(node, yaml.SequenceNode) else []
+        models = parse_external(data, lines, file.path, self._context(audits))
         return FileFacts(models=models, own=tuple(own(model) for model in models))
 
     def _context(self, audits: Mapping[str, AuditDefinition]) -> ParseContext:
@@ -296,7 +302,8 @@ class _Tree:
 
     def __init__(self, settings: Settings) -> None:
         self._root = settings.root
-        self._patterns = settings.ignore_patterns
+        patterns = [pattern for given in settings.ignore_patterns for pattern in (given, f"*/{given}")]
+        self._ignored = re.compile("|".join(map(translate, patterns)) or r"(?!)").match
         self.models = self._files("models", (".sql",))
         self.audits = self._files("audits", (".sql",))
         written = [name for name in ("external_models.yaml", "external_models.yml") if self._is_file(name)]
@@ -341,9 +348,6 @@ class _Tree:
             raise ModelError("the path leads outside the project", path=path, hint="copy the file into the project")
         if target.is_dir():
             raise ModelError("links to folders are not followed", path=path, hint="link files, or move the folder here")
-
-    def _ignored(self, path: str) -> bool:
-        return any(fnmatch(path, pattern) or fnmatch(path, f"*/{pattern}") for pattern in self._patterns)
 
 
 def _shape(settings: Settings) -> str:

@@ -128,4 +128,6 @@ def _reference_to_json(reference: Reference) -> list[Any]:
 
 
 def _reference_from_json(items: list[Any]) -> Reference:
+    if len(items) == 3:
+        return Reference(start=items[0], end=items[1], name=items[2])
     return Reference(**dict(zip(_REFERENCE, items, strict=False)))  # fewer items: the rest are at their default

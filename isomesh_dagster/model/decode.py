@@ -26,6 +26,7 @@ from isomesh_dagster.dialect.header import (
     split_expressions,
 )
 from isomesh_dagster.dialect.query import normalize_name
+from isomesh_dagster.dialect.rewrite import quote_name
 from isomesh_dagster.errors import ModelError
 from isomesh_dagster.model import dates
 
@@ -147,11 +148,11 @@ def moment(given: Given) -> str:
 
 
 def column_name(name: str, dialect: str) -> str:
-    """The column's normalised name."""
+    """The column's normalised name; one that can only be written in quotes (`on`, `my column`) may do without here."""
     try:
         normal = normalize_name(name, dialect)
     except ModelError:
-        normal = "."
+        normal = normalize_name(quote_name(name, dialect), dialect) if _QUOTABLE.fullmatch(name) else "."
     if "." in normal:
         raise ModelError(f"`{name}` is not the name of a column", hint="quote a name that is not a plain word")
     return normal
@@ -163,6 +164,7 @@ def column_type(its_type: str) -> str:
     return squeezed.upper() if _PLAIN_TYPE.fullmatch(squeezed) else squeezed
 
 
+_QUOTABLE = re.compile(r"\w[\w ]*")
 _BARE_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")  # a subtraction to SQL, a date to its author
 _PLAIN_TYPE = re.compile(r"[A-Za-z_][\w ]*(?:\(\s*\d+\s*(?:,\s*\d+\s*)?\))?(?:\[\])*")
 

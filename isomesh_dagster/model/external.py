@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isomesh_dagster.dialect.query import normalize_name
@@ -13,80 +13,82 @@ from isomesh_dagster.model.kinds import External
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.relation import Column
 
-_EXTERNAL_KEYS = ("name", "columns", "description", "gateway")
-_EXTERNAL_REFUSED = {
+_KEYS = ("name", "columns", "description", "gateway")
+_REFUSED = {
     "audits": "audit a model that reads it",
     "start": "remove it; what reads the table has a start",
     "cron": "remove it; somebody else writes the table",
 }
 
 
-def parse_external(data: object, path: str, context: ParseContext) -> tuple[Model, ...]:
-    """The external tables of a YAML file, already read as plain data.
+def parse_external(data: object, lines: Sequence[int], path: str, context: ParseContext) -> tuple[Model, ...]:
+    """The external tables of a YAML file, already read as plain data of texts, lists and mappings.
 
-    Entries of other gateways are left out; one of the active gateway wins over one that names none. Raises ModelError
-    with path.
+    `lines` are those of the entries. Entries of other gateways are left out; one of the active gateway wins over one
+    that names none. Raises ModelError or UnsupportedError with path and line.
     """
-    try:
-        return _external_models(data, path, context)
-    except ModelError as error:
-        raise error.located(path=path) from None
-
-
-def _external_models(data: object, path: str, context: ParseContext) -> tuple[Model, ...]:
-    if data is None:
+    if not data:
         return ()
-    if not isinstance(data, list) or not all(isinstance(entry, dict) for entry in data):
+    if not isinstance(data, list):
         raise ModelError(
-            "the file must hold a list of tables", line=1, hint="write - name: schema.table, then columns:"
+            "the file must hold a list of tables", path=path, line=1, hint="write - name: schema.table, then columns:"
         )
     chosen: dict[str, tuple[bool, Model]] = {}
-    for number, entry in enumerate(data, start=1):
-        written = entry.get("name")
-        if not isinstance(written, str):
-            raise ModelError(f"entry {number} has no name", hint="write - name: schema.table")
-        for key in entry:
-            if key in _EXTERNAL_REFUSED:
-                raise UnsupportedError(
-                    f"{written}: `{key}` of an external table is not supported yet", hint=_EXTERNAL_REFUSED[key]
-                )
-            if key not in _EXTERNAL_KEYS:
-                raise ModelError(
-                    f"{written}: unknown key `{key}`",
-                    hint=nearest(str(key), _EXTERNAL_KEYS) or f"known are {', '.join(_EXTERNAL_KEYS)}",
-                )
-        gateway = entry.get("gateway")
-        if gateway is not None and str(gateway).lower() != context.gateway.lower():
+    for entry, line in zip(data, lines, strict=True):
+        try:
+            model = _model(entry, line, path, context)
+        except ModelError as error:
+            raise error.located(path=path, line=line) from None
+        if model is None:
             continue
-        model = _external(written, entry, path, context)
+        is_own = bool(entry.get("gateway"))
         known = chosen.get(model.name)
-        if known is not None and known[0] == (gateway is not None):
-            raise ModelError(f"{written} is declared twice", hint="keep one; or give each a gateway")
-        if known is None or gateway is not None:
-            chosen[model.name] = (gateway is not None, model)
+        if known is not None and known[0] == is_own:
+            raise ModelError(
+                f"it is declared on line {known[1].line} too",
+                path=path,
+                line=line,
+                model=model.name,
+                hint="keep one; or give each the gateway it is of",
+            )
+        if known is None or is_own:
+            chosen[model.name] = (is_own, model)
     return tuple(model for _, model in chosen.values())
 
 
-def _external(written: str, entry: Mapping[str, Any], path: str, context: ParseContext) -> Model:
-    dialect = context.dialect
-    listed = entry.get("columns") or {}
-    if not isinstance(listed, dict):
-        raise ModelError(f"{written}: `columns` must be name: TYPE lines")
-    columns = tuple(
-        Column(
-            name=column_name(str(name), dialect), type=column_type(str(its_type) if its_type is not None else "UNKNOWN")
-        )
-        for name, its_type in listed.items()
-    )
+def _model(entry: object, line: int, path: str, context: ParseContext) -> Model | None:
+    """The table an entry declares; None when it is another gateway's."""
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("name"), str):
+        raise ModelError("the entry has no name", hint="write - name: schema.table")
+    for key in entry:
+        if key in _REFUSED:
+            raise UnsupportedError(f"`{key}` of an external table is not supported yet", hint=_REFUSED[key])
+        if key not in _KEYS:
+            raise ModelError(f"unknown key `{key}`", hint=nearest(str(key), _KEYS) or f"known are {', '.join(_KEYS)}")
+    gateway = entry.get("gateway")
+    if gateway and str(gateway).lower() != context.gateway.lower():
+        return None
+    name = without_catalog(normalize_name(entry["name"], context.dialect), context.default_catalog, context.dialect)
     description = entry.get("description")
-    name = without_catalog(normalize_name(written, dialect), context.default_catalog, dialect)
     return Model(
         name=name,
         path=path,
-        dialect=dialect,
+        line=line,
+        dialect=context.dialect,
         kind=External(),
-        columns=columns or None,
-        description=str(description) if description is not None else None,
+        columns=_columns(entry.get("columns"), context.dialect) or None,
+        description=str(description) if description else None,
         variables={"gateway": context.gateway},
         project=context.project,
+    )
+
+
+def _columns(listed: Any, dialect: str) -> tuple[Column, ...]:
+    if not listed:
+        return ()
+    if not isinstance(listed, Mapping) or not all(isinstance(its_type, str) for its_type in listed.values()):
+        raise ModelError("`columns` must be name: TYPE lines")
+    return tuple(
+        Column(name=column_name(name, dialect), type=column_type(its_type or "UNKNOWN"))
+        for name, its_type in listed.items()
     )

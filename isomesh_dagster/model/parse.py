@@ -20,7 +20,7 @@ from isomesh_dagster.errors import ConfigError, IsomeshError, ModelError, Unsupp
 from isomesh_dagster.macros.expander import Expander
 from isomesh_dagster.macros.variables import RUNTIME_VARIABLES
 from isomesh_dagster.model.audit_blocks import audit_definition
-from isomesh_dagster.model.audits import AuditDefinition, AuditUse, resolve
+from isomesh_dagster.model.audits import BUILT_IN, AuditDefinition, AuditUse, resolve
 from isomesh_dagster.model.context import ParseContext, Reads
 from isomesh_dagster.model.cron import infer_interval_unit, validate_unit
 from isomesh_dagster.model.decode import Given, count, nearest, without_catalog
@@ -35,18 +35,19 @@ from isomesh_dagster.model.kinds import (
     View,
     kind_name,
 )
-from isomesh_dagster.model.model import Json, Model
+from isomesh_dagster.model.model import AuditCall, Json, Model
 from isomesh_dagster.model.properties import MODEL_PROPERTIES, Header, default_value, read_properties
-from isomesh_dagster.model.render import loading_context, render
+from isomesh_dagster.model.render import RenderContext, loading_context, render, render_audit
 from isomesh_dagster.relation import Column
 
-# where header macros and `rendered` run: nothing is executed, no row is read
+_AUDITING = RenderContext(start=0, end=86_400_000, execution_time=0, stage="auditing", this_model="audited")
+
 _QUERY_START = re.compile(r"(?:select|with|from|values|table|pivot|unpivot)\b|\(", re.IGNORECASE)
 _QUERY_MACRO = re.compile(r"@(?:union|with|date_spine|deduplicate)\b", re.IGNORECASE)
 _DEFINING_MACRO = re.compile(r"@def\b", re.IGNORECASE)
 _INSERT_SEED = re.compile(r"@insert_seed\s*\(\s*\)\Z", re.IGNORECASE)
 _COMMENT = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/)+", re.DOTALL)
-_MENTION = re.compile(r"@\{?\s*([A-Za-z_]\w*)|@VAR\s*\(\s*'(\w+)'", re.IGNORECASE)
+_MENTION = re.compile(r"@(?:blueprint_)?var\s*\(\s*'(\w+)'|@\{?\s*([a-z_]\w*)\b(?!\s*\()", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,6 +209,7 @@ class _ModelFile:
         facts = self._facts(query, rendered.query, dialect)
         if facts is not None:
             _check_output(model, facts, header)
+        self._check_audits(model, header)
         used = {*expander.used_variables, *rendered.used_variables, *_audit_variables(audits)}
         depends_on = {*header.get("depends_on", ()), *(facts.depends_on if facts is not None else ())}
         model = replace(
@@ -315,7 +317,7 @@ class _ModelFile:
         header: Header,
         inline: Mapping[str, AuditDefinition],
         dialect: str,
-    ) -> tuple[Any, ...]:
+    ) -> tuple[AuditCall, ...]:
         if isinstance(kind, Embedded | External):
             if "audits" in header.lines and uses:
                 raise ModelError(
@@ -328,6 +330,17 @@ class _ModelFile:
             return resolve(uses, {**self.context.audits, **inline}, dialect=dialect)
         except ModelError as error:
             raise error.located(line=header.lines.get("audits")) from None
+
+    def _check_audits(self, model: Model, header: Header) -> None:
+        """Refuse now what no audit could be rendered with later. Built-in ones with plain arguments always can."""
+        for call in model.audits:
+            is_built_in = (known := BUILT_IN.get(call.name)) is not None and known.query == call.query
+            if is_built_in and not any("@" in text for text in call.arguments.values()):
+                continue
+            try:
+                render_audit(call, model, _AUDITING)
+            except ModelError as error:
+                raise error.located(line=header.lines.get("audits")) from None
 
     def _facts(self, query: Statement | None, rendered: str, dialect: str) -> QueryFacts | None:
         """What the rendered query tells. Its lines are those of the file as long as macros kept to one line."""
@@ -448,14 +461,18 @@ def _is_dynamic(model: Model, used: frozenset[str]) -> bool:
     return not RUNTIME_VARIABLES.isdisjoint(render(alone, loading_context(model.kind)).used_variables)
 
 
-def _audit_variables(audits: tuple[Any, ...]) -> set[str]:
+def _audit_variables(audits: tuple[AuditCall, ...]) -> set[str]:
     """Names that the audits mention and that are none of their arguments."""
     names: set[str] = set()
     for call in audits:
-        for text in (call.query, *call.arguments.values()):
-            mentioned = {(found[1] or found[2]).lower() for found in _MENTION.finditer(text)}
-            names |= mentioned - call.arguments.keys() if text is call.query else mentioned
+        names |= _mentioned(call.query) - call.arguments.keys()
+        for text in call.arguments.values():
+            names |= _mentioned(text)
     return names
+
+
+def _mentioned(text: str) -> set[str]:
+    return {(found[1] or found[2]).lower() for found in _MENTION.finditer(text)} if "@" in text else set()
 
 
 def _sorted(names: Any) -> tuple[str, ...]:

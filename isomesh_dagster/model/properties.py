@@ -255,7 +255,7 @@ def _read(
     # `cron @daily` may stand without quotes, and is no macro
     is_macro = "@" in written and written.strip().lower() not in CRON_ALIASES
     if expander is not None and is_macro and key not in _UNEXPANDED:
-        written = expander.expand_name(written) if key == "name" else expander.expand(written, item.line)
+        written = expander.expand_name(written, item.line) if key == "name" else expander.expand(written, item.line)
         if not written.strip():
             return None
     value = parse_value(written, dialect, item.line)
