@@ -36,10 +36,11 @@ demo: data ## Load data, deploy to dev (non-production) and to prod (production)
 	@printf '\n── production: isomesh --gateway production plan prod ──\n'
 	@$(ISOMESH) --gateway production plan prod --auto-apply
 	@printf '\nBoth systems are live. Next:\n'
-	@printf '  make dev                                    the Dagster UI, http://localhost:3000\n'
-	@printf '  $(ISOMESH) environments               what each environment shows\n'
-	@printf '  $(ISOMESH) evaluate marts.routes --limit 5   look at rows\n'
-	@printf '  edit a file in models/, then $(ISOMESH) plan dev\n'
+	@printf '  %-56s %s\n' \
+		'make dev' 'the Dagster UI, http://localhost:3000' \
+		'$(ISOMESH) environments' 'what each environment shows' \
+		'$(ISOMESH) evaluate marts.routes --limit 5' 'rows' \
+		'edit a file in models/, then $(ISOMESH) plan dev' 'what would change'
 
 dev: data ## Open the Dagster UI of the non-production system, http://localhost:3000
 	DAGSTER_HOME="$(CURDIR)/.dagster_nonproduction" ISOMESH_GATEWAY=nonproduction $(BIN)/dagster dev

@@ -86,13 +86,15 @@ def rollback(session: Session, *, environment: str, number: int | None) -> None:
       isomesh environments --history    which promotions there are
       isomesh rollback prod --to 4      that one
     """
+    from isomesh_dagster.plan.explain import count
+
     console = session.console
     with session.project() as project:
         done = project.rollback(environment, to=number)
         gateway = project.gateway
     console.line(
         f"gateway {gateway} · {done.environment} shows plan {done.plan_id[:12]} again, as promotion {done.number}:"
-        f" {len(done.created)} views set, {len(done.dropped)} dropped, {done.seconds:.2f} s",
+        f" {count(len(done.created), 'view')} set, {len(done.dropped)} dropped, {done.seconds:.2f} s",
         "bold green",
     )
 

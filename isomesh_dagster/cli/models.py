@@ -5,16 +5,17 @@ from __future__ import annotations
 import csv
 import sys
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import click
 
 from isomesh_dagster.cli.outcome import FAILED
 from isomesh_dagster.cli.parameters import check_range, end_option, execution_time_option, start_option
 from isomesh_dagster.cli.session import Session, json_option, pass_session
+from isomesh_dagster.errors import PlanError
 
-_environment_option = click.option(
-    "--environment", metavar="ENV", help="Read the tables that ENV shows instead of the names as written."
-)
+if TYPE_CHECKING:
+    from isomesh_dagster.project import Project
 
 
 @click.command(short_help="Print the SQL of MODEL.")
@@ -22,7 +23,7 @@ _environment_option = click.option(
 @start_option("First day of the range that @start_ds and its like stand for.")
 @end_option("Last day of that range.")
 @execution_time_option
-@_environment_option
+@click.option("--environment", metavar="ENV", help="Name the tables that ENV shows instead of models as written.")
 @json_option
 @pass_session
 def render(
@@ -47,6 +48,8 @@ def render(
     check_range(start, end)
     console = session.console
     with session.project() as project:
+        if environment is not None:
+            environment = _environment(project, environment)
         sql = project.render(model, start=start, end=end, execution_time=execution_time, environment=environment)
         gateway = project.gateway
     if as_json:
@@ -61,7 +64,11 @@ def render(
 @start_option("First day of the range to read.")
 @end_option("Last day of that range.")
 @execution_time_option
-@_environment_option
+@click.option(
+    "--environment",
+    metavar="ENV",
+    help="Read the tables that ENV shows.  [default: prod, or the only one there is]",
+)
 @click.option("--limit", type=click.IntRange(min=0), default=100, show_default=True, help="At most so many rows.")
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV on stdout and nothing else there.")
 @pass_session
@@ -76,28 +83,29 @@ def evaluate(
     limit: int,
     as_csv: bool,
 ) -> None:
-    """Run the query of MODEL as the files have it and show its rows. Writes nothing.
+    """Run the query of MODEL as the files have it, over the tables ENV shows. Writes nothing.
 
     \b
     Examples:
-      isomesh evaluate marts.routes --limit 5
+      isomesh evaluate marts.routes --limit 5 --environment dev
       isomesh evaluate core.flights -s 2013-02-01 -e 2013-02-01
       isomesh evaluate marts.routes --csv > routes.csv
     """
     check_range(start, end)
     console = session.console
     with session.project() as project:
+        shown = _environment(project, environment)
         columns, rows = project.evaluate(
-            model, start=start, end=end, execution_time=execution_time, limit=limit, environment=environment
+            model, start=start, end=end, execution_time=execution_time, limit=limit, environment=shown
         )
         gateway = project.gateway
     if as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
-        console.note(f"{model} on gateway {gateway}: {len(rows):,} rows")
+        console.note(f"gateway {gateway} · environment {shown} · {model}: {len(rows):,} rows")
         return
-    console.line(f"gateway {gateway} · {model}", "bold")
+    console.line(f"gateway {gateway} · environment {shown} · {model}", "bold")
     console.table(columns, rows)
     more = " (the limit; --limit for more)" if len(rows) == limit else ""
     console.line(f"{len(rows):,} row{'' if len(rows) == 1 else 's'}{more}", "dim")
@@ -138,3 +146,17 @@ def audit(
     console.line(f"{ran} audits ran, {ran - failed} passed, {failed} found rows.", "bold")
     if blocking:
         raise click.exceptions.Exit(FAILED)
+
+
+def _environment(project: Project, asked: str | None) -> str:
+    """The environment whose tables are read: the one asked for, else the default one, else the only one there is."""
+    names = [each.name for each in project.environments()]
+    wanted = asked or project.settings.default_target_environment
+    if wanted in names:
+        return wanted
+    if asked is None and len(names) == 1:
+        return names[0]
+    listed = (
+        f"there are {', '.join(names)}: choose one with --environment" if names else f"`isomesh plan {wanted}` makes it"
+    )
+    raise PlanError(f"there is no environment {wanted!r} in gateway {project.gateway!r}", hint=listed)

@@ -36,8 +36,19 @@ def test_evaluate_shows_rows(planned: Shop) -> None:
     rows = list(csv.DictReader(io.StringIO(result.stdout)))
     assert [row["orders"] for row in sorted(rows, key=lambda row: row["month"])] == ["3", "3", "2"]
     table = planned("evaluate", "shop.monthly_revenue", "--environment", "dev", "--limit", "1")
-    assert "gateway local" in table.stdout
+    assert "gateway local · environment dev" in table.stdout
     assert "1 row (the limit" in table.stdout
+
+
+def test_evaluate_reads_the_only_environment_and_asks_for_one_of_several(planned: Shop) -> None:
+    assert planned("evaluate", "shop.large_orders").exit_code == 0
+    unknown = planned("evaluate", "shop.large_orders", "--environment", "nowhere")
+    assert unknown.exit_code == 1
+    assert "there are dev" in unknown.stderr
+    assert planned("plan", "other", "--auto-apply").exit_code == 0
+    several = planned("evaluate", "shop.large_orders")
+    assert several.exit_code == 1
+    assert "--environment" in several.stderr
 
 
 def test_audits_pass_and_fail(planned: Shop) -> None:
