@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -71,6 +72,14 @@ class Call:
         for position, name in enumerate(names):
             if name in self.named and position == len(self.positional):
                 self.positional.append(self.named.pop(name))
+
+    def allow(self, options: tuple[str, ...]) -> None:
+        """Refuses arguments given by other names."""
+        for name in self.named:
+            if name not in options:
+                near = difflib.get_close_matches(name, options, n=1)
+                hint = f"did you mean `{near[0]} :=`?" if near else f"it takes {', '.join(options) or 'none by name'}"
+                raise self.error(f"@{self.name} has no argument `{name}`", hint)
 
     def items(self, position: int) -> list[str]:
         """The expressions an argument stands for: none, one, or several if it is a macro that gives several."""

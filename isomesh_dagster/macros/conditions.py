@@ -288,7 +288,9 @@ class _Reader:
     def name(self) -> Fragment:
         parts = [self.tokens[self.at].text]
         self.at += 1
-        while self.take_kind(TokenType.DOT) and self.at < len(self.tokens):
+        while self.take_kind(TokenType.DOT):
+            if self.kind() is not TokenType.IDENTIFIER and not self.word():
+                raise self.unknown()
             parts.append(self.tokens[self.at].text)
             self.at += 1
         return Fragment(".".join(parts))

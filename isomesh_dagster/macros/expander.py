@@ -115,8 +115,8 @@ class Expander:
         if whole is not None:
             return whole
         begin, end = source.tokens[i].start, source.tokens[j - 1].end + 1
-        text = _spliced(source.text, self._edits(source, i, j), begin, end)
-        return [text] if text.strip() else []
+        text = _spliced(source.text, self._edits(source, i, j), begin, end).strip()
+        return [text] if text else []
 
     def collection(self, source: Source, i: int, j: int) -> list[str]:
         """The items of the list that tokens `[i, j)` are; what is no list is its only item."""
@@ -232,7 +232,8 @@ class Expander:
                     start = token.end if len(token.text) > 1 else token.start  # the `<` of `<@x` stays
                     edits.append((start, tokens[done - 1].end + 1, adapted(source, k, done, text, self.dialect)))
                     continue
-                cut = removal(source, i, j, k, done, gone)
+                is_misplaced = tokens[k + 1].text.lower() == "def" and not is_statement(source, k, done)
+                cut = None if is_misplaced else removal(source, i, j, k, done, gone)
                 if cut is None:
                     hint = nothing_hint(source, k, done)
                     raise self.error(
@@ -274,11 +275,23 @@ class Expander:
             if not source.adjacent(k) or (k > 0 and tokens[k - 1].text == "@" and source.adjacent(k - 1)):
                 return False
             after = tokens[k + 1]
-            return is_word(after) or after.token_type in (TokenType.L_BRACE, TokenType.STRING)
+            if is_word(after):
+                return not self._is_stage(source, k)
+            return after.token_type in (TokenType.L_BRACE, TokenType.STRING)
         if text == "<@" and source.adjacent(k) and is_word(tokens[k + 1]):
             name = tokens[k + 1].text.lower()
             return self.scope.knows(name) or (name in MACROS and self._opening(source, k) is not None)
         return False
+
+    def _is_stage(self, source: Source, k: int) -> bool:
+        """Whether `@name` at `k` is a Snowflake stage, `FROM @stage/path`: where a table stands, and not defined."""
+        if self.dialect != "snowflake" or k == 0 or source.tokens[k - 1].text.upper() not in ("FROM", "INTO"):
+            return False
+        name = source.tokens[k + 1].text.lower()
+        if self._opening(source, k) is not None or self.scope.knows(name) or name in TIME_VARIABLES:
+            return False
+        self.used_variables.add(name)
+        return True
 
     def _opening(self, source: Source, k: int) -> int | None:
         """The parenthesis of the call at `k`; None if it is no call."""
@@ -317,10 +330,12 @@ class Expander:
             raise self._unknown_macro(name, source, k)
         call = Call(self, source, name, k, opening)
         if function is not None:
+            call.allow(())
             arguments = [item for position in range(call.count) for item in call.items(position)]
             return call.closing + 1, self.apply(function, arguments, call)
         assert macro is not None
         call.take_by_name(macro.names)
+        call.allow(macro.options)
         if call.count < macro.least or (macro.most is not None and call.count > macro.most):
             raise call.error(f"@{name} takes {macro.arity} arguments, got {call.count}")
         return call.closing + 1, macro.function(call)
@@ -409,7 +424,8 @@ class Expander:
         elif lower in MACROS or lower in CLAUSES:
             message, hint = f"@{name} is a macro and needs its arguments", f"write `@{name}(…)`"
         else:
-            near = difflib.get_close_matches(lower, [*self.scope.variables, *self.scope.local_names()], n=1)
+            names = {*self.scope.variables, *self.scope.local_names(), *TIME_VARIABLES}
+            near = difflib.get_close_matches(lower, sorted(names), n=1)
             message = f"variable @{name} is not defined"
             hint = (
                 f"did you mean @{near[0]}?"

@@ -72,10 +72,10 @@ def deduplicate(call: Call) -> list[str]:
     keys = ", ".join(call.collection(1))
     if not keys or not order:
         raise call.error("@DEDUPLICATE needs keys and an order", "write `@DEDUPLICATE(t, [id], ['updated_at desc'])`")
-    query = (
-        f"SELECT * FROM {call.text(0)} QUALIFY ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY {', '.join(order)}) = 1"
-    )
-    return [_as_query(call, _sql(call, _tree(call, query)))]
+    rank = _tree(call, f"ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY {', '.join(order)}) = 1")
+    query = _tree(call, f"SELECT * FROM {call.text(0)}")
+    query.set("qualify", exp.Qualify(this=rank))
+    return [_as_query(call, _sql(call, query))]
 
 
 def date_spine(call: Call) -> list[str]:

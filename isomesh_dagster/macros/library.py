@@ -20,12 +20,15 @@ Function = Callable[[Call], list[str]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Macro:
-    """A macro's function and how many arguments it takes (`most` None: any number); `names` they may be given by."""
+    """A macro's function and its arguments: how many (`most` None: any number), the `names` they may also be given by,
+    and the options that are given by name only.
+    """
 
     function: Function
     least: int = 0
     most: int | None = None
     names: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
 
     @property
     def arity(self) -> str:
@@ -161,13 +164,19 @@ MACROS: dict[str, Macro] = {
     "each": Macro(function=_each, least=2),
     "eval": Macro(function=_eval, least=1, most=1),
     "filter": Macro(function=_filter, least=2),
-    "generate_surrogate_key": Macro(function=generate_surrogate_key, least=1),
+    "generate_surrogate_key": Macro(function=generate_surrogate_key, least=1, options=("hash_function",)),
     "haversine_distance": Macro(
         function=haversine_distance, least=4, most=5, names=("lat1", "lon1", "lat2", "lon2", "unit")
     ),
     "if": Macro(function=_if, least=2, most=3),
     "or": Macro(function=_connected("OR", None)),
-    "pivot": Macro(function=pivot, least=2, most=2, names=("column", "values")),
+    "pivot": Macro(
+        function=pivot,
+        least=2,
+        most=2,
+        names=("column", "values"),
+        options=("agg", "alias", "cmp", "distinct", "else_value", "prefix", "quote", "suffix", "then_value"),
+    ),
     "reduce": Macro(function=_reduce, least=2),
     "safe_add": Macro(function=_safe_sum("+"), least=1),
     "safe_div": Macro(function=_safe_div, least=2, most=2),
