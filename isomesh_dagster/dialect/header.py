@@ -1,7 +1,8 @@
 """A definition file as blocks and statements: `MODEL (…);`, `AUDIT (…);`, `METRIC (…);` and the SQL that follows them.
 
-In: the text of one file. Out: one `Definition` for each block. Nothing is interpreted here but structure: property values
-stay source text (`dialect/values.py` reads them), macros stay unexpanded. Every complaint is a `ModelError` with its line.
+In: the text of one file. Out: one `Definition` for each block. Nothing is interpreted here but structure: property
+values stay source text (`dialect/values.py` reads them), macros stay unexpanded. Every complaint is a `ModelError` with
+its line.
 """
 
 from __future__ import annotations
@@ -128,8 +129,8 @@ _JOINING = frozenset(
 def parse_file(text: str, default_dialect: str, path: str | None) -> tuple[Definition, ...]:
     """The definitions of one file, in order.
 
-    The file is read in the dialect its first block names, else in `default_dialect`. Raises `ModelError` with `path` and
-    line for what is not well formed.
+    The file is read in the dialect its first block names, else in `default_dialect`. Raises `ModelError` with `path`
+    and line for what is not well formed.
     """
     try:
         readable = _without_jinja(text)

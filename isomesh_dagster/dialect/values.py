@@ -1,8 +1,8 @@
 """Values of header properties: `kind INCREMENTAL_BY_TIME_RANGE (time_column ds)`, `audits (not_null(columns := (a)))`.
 
-In: a property's source text. Out: a `Value`, a small closed tree whose every node keeps its source text, so that what is
-an expression in one place and a list in another can be read either way. The same grammar in every dialect; dialects only
-differ in what they call a string or a quoted name.
+In: a property's source text. Out: a `Value`, a small closed tree whose every node keeps its source text, so that what
+is an expression in one place and a list in another can be read either way. The same grammar in every dialect; dialects
+only differ in what they call a string or a quoted name.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ def parse_value(text: str, dialect: str, line: int | None = None) -> Value:
 def pairs(value: Value, line: int | None = None) -> dict[str, Value]:
     """The settings inside `kind NAME (…)`, `physical_properties (…)` and their like, by lower-case key.
 
-    `key (a, b)` reads as the key and its items. No brackets, so no settings, give an empty dict. Raises `ModelError` for
-    what is no setting, and for a key given twice.
+    `key (a, b)` reads as the key and its items. No brackets, so no settings, give an empty dict. Raises `ModelError`
+    for what is no setting, and for a key given twice.
     """
     match value:
         case Call(arguments=members) | Items(items=members):
@@ -124,7 +124,10 @@ def split_expressions(text: str, dialect: str, line: int | None = None) -> list[
 
 
 def parse_columns(text: str, dialect: str, line: int | None = None) -> list[tuple[str, str]]:
-    """Names and types of `(a INT, b STRUCT<x INT, y INT>)`, both as written. Raises `ModelError` for one without type."""
+    """Names and types of `(a INT, b STRUCT<x INT, y INT>)`, both as written.
+
+    Raises `ModelError` for a column without a type.
+    """
     source = _read(text, dialect, line)
     tokens = source.tokens
     i, j = (1, len(tokens) - 1) if tokens and _is_bracketed(source, 0, len(tokens)) else (0, len(tokens))
@@ -167,7 +170,8 @@ _KEY_SIGNS = frozenset({TokenType.EQ, TokenType.COLON_EQ})
 # Words that go on with an expression, so that `a IS NULL` is no pair of `a` and something.
 _CONTINUING = frozenset({
     "and", "as", "asc", "at", "between", "collate", "desc", "div", "escape", "glob", "ilike", "in", "is", "isnull",
-    "like", "mod", "not", "notnull", "nulls", "or", "over", "regexp", "rlike", "similar", "then", "else", "end", "within",
+    "like", "mod", "not", "notnull", "nulls", "or", "over", "regexp", "rlike", "similar", "then", "else", "end",
+    "within",
 })  # fmt: skip
 _LEADING = frozenset({"case", "cast", "exists", "from", "interval", "not", "select", "when", "with"})
 
@@ -291,7 +295,7 @@ def _starts_operand(source: Source, k: int, j: int) -> bool:
 
 
 def _string(source: Source, i: int, j: int) -> str | None:
-    """What a string says. `'it''s'` is two tokens where the dialect escapes with a backslash; one string here anyway."""
+    """What a string says. `'it''s'` is two tokens where a backslash escapes; it is one string here anyway."""
     tokens = source.tokens
     for k in range(i, j):
         if tokens[k].token_type is not TokenType.STRING or (k > i and not source.adjacent(k - 1)):
