@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,10 +115,12 @@ def open_sqlite(path: Path) -> Database:
 
     @event.listens_for(engine, "connect")
     def prepare(connection: sqlite3.Connection, _record: Any) -> None:
-        # The write-ahead log is a property of the file; setting it takes the whole file for a moment, so only once.
-        if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
-            connection.execute("PRAGMA journal_mode = wal")
-        connection.execute("PRAGMA synchronous = full")
+        try:
+            _write_ahead(connection)
+            connection.execute("PRAGMA synchronous = full")
+        except BaseException:
+            connection.close()  # the pool does not know it yet, and an open one leaves files beside the database
+            raise
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
@@ -126,6 +129,20 @@ def open_sqlite(path: Path) -> Database:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return Database(engine, place=place, schema=None, path=path)
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Put the file in WAL mode, a property it keeps. SQLite does not wait by itself for others who do the same."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                connection.execute("PRAGMA journal_mode = wal")
+            return
+        except sqlite3.OperationalError as error:  # noqa: PERF203 (it waits anyway)
+            if "locked" not in str(error) or time.monotonic() >= deadline:
+                raise
+            time.sleep(0.01)
 
 
 def open_postgres(
