@@ -7,7 +7,7 @@ makes sense, and SQLMesh in an environment of its own. Quote the ratios; absolut
 from __future__ import annotations
 
 import argparse
-import importlib.util
+import importlib.metadata
 import shutil
 import subprocess
 import sys
@@ -76,7 +76,7 @@ class Bench:
         return run([sys.executable, "-c", code, *arguments], cwd=cwd)
 
     def _isomesh(self, *arguments: str) -> Cost:
-        return run([sys.executable, "-m", "isomesh_dagster.cli.main", *arguments], cwd=self.ours)
+        return run([Path(sys.executable).with_name("isomesh"), *arguments], cwd=self.ours)
 
     def _sqlmesh(self, *arguments: str) -> Cost | None:
         if self.sqlmesh_python is None:
@@ -208,6 +208,14 @@ def sqlmesh_environment(folder: Path) -> Path:
     return python
 
 
+def _is_installed(distribution: str) -> bool:
+    try:
+        importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 def main() -> None:
     """Parse the command line, measure, print the tables on stdout."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
@@ -222,7 +230,7 @@ def main() -> None:
     )
     options = parser.parse_args()
     python = None if options.without_sqlmesh else sqlmesh_environment(options.sqlmesh_environment.absolute())
-    compiled = "with" if importlib.util.find_spec("sqlglotc") else "without"
+    compiled = "with" if _is_installed("sqlglotc") else "without"
     print(f"Python {sys.version.split()[0]}, {compiled} sqlglot's compiled build\n", flush=True)
     for count in options.models:
         with tempfile.TemporaryDirectory(prefix="isomesh-bench-") as folder:

@@ -16,8 +16,8 @@ IsomeshError                 something to mend, told with place and remedy
 └── StateError               the state store
     └── SystemMismatch       state or warehouse belong to another gateway
 
-The command line turns an `IsomeshError` into one readable message and an exit code; anything else is a bug and keeps its
-traceback.
+The command line turns an `IsomeshError` into one readable message and an exit code; anything else is a bug and keeps
+its traceback.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from __future__ import annotations
 class IsomeshError(Exception):
     """Something a person can mend.
 
-    `message` says what is wrong, `hint` how to mend it. `path` (relative to the project), `line` and `column` (both from 1)
-    and `model` say where; each is None when it does not apply.
+    `message` says what is wrong, `hint` how to mend it. `path` (relative to the project), `line` and `column` (both
+    from 1) and `model` say where; each is None when it does not apply.
     """
 
     def __init__(
