@@ -123,8 +123,11 @@ class _Loading:
     # --- files and rows
 
     def _file(self, path: str) -> _File:
-        with open(f"{self.root}/{path}", "rb") as file:  # a Path costs more than the read
-            content = file.read()
+        try:
+            with open(f"{self.root}/{path}", "rb") as file:  # a Path costs more than the read
+                content = file.read()
+        except OSError as error:
+            raise ModelError(f"the file cannot be read: {error.strerror}", path=path) from None
         return _File(path=path, content=content, key=file_key(content, path, self.shape))
 
     def _audits(self, files: list[_File], rows: Mapping[str, list[tuple[str, str]]]) -> dict[str, AuditDefinition]:

@@ -1,1 +1,19 @@
-"""model."""
+"""The model: what a project's files and its configuration say, as values.
+
+Here: `Model` and its kinds, audits, header properties (`properties`, `kind_properties`, decoded by `decode`), a file as
+a model (`parse`), shared audits (`audit_blocks`), external tables (`external`), rendering for one moment (`render`),
+names, dates and crons, models as JSON (`codec`), and `Settings` resolved for one gateway (`settings`).
+Not here: walking folders and remembering what files said (cache/), what makes a model the same model (snapshot/), who
+reads whom (graph/).
+
+Imports errors, relation, dialect and macros. pydantic and YAML live in `settings` and its files.
+
+Decided
+- Text stays text: a `Model` holds what was written and what was rendered at load, never a tree.
+- Every property and kind of the model format is supported, refused with what to do instead, or unknown with the nearest
+  name; none is skipped in silence.
+- Macros in the header are expanded at load, before values are decoded; those of audits and property maps when used.
+- Reading a file is pure: what it read besides (variables, seeds, shared audits) is told, for a cache to watch.
+- `parse`, `decode` and their kin need sqlglot; `model`, `kinds`, `codec`, `audits`, `context`, `names` and `settings`
+  do not, and a warm start imports only these.
+"""

@@ -153,6 +153,8 @@ class _ModelFile:
         dialect = definition.dialect
         kind, seeds = self._kind(header, dialect)
         pre, query, post, virtual_update = self._statements(definition, kind)
+        # what is never built runs nothing, so defaults are not for it
+        defaults = header.values if not isinstance(kind, Embedded | External) else {}
         uses: tuple[AuditUse, ...] = header.get("audits", ())
         audits = self._audits(kind, uses, header, inline, dialect)
         gateway = header.get("gateway")
@@ -177,9 +179,12 @@ class _ModelFile:
             query=query.text if query is not None else "",
             columns=_columns(header),
             column_descriptions=header.get("column_descriptions", {}),
-            pre_statements=(*header.get("pre_statements", ()), *(statement.text for statement in pre)),
-            post_statements=(*header.get("post_statements", ()), *(statement.text for statement in post)),
-            on_virtual_update=(*header.get("on_virtual_update", ()), *(statement.text for statement in virtual_update)),
+            pre_statements=(*defaults.get("pre_statements", ()), *(statement.text for statement in pre)),
+            post_statements=(*defaults.get("post_statements", ()), *(statement.text for statement in post)),
+            on_virtual_update=(
+                *defaults.get("on_virtual_update", ()),
+                *(statement.text for statement in virtual_update),
+            ),
             audits=audits,
             variables=self.variables,
             description=header.get("description", definition.comment),
@@ -307,7 +312,9 @@ class _ModelFile:
                     hint="somebody else writes it; only its columns are declared",
                 )
             return [], None, [], []
-        at = _query_index(plain, kind)
+        at = _query_index(plain)
+        if isinstance(kind, Embedded):
+            _refuse_statements([*plain[:at], *plain[at + 1 :], *virtual_update])
         return plain[:at], plain[at], plain[at + 1 :], virtual_update
 
     def _audits(
@@ -364,7 +371,17 @@ def _misplaced(keyword: str, line: int) -> IsomeshError:
     return ModelError(f"{keyword} (…) comes before MODEL (…)", line=line, hint="begin the file with MODEL (name …);")
 
 
-def _query_index(statements: list[Statement], kind: ModelKind) -> int:
+def _refuse_statements(statements: list[Statement]) -> None:
+    for statement in statements:
+        if not _DEFINING_MACRO.match(_bare(statement.text)):
+            raise ModelError(
+                "an EMBEDDED model runs no statements, only @DEF may stand beside its query",
+                line=statement.line,
+                hint="move the statement to a model that reads it",
+            )
+
+
+def _query_index(statements: list[Statement]) -> int:
     if not statements:
         raise ModelError("the model has no query", hint="write a SELECT after MODEL (…);")
     texts = [_bare(statement.text) for statement in statements]

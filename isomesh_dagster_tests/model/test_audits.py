@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Iterator
+
 import duckdb
 import pytest
 
@@ -11,6 +14,7 @@ from isomesh_dagster.macros.expander import Expander
 from isomesh_dagster.macros.values import Fragment
 from isomesh_dagster.model.audits import BUILT_IN, AuditDefinition, AuditUse, resolve
 from isomesh_dagster.model.properties import MODEL_PROPERTIES, read_properties
+from isomesh_dagster_tests.postgres_server import PostgresServer
 
 
 def uses(text: str) -> tuple[AuditUse, ...]:
@@ -22,15 +26,34 @@ def uses(text: str) -> tuple[AuditUse, ...]:
     return found
 
 
-def bad_rows(use: str, rows: str) -> int:
-    """How many rows the audit finds among `rows`, the FROM part that makes a relation `t`."""
-    (call,) = resolve(uses(use), {}, dialect="duckdb")
-    fragments = {name: Fragment(text) for name, text in call.arguments.items()}
-    expander = Expander("duckdb", {**fragments, "this_model": Fragment('"audited"')})
-    query = expander.expand(call.query)
+Count = Callable[[str], int]
+
+
+@pytest.fixture(scope="module")
+def duckdb_count() -> Iterator[Count]:
     with duckdb.connect() as connection:
-        sql = f'WITH "audited" AS (SELECT * FROM {rows}) SELECT COUNT(*) FROM (\n{query}\n) AS bad'
-        return int(connection.execute(sql).fetchall()[0][0])
+        yield lambda sql: int(connection.execute(sql).fetchall()[0][0])
+
+
+@pytest.fixture(scope="module")
+def postgres_count(postgres_server: PostgresServer) -> Iterator[Count]:
+    with contextlib.closing(postgres_server.connect()) as connection:
+
+        def count(sql: str) -> int:
+            cursor = connection.cursor()
+            cursor.execute(sql)
+            return int(cursor.fetchone()[0])
+
+        yield count
+
+
+def counting(use: str, rows: str, dialect: str) -> str:
+    """SQL that counts what the audit finds among `rows`, the FROM part that makes a relation `t`; as execution does."""
+    (call,) = resolve(uses(use), {}, dialect=dialect)
+    fragments = {name: Fragment(text) for name, text in call.arguments.items()}
+    expander = Expander(dialect, {**fragments, "this_model": Fragment('"audited"')})
+    query = expander.expand(call.query)
+    return f'WITH "audited" AS (SELECT * FROM {rows})\nSELECT COUNT(*) FROM (\n{query}\n) AS bad'
 
 
 NOTHING = "(SELECT 1 AS a, 'x' AS b WHERE FALSE) AS t"
@@ -44,7 +67,7 @@ CASES = [
     ("not_null(columns := (a, b))", values("(1, 2), (3, 4)", "a, b"), 0),
     ("not_null(columns := (a, b))", values("(1, NULL), (NULL, 4), (5, 6)", "a, b"), 2),
     ("not_null(columns := a)", values("(1), (NULL)"), 1),
-    ("not_null(columns := (a, b), condition := a > 3 OR b = 9)", values("(1, NULL), (5, NULL)", "a, b"), 1),
+    ("not_null(columns := (a, b), condition := a > 3 OR b = 9)", values("(1, NULL::INT), (5, NULL)", "a, b"), 1),
     ("unique_values(columns := (a, b))", values("(1, 1), (2, 2)", "a, b"), 0),
     ("unique_values(columns := (a, b))", values("(1, 7), (2, 7), (3, 8)", "a, b"), 2),
     ("unique_values(columns := a)", values("(NULL), (NULL)"), 2),
@@ -114,7 +137,7 @@ CASES = [
     ("not_match_like_pattern_list(column := a, patterns := ('%doe', '%smith'))", values("('john doe')"), 1),
     ("valid_uuid(column := a)", values("('123e4567-e89b-12d3-a456-426614174000'), (NULL)"), 0),
     ("valid_uuid(column := a)", values("('123e4567-e89b-12d3-a456-42661417400'), ('x'), ('')"), 3),
-    ("valid_uuid(column := a)", "(SELECT uuid() AS a) AS t", 0),
+    ("valid_uuid(column := a)", "(SELECT gen_random_uuid() AS a) AS t", 0),
     ("valid_email(column := a)", values("('a.b+c@example.co.uk'), (NULL)"), 0),
     ("valid_email(column := a)", values("('a@b'), ('a b@c.d'), ('@x.y')"), 3),
     ("valid_url(column := a)", values("('https://example.com/x?y=1#z'), (NULL)"), 0),
@@ -165,8 +188,13 @@ CASES = [
 
 
 @pytest.mark.parametrize(("use", "rows", "expected"), CASES)
-def test_built_in(use: str, rows: str, expected: int) -> None:
-    assert bad_rows(use, rows) == expected
+def test_built_in_on_duckdb(use: str, rows: str, expected: int, duckdb_count: Count) -> None:
+    assert duckdb_count(counting(use, rows, "duckdb")) == expected
+
+
+@pytest.mark.parametrize(("use", "rows", "expected"), CASES)
+def test_built_in_on_postgres(use: str, rows: str, expected: int, postgres_count: Count) -> None:
+    assert postgres_count(counting(use, rows, "postgres")) == expected
 
 
 def test_every_built_in_is_tried_with_rows_that_pass_and_rows_that_do_not() -> None:

@@ -271,9 +271,12 @@ def test_embedded_and_external() -> None:
     assert (external.kind, external.columns) == (External(), (Column(name="x", type="INT"),))
 
 
-def test_default_audits_are_not_for_what_has_no_table() -> None:
-    defaults = {"audits": ["number_of_rows(threshold := 0)"]}
-    assert of("kind EMBEDDED", model_defaults=defaults).audits == ()
+def test_default_audits_and_statements_are_not_for_what_has_no_table() -> None:
+    defaults = {"audits": ["number_of_rows(threshold := 0)"], "pre_statements": ["SET x = 1"]}
+    embedded = of("kind EMBEDDED", "@DEF(x, 1); SELECT @x AS a", model_defaults=defaults)
+    assert embedded.audits == ()
+    assert embedded.pre_statements == ("@DEF(x, 1)",)
+    assert embedded.rendered == "SELECT 1 AS a"
     assert [audit.name for audit in of("audits (shared)", model_defaults=defaults).audits] == [
         "number_of_rows",
         "shared",
@@ -352,6 +355,7 @@ REFUSED = [
     ("MODEL (name a.b,\n audits (x)\n);\nSELECT 1 AS y;\nAUDIT (name x);\nSELECT @nope", 2, "audit x: .*nope", None),
     ("MODEL (name a.b,\n audits (forall(criteria := @nope))\n);\nSELECT 1 AS y", 2, "audit forall: .*nope", None),
     ("MODEL (name a.b);\nSELECT * FROM a.b", 1, "reads itself", None),
+    ("MODEL (name a.b, kind EMBEDDED);\n@DEF(x, 1);\nSET y = 1;\nSELECT @x AS a", 3, "runs no statements", None),
     ("MODEL (name a.b, end '2020-01-01');\nSELECT 1 AS a", 1, "`end` needs a `start`", None),
     ("MODEL (name a.b,\n clustered_by x\n);\nSELECT 1 AS x", 2, "no meaning for kind VIEW", None),
     ("MODEL (name a.b,\n cron '@hourly',\n interval_unit day\n);\nSELECT 1 AS x", 3, "coarser", None),
