@@ -17,7 +17,7 @@ MAX_GATEWAY_LENGTH = 63
 RESERVED = frozenset({"main", "information_schema", "iso_meta", "null", "none", "default"})
 """Environment names that mean something else already: to warehouses, to us, to YAML, to git's usual branch."""
 
-_RESERVED_SCHEMAS = frozenset({"information_schema", "iso_meta"})
+_RESERVED_SCHEMAS = frozenset({"information_schema", "iso_meta", "isomesh_meta"})
 _RESERVED_PREFIXES = ("pg_", "isomesh__")
 
 # `\Z` and not `$`: `$` would let a trailing newline through.
@@ -76,7 +76,7 @@ def check_model_names(places: Mapping[str, tuple[str, int]]) -> None:
 
     `places` maps normalised model names to their path and line. Raises ModelError at the first model
 
-    - whose schema belongs to the warehouse or to us (`information_schema`, `iso_meta`, `pg_…`, `isomesh__…`),
+    - whose schema belongs to the warehouse or to us (`information_schema`, `isomesh_meta`, `pg_…`, `isomesh__…`),
     - whose schema is that of another model's views in some environment (`shop__dev` beside `shop`),
     - whose name equals another one's when case is ignored, or after Postgres cut each part at 63 bytes.
     """

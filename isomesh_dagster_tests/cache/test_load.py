@@ -298,7 +298,9 @@ def test_a_model_and_an_external_table_of_one_name_are_refused(root: Path) -> No
     assert "external_models.yaml:1" in str(error(root))
 
 
-@pytest.mark.parametrize("name", ["stage__dev.x", "isomesh__stage.x", "information_schema.x", "pg_temp.x"])
+@pytest.mark.parametrize(
+    "name", ["stage__dev.x", "isomesh__stage.x", "isomesh_meta.x", "information_schema.x", "pg_temp.x"]
+)
 def test_reserved_schemas(root: Path, name: str) -> None:
     write(root, "models/z.sql", f"MODEL (name {name}); SELECT 1 AS a")
     found = error(root)
