@@ -1,9 +1,10 @@
 """dialect: everything that reads SQL text.
 
-Here:     tokens (text as tokens with places), header and values (definition files, their blocks, statements and property
-          values), canonical (the form that is fingerprinted), query (tables, columns and rewrites of a query), summary
-          (what each output column and the row set depend on).
-Not here: the meaning of properties (`model/`), macros (`macros/`), what a difference between two queries means (`plan/`).
+Here:     tokens (text as tokens with places), header and values (definition files, their blocks, statements and
+          property values), canonical (the form that is fingerprinted), query (tables, columns and rewrites of a query),
+          summary (what each output column and the row set depend on).
+Not here: the meaning of properties (`model/`), macros (`macros/`), what a difference between two queries means
+          (`plan/`).
 Imports:  relation, errors; sqlglot lives here and in `macros/`, nowhere else.
 Decided:  sqlglot's classes are used as they come, never subclassed or patched: its compiled build forbids instances of
           subclasses. So headers are read by a recursive descent of our own over stock tokens, and queries run as the

@@ -9,14 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from isomesh_dagster.errors import ModelError
-from isomesh_dagster.macros.expander import Expander
-from isomesh_dagster.macros.values import Fragment, Variable
-from isomesh_dagster.macros.variables import time_variables
 from isomesh_dagster.model.kinds import ModelKind, is_incremental, kind_name
 from isomesh_dagster.model.model import AuditCall, Model
 from isomesh_dagster.relation import Relation
+
+if TYPE_CHECKING:
+    from isomesh_dagster.macros.expander import Expander
 
 _DAY = 86_400_000
 _DEFINITION = re.compile(r"@DEF\b", re.IGNORECASE)
@@ -106,8 +107,7 @@ def render_audit(audit: AuditCall, model: Model, context: RenderContext) -> str:
     """
     if "@" not in audit.query:
         return audit.query
-    arguments = {name: Fragment(text) for name, text in audit.arguments.items()}
-    expander = _expander(model, context, audit.dialect or model.dialect, arguments)
+    expander = _expander(model, context, audit.dialect or model.dialect, audit.arguments)
     try:
         return expander.expand(audit.query)
     except ModelError as error:
@@ -115,7 +115,14 @@ def render_audit(audit: AuditCall, model: Model, context: RenderContext) -> str:
         raise error.located(model=model.name) from None
 
 
-def _expander(model: Model, context: RenderContext, dialect: str, arguments: Mapping[str, Variable]) -> Expander:
+def _expander(model: Model, context: RenderContext, dialect: str, arguments: Mapping[str, str]) -> Expander:
+    """An expander that knows the model's variables; `arguments` are SQL texts. Loads the SQL library, which models
+    without macros do without.
+    """
+    from isomesh_dagster.macros.expander import Expander
+    from isomesh_dagster.macros.values import Fragment, Variable
+    from isomesh_dagster.macros.variables import time_variables
+
     this_model = context.this_model or Relation.parse(model.name).sql
     variables: dict[str, Variable] = {
         **model.variables,
@@ -124,6 +131,6 @@ def _expander(model: Model, context: RenderContext, dialect: str, arguments: Map
         "model_kind_name": kind_name(model.kind),
         "this_model": Fragment(this_model),
         **context.extra,
-        **arguments,
+        **{name: Fragment(text) for name, text in arguments.items()},
     }
     return Expander(dialect, variables, path=model.path, line=None)

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from isomesh_dagster.dialect.header import Definition, Statement, parse_file, parse_value
+from isomesh_dagster.dialect.header import (
+    Definition,
+    Statement,
+    pairs,
+    parse_columns,
+    parse_file,
+    parse_value,
+    split_expressions,
+)
 from isomesh_dagster.errors import ModelError, UnsupportedError
 
 DIALECTS = (
@@ -163,3 +173,27 @@ def test_a_macro_in_place_of_a_property_is_not_supported() -> None:
 def test_words_that_look_like_keys_are_no_missing_commas(header: str) -> None:
     (definition,) = parse_file(f"MODEL ({header});", "duckdb", None)
     assert definition.block is not None
+
+
+SOUP = (
+    "MODEL ( AUDIT METRIC ) ); ; , ,, name kind a.b FULL dialect duckdb postgres zz [ ] 'x' ' \" cron '@daily' @x @IF( "
+    "SELECT 1 JINJA_QUERY_BEGIN; JINJA_END; ON_VIRTUAL_UPDATE_BEGIN; ON_VIRTUAL_UPDATE_END; columns (a INT, b) := = -- "
+    "/* */ { } CALL -1 . <"
+)
+
+
+@settings(max_examples=400)
+@given(st.lists(st.sampled_from([*SOUP.split(), "\n"]), max_size=20))
+def test_whatever_is_written_is_read_or_a_told_error(pieces: list[str]) -> None:
+    try:
+        for definition in parse_file(" ".join(pieces), "duckdb", "a.sql"):
+            for item in definition.block.properties if definition.block else ():
+                parse_columns(item.text, definition.dialect, item.line)
+                split_expressions(item.text, definition.dialect, item.line)
+                pairs(parse_value(item.text, definition.dialect, item.line), item.line)
+    except ModelError as error:
+        told = error
+    else:
+        return
+    assert told.message
+    assert told.line is not None

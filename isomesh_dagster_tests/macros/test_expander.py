@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import duckdb
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from isomesh_dagster.errors import MacroError, ModelError, UnsupportedError
@@ -371,3 +371,30 @@ def test_generated_sql_runs(text: str, rows: list[tuple[object, ...]] | None) ->
         assert result == [(543.0, 111.0)]
     else:
         assert result == rows
+
+
+# --- any text at all
+
+SOUP = (
+    "@ @x @cols @empty @criteria @{x @{tbl} }_a a_@n @IF( @EACH( @AND( @OR( @DEF(y, @DEF(f, v -> @y @f( @WHERE( @JOIN( "
+    "@WITH( @LIMIT( @REDUCE( @FILTER( @EVAL( @SQL( @VAR( @PIVOT( @DEDUPLICATE( @DATE_SPINE( @STAR( @'@x' '@x' \"@{x}\" "
+    "( ) [ ] { } , , ; -> := . + - < <@n <@ @> :: AS AND OR NOT IN TRUE FALSE NULL 1 'b' SELECT FROM t WHERE CASE WHEN "
+    "END INTERVAL CAST( GROUP BY ARRAY[ CALL (p, q) -> c -> p q c -- /*"
+)
+
+
+@settings(max_examples=400)
+@given(
+    st.lists(st.sampled_from([*SOUP.split(), "\n"]), max_size=25),
+    st.sampled_from(["duckdb", "bigquery", "tsql"]),
+    st.booleans(),
+)
+def test_whatever_is_written_gives_sql_or_a_told_error(pieces: list[str], dialect: str, spaced: bool) -> None:
+    try:
+        make(dialect).expand((" " if spaced else "").join(pieces))
+    except ModelError as error:
+        told = error
+    else:
+        return
+    assert told.message
+    assert told.path == "m.sql"
