@@ -45,8 +45,12 @@ class Session(Protocol):
         """Run one query; column names and all rows."""
         ...
 
-    def transaction(self) -> AbstractContextManager[None]:
-        """All or nothing: commits at the end, rolls back on any exception. Not nested."""
+    def transaction(self, claim: str | None = None) -> AbstractContextManager[None]:
+        """All or nothing: commits at the end, rolls back on any exception. Not nested.
+
+        `claim` is a name that one transaction of the warehouse holds at a time; the others wait before they begin, and
+        then see what the holder has committed.
+        """
         ...
 
     def columns(self, relation: Relation) -> list[tuple[str, str]]:

@@ -62,6 +62,8 @@ class DuckDBWarehouse:
         self._locks: list[FileLock] = []
         paths = [catalog.path for catalog in settings.catalogs.values()] or [settings.database]
         path = MEMORY if settings.catalogs or settings.database is None else str(settings.database)
+        self._has_catalogs = bool(settings.catalogs)
+        self._database = f"{MEMORY}{id(self)}" if settings.path is None else str(settings.path)
         deadline = time.monotonic() + timeout
         try:
             for file in sorted({str(path) for path in paths if path is not None}):
@@ -91,8 +93,11 @@ class DuckDBWarehouse:
         self._check_alive()
         cursor = self._parent.cursor()
         try:
-            cursor.execute(f"USE {quote(self._default_catalog)}")
-            yield DuckDBSession(cursor, default_catalog=self._default_catalog, catalogs=self._catalogs)
+            if self._has_catalogs:  # a cursor does not inherit USE
+                cursor.execute(f"USE {quote(self._default_catalog)}")
+            yield DuckDBSession(
+                cursor, database=self._database, default_catalog=self._default_catalog, catalogs=self._catalogs
+            )
         finally:
             cursor.close()
 
@@ -158,8 +163,11 @@ class DuckDBWarehouse:
 class DuckDBSession:
     """One thread's cursor (`Session`)."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, *, default_catalog: str, catalogs: frozenset[str]) -> None:
+    def __init__(
+        self, cursor: duckdb.DuckDBPyConnection, *, database: str, default_catalog: str, catalogs: frozenset[str]
+    ) -> None:
         self._cursor = cursor
+        self._database = database
         self._default_catalog = default_catalog
         self._catalogs = catalogs
         self._in_transaction = False
@@ -184,9 +192,20 @@ class DuckDBSession:
         except duckdb.Error as error:
             raise _engine_error(error) from None
 
-    def transaction(self) -> AbstractContextManager[None]:
-        """All or nothing: commits at the end, rolls back on any exception. Not nested."""
-        return self._transaction()
+    def transaction(self, claim: str | None = None) -> AbstractContextManager[None]:
+        """All or nothing: commits at the end, rolls back on any exception. Not nested.
+
+        `claim` is a name that one transaction on this database holds at a time; the others wait before they begin.
+        """
+        if claim is None:
+            return self._transaction()
+        return self._claimed_transaction(claim)
+
+    @contextmanager
+    def _claimed_transaction(self, claim: str) -> Iterator[None]:
+        # one process has the file, so a lock of this process is a lock on the warehouse
+        with _claimed((self._database, claim)), self._transaction():
+            yield
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -346,6 +365,28 @@ def _hold(file: str, deadline: float, on_wait: Callable[[str], None] | None) -> 
             with suppress(OSError):
                 path.write_text(f"{os.getpid()}\n")
             return lock
+
+
+_claims: dict[tuple[str, str], tuple[threading.Lock, int]] = {}
+"""Claims that somebody holds or waits for: the lock, and how many they are."""
+_claims_lock = threading.Lock()
+
+
+@contextmanager
+def _claimed(key: tuple[str, str]) -> Iterator[None]:
+    with _claims_lock:
+        lock, users = _claims.get(key, (threading.Lock(), 0))
+        _claims[key] = (lock, users + 1)
+    try:
+        with lock:
+            yield
+    finally:
+        with _claims_lock:
+            lock, users = _claims[key]
+            if users == 1:
+                del _claims[key]
+            else:
+                _claims[key] = (lock, users - 1)
 
 
 def _holder(path: Path) -> str:

@@ -285,8 +285,8 @@ class Application:
         physical = str(batch.physical)
         batch.audits = ()
         whole = not is_incremental(step.snapshot.model.kind)
-        with session.transaction():
-            before = warehouse.loaded(session, (physical,)).get(physical, ())
+        with session.transaction(claim=physical):
+            before = warehouse.loaded_of(session, physical)
             there = bool(before) and self._is_there(step, interval, before)
             written = None
             if not there:
@@ -302,7 +302,7 @@ class Application:
                 self._checkpoint("recorded")
         self._checkpoint("built")
         if there:
-            self._recorder.add(physical, warehouse.intervals(before), whole=True)
+            self._recorder.add(physical, warehouse.intervals(before), whole=whole)
         elif interval is not None:
             self._recorder.add(physical, (interval,), whole=whole)
         self._checkpoint("noted")

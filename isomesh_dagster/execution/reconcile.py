@@ -12,6 +12,7 @@ from isomesh_dagster.engine.connection import Connection, Session
 from isomesh_dagster.errors import StateError
 from isomesh_dagster.execution import warehouse
 from isomesh_dagster.execution.warehouse import Loaded
+from isomesh_dagster.snapshot.interval import Interval, subtract
 from isomesh_dagster.state.protocol import StateStore
 
 
@@ -65,14 +66,18 @@ def adopt_loaded(session: Session, state: StateStore, physicals: Collection[str]
     """
     if not physicals:
         return {}
+    # in this order: what is recorded now was loaded before, so what is read second holds it, whoever builds meanwhile
+    recorded = state.intervals(physicals)
     loaded = warehouse.loaded(session, physicals)
     moments = warehouse.intervals_of(loaded)
-    recorded = state.intervals(physicals)
-    different = {
-        physical: moments.get(physical, ())
-        for physical in sorted(physicals)
-        if moments.get(physical, ()) != recorded.get(physical, ())
-    }
-    if different:
-        state.add_intervals(different, replace=True)
+    unknown: dict[str, tuple[Interval, ...]] = {}
+    lost: dict[str, tuple[Interval, ...]] = {}
+    for physical in sorted(physicals):
+        there, known = moments.get(physical, ()), recorded.get(physical, ())
+        if there != known:
+            (lost if subtract(known, there) else unknown)[physical] = there
+    if unknown:
+        state.add_intervals(unknown)
+    if lost:
+        state.add_intervals(lost, replace=True)
     return loaded

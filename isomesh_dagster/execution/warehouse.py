@@ -17,6 +17,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import itemgetter
 
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import EngineError, WriteConflict
@@ -162,6 +163,15 @@ def loaded(session: Session, physicals: Iterable[str]) -> dict[str, tuple[Loaded
         ):
             found.setdefault(physical, []).append(Loaded(start=start, end=end, plan_id=plan_id, rows=rows))
     return {physical: tuple(records) for physical, records in found.items()}
+
+
+def loaded_of(session: Session, physical: str) -> tuple[Loaded, ...]:
+    """The records of one physical relation (dotted), by start."""
+    rows = session.fetch(f"SELECT start_ms, end_ms, plan_id, rows FROM {_LOADED.sql} WHERE physical = ?", (physical,))
+    return tuple(
+        Loaded(start=start, end=end, plan_id=plan_id, rows=count)
+        for start, end, plan_id, count in sorted(rows, key=itemgetter(0))
+    )
 
 
 def record_whole(session: Session, physical: str, record: Loaded, before: Sequence[Loaded]) -> None:

@@ -281,3 +281,25 @@ def test_errors_are_ours_and_keep_secrets(tmp_path):
     assert len(str(caught.value)) < 2600
     connection.close()
     assert issubclass(duckdb.Error, Exception)
+
+
+def test_a_claim_is_held_by_one_transaction_at_a_time_and_shows_what_was_committed(tmp_path):
+    connection = open_connection(DuckDBConnection(database=str(tmp_path / "w.duckdb")))
+    with connection.session() as session:
+        session.execute("CREATE TABLE seen (n INT)")
+
+    def work() -> None:
+        with connection.session() as mine:
+            for _ in range(10):
+                with mine.transaction(claim="counter"):
+                    (count,) = mine.fetch("SELECT COUNT(*) FROM seen")[0]
+                    mine.execute("INSERT INTO seen VALUES (?)", [count])
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with connection.session() as session:
+        assert session.fetch("SELECT COUNT(*), COUNT(DISTINCT n), MAX(n) FROM seen") == [(40, 40, 39)]
+    connection.close()

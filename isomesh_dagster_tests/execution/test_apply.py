@@ -225,6 +225,25 @@ def test_two_applications_build_every_batch_once(system):
     assert system.rows("SELECT COUNT(*) FROM isomesh_meta.loaded WHERE physical LIKE '%daily%'") == [(8,)]
 
 
+def test_overlapping_batches_of_two_applications_double_no_row(system):
+    kind = kinds.IncrementalByTimeRange(time_column="ds")
+    daily = model("mart.daily", "SELECT DATE '2020-01-01' + CAST(x AS INT) AS ds FROM range(8) AS r(x)", kind)
+    shown = snapshots([daily])
+    system.apply(system.plan(shown, batches={"mart.daily": [days(0, 1)]}))
+    plans = [
+        system.plan(shown, name, batches={"mart.daily": [days(start, start + 4)]})
+        for name, start in (("prod", 1), ("dev", 2), ("test", 3), ("more", 4))
+    ]
+    applications = [threading.Thread(target=system.apply, args=(plan,)) for plan in plans]
+    for application in applications:
+        application.start()
+    for application in applications:
+        application.join()
+    assert system.rows("SELECT COUNT(*), COUNT(DISTINCT ds) FROM mart.daily") == [(8, 8)]
+    physical = str(shown["mart.daily"].physical)
+    assert system.state.intervals([physical])[physical] == (days(0, 8),)
+
+
 # ---- stamp -----------------------------------------------------------------------------------------------
 
 
