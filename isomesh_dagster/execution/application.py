@@ -111,6 +111,7 @@ class Application:
                 self._checkpoint("reconciled")
                 self._check_base(self._state.environment(self.plan.environment))
                 if not self.plan.is_empty:
+                    self._check_catalogs()
                     self._open_intent(session)
             self._begun = True
 
@@ -123,6 +124,19 @@ class Application:
             f"the plan is based on {self.plan.based_on or 'a new environment'}",
             hint="plan again",
         )
+
+    def _check_catalogs(self) -> None:
+        """Rows and the record of them commit together, and a transaction writes one database only."""
+        for step in self.plan.builds:
+            catalog = _physical_of(step).catalog
+            if catalog not in (None, self._around.default_catalog):
+                raise PlanError(
+                    f"lives in catalog {catalog!r}; models are written to the default catalog only",
+                    model=step.snapshot.name,
+                    path=step.snapshot.model.path,
+                    line=step.snapshot.model.line,
+                    hint="leave the catalog out of the model's name; other catalogs can be read as external tables",
+                )
 
     def _open_intent(self, session: Session) -> None:
         plan = self.plan

@@ -244,6 +244,13 @@ def test_overlapping_batches_of_two_applications_double_no_row(system):
     assert system.state.intervals([physical])[physical] == (days(0, 8),)
 
 
+def test_a_model_in_another_catalog_is_refused_before_anything_is_written(system):
+    elsewhere = model("other.mart.m", "SELECT 1 AS id")
+    with pytest.raises(PlanError, match="lives in catalog 'other'"):
+        system.apply(system.plan(snapshots([SOURCE, elsewhere])))
+    assert system.state.open_plans() == []
+
+
 # ---- stamp -----------------------------------------------------------------------------------------------
 
 
