@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
-from sqlglot.dialects.dialect import Dialect
-from sqlglot.errors import ParseError
+from sqlglot.errors import SqlglotError
 
-from isomesh_dagster.macros.values import Fragment, identifier, literal, string_content, to_name
+from isomesh_dagster.dialect.tokens import stock_dialect
+from isomesh_dagster.macros.values import Fragment, identifier, string_content, to_name
 
 if TYPE_CHECKING:
     from isomesh_dagster.macros.call import Call
@@ -105,18 +105,18 @@ def _as_query(call: Call, text: str) -> str:
 
 
 def _tree(call: Call, text: str) -> Any:
-    """The tree of a query or an expression. Raises `MacroError` when it cannot be parsed."""
+    """The tree of a query or of one expression. Raises `MacroError` when it cannot be parsed."""
+    stock = stock_dialect(call.dialect)
+    reason = "expected one expression"
     try:
-        stock = Dialect.get_or_raise(call.dialect)
         if text.lstrip()[:6].upper() == "SELECT":
             return stock.parse(text)[0]
         parsed = stock.parse(f"SELECT {text}")[0]
-        assert isinstance(parsed, exp.Select)
-        return parsed.selects[0].unalias()
-    except ParseError as error:
-        raise call.error(
-            f"@{call.name.upper()} cannot read {literal(text, '')}", str(error).partition("\n")[0]
-        ) from None
+        if isinstance(parsed, exp.Select) and len(parsed.selects) == 1:
+            return parsed.selects[0].unalias()
+    except SqlglotError as error:
+        reason = str(error).partition("\n")[0]
+    raise call.error(f"@{call.name.upper()} cannot read `{text}`", reason)
 
 
 def _sql(call: Call, tree: Any) -> str:
