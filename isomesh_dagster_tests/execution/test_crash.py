@@ -12,12 +12,16 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+import pytest
+
 from isomesh_dagster.execution.events import Evaluated
 from isomesh_dagster.execution.janitor import janitor
 from isomesh_dagster.execution.promote import rollback
 from isomesh_dagster.execution.reconcile import reconcile
 from isomesh_dagster.model import kinds
 from isomesh_dagster_tests.factories import System, days, model, snapshots
+
+pytestmark = pytest.mark.slow
 
 BATCHES = {"mart.daily": [days(0, 2), days(2, 4)]}
 
