@@ -126,7 +126,11 @@ class CheckResults:
 
 def promoted_metadata(promoted: Promoted, plan: Plan | None = None) -> dict[str, Any]:
     """What an environment shows now: the views that were made or removed, and with `plan` what it holds and why."""
+    # what people look for comes first: the event log shows the first few
+    planned = plan_metadata(plan) if plan is not None else {}
+    models = planned.pop("isomesh/models", None)
     metadata: dict[str, Any] = {
+        **planned,
         keys.ENVIRONMENT: promoted.environment,
         keys.PLAN_ID: promoted.plan_id,
         keys.PROMOTION: promoted.number,
@@ -137,8 +141,8 @@ def promoted_metadata(promoted: Promoted, plan: Plan | None = None) -> dict[str,
     changed = [*(("created", view) for view in promoted.created), *(("dropped", view) for view in promoted.dropped)]
     if changed:
         metadata[keys.VIEWS] = table([{"view": view, "change": change} for change, view in changed])
-    if plan is not None:
-        metadata |= plan_metadata(plan)
+    if models is not None:
+        metadata["isomesh/models"] = models
     return metadata
 
 

@@ -27,6 +27,7 @@ from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.definitions.translator import IsomeshTranslator, check_names, is_built
 from isomesh_dagster.execution.events import Audited, Built, Dropped, Failed, Promoted
 from isomesh_dagster.model.model import Model
+from isomesh_dagster.plan.explain import summary
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.project import Project
 
@@ -128,7 +129,9 @@ def _plan_op(key: dg.AssetKey) -> dg.OpDefinition:
             plan = session.plan
             register_environments(context.instance, [env.name for env in session.project.environments()])
         metadata = plan_metadata(plan)
-        context.log_event(dg.AssetObservation(asset_key=key, partition=plan.environment, metadata=metadata))
+        context.log_event(
+            dg.AssetObservation(asset_key=key, partition=plan.environment, description=summary(plan), metadata=metadata)
+        )
         yield dg.Output(None, metadata=metadata)
 
     return _op("make_plan", compute, "Say what an apply would build, reuse and show, as Markdown; changes nothing.")

@@ -12,7 +12,6 @@ ENVIRONMENTS = "isomesh_environments"  # the dynamic partitions; Dagster keeps t
 PARTITION_TAG = "dagster/partition"
 GATEWAY_TAG = "isomesh/gateway"  # on runs: a queue can keep two runs off one warehouse by it
 
-BUILT = "isomesh/built"
 REUSED = "isomesh/reused"
 FINGERPRINT = "isomesh/fingerprint"
 VERSION = "isomesh/version"

@@ -25,7 +25,7 @@ SELECT
   COUNT(*) FILTER (WHERE outcome = 'cancelled') AS cancelled,
   COUNT(*) FILTER (WHERE outcome = 'diverted') AS diverted,
   AVG(departure_delay) AS mean_departure_delay,
-  MEDIAN(arrival_delay) AS median_arrival_delay,
+  QUANTILE_CONT(arrival_delay, 0.5) AS median_arrival_delay,
   SUM(distance_miles) FILTER (WHERE outcome <> 'cancelled') AS miles_flown
 FROM core.flights
 WHERE

@@ -11,5 +11,5 @@ MODEL (
 
 SELECT
   carrier,
-  REGEXP_REPLACE(name, ' (Inc\.|Co\.|Corporation)$', '') AS carrier_name
+  CAST(REGEXP_REPLACE(name, ' (Inc\.|Co\.|Corporation)$', '') AS TEXT) AS carrier_name
 FROM raw.airlines
