@@ -164,7 +164,7 @@ def _has_star(tree: Tree) -> bool:
     if any(str(join.args.get("method")).upper() == "NATURAL" for join in tree.nodes[exp.Join]):
         return True
     tables = {id(mention.node) for mention in tree.mentions}
-    if any(_reads_columns(cast(exp.Star, star), tree, tables) for star in tree.nodes[exp.Star]):
+    if any(reads_columns(cast(exp.Star, star), tree, tables) for star in tree.nodes[exp.Star]):
         return True
     aliases = {tree.alias(mention.node) for mention in tree.mentions}
     return any(  # a whole row
@@ -176,7 +176,7 @@ def _has_star(tree: Tree) -> bool:
     )
 
 
-def _reads_columns(star: exp.Star, tree: Tree, tables: set[int]) -> bool:
+def reads_columns(star: exp.Star, tree: Tree, tables: set[int]) -> bool:
     """Whether the star stands for columns of one of `tables`."""
     item: exp.Expr = star.parent if isinstance(star.parent, exp.Column) else star  # t.* is a Column of a Star
     if item is star and isinstance(star.parent, exp.Count):

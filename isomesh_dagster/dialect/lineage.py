@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from sqlglot import exp
 
@@ -28,7 +28,7 @@ def summarize(sql: str, dialect: str, schema: Schema) -> Summary:
     """See `summary.summarize`."""
     try:
         tree = resolved(sql, dialect, schema)
-        _refuse_guesses(tree, schema)
+        _refuse_unnamed(tree)
         query, _ = qualified(tree, schema)
         walk = _Walk(tree.dialect_name)
         found = walk.query(query, Scope())
@@ -47,23 +47,12 @@ def summarize(sql: str, dialect: str, schema: Schema) -> Summary:
     return Summary(columns=found.columns, rows=found.rows, row_reads=found.row_reads, clauses=walk.clauses)
 
 
-def _refuse_guesses(tree: Tree, schema: Schema) -> None:
-    """Raise Opaque where the columns of a table had to be known to say what a name means."""
+def _refuse_unnamed(tree: Tree) -> None:
+    """Raise Opaque for an output column that the engine would name."""
     for select in _left_selects(tree.root):
         for item in select.expressions:
             if not isinstance(item, (exp.Alias, exp.Aliases, exp.Column, exp.Dot)) and not item.is_star:
                 raise Opaque("a column of the output has no name: give it an alias")
-    unknown = [mention.name for mention in tree.mentions if not schema.get(mention.name)]
-    if not unknown:
-        return
-    aliases = {tree.identifier(alias.args["alias"]) for alias in tree.root.find_all(exp.Alias)}
-    for column in cast("list[exp.Column]", tree.nodes[exp.Column]):
-        if not column.args.get("table") and isinstance(column.this, exp.Identifier):
-            name = tree.identifier(column.this)
-            if name in aliases:
-                raise Opaque(f"{name} may be a column of {unknown[0]}, whose columns are not known, or an alias")
-    if tree.nodes[exp.Star] and any(not isinstance(star.parent, exp.Count) for star in tree.nodes[exp.Star]):
-        raise Opaque(f"unexpanded star over {unknown[0]}, whose columns are not known")
 
 
 def _left_selects(query: exp.Expr) -> Iterator[exp.Select]:

@@ -17,6 +17,8 @@ from sqlglot.schema import MappingSchema
 
 from isomesh_dagster.dialect.canonical import sql_dialect
 from isomesh_dagster.dialect.facts import output_names, refuse_effects
+from isomesh_dagster.dialect.proven import proven_columns
+from isomesh_dagster.dialect.summary import Opaque
 from isomesh_dagster.dialect.tree import Tree, parse
 from isomesh_dagster.relation import Column
 
@@ -44,15 +46,17 @@ def resolved(sql: str, dialect: str, schema: Schema) -> Tree:
 def qualified(tree: Tree, schema: Schema) -> tuple[exp.Expr, MappingSchema]:
     """The tree (changed in place) with columns qualified and stars expanded, and the schema used.
 
-    Raises SqlglotError when a column cannot be resolved.
+    Raises SqlglotError when a column cannot be resolved, Opaque when it could only be guessed.
     """
+    proven = proven_columns(tree, schema)
     aliases = tree.give_aliases(tree.mentions)
     tables: dict[str, object] = {}
     for mention in tree.mentions:
         if not isinstance(mention.node, exp.Table):
             continue
-        if schema.get(mention.name):
-            tables[mention.name] = {column.name: _type(column.type, tree.written_in) for column in schema[mention.name]}
+        columns = schema.get(mention.name) or [Column(name=name) for name in proven[mention.name]]
+        if columns:
+            tables[mention.name] = {column.name: _type(column.type, tree.written_in) for column in columns}
         if (alias := aliases.get(id(mention.node))) is not None:
             table_alias = mention.node.args.get("alias") or exp.TableAlias()
             table_alias.set("this", alias)
@@ -78,7 +82,7 @@ def output_columns(sql: str, dialect: str, schema: Schema) -> tuple[Column, ...]
         query = annotate_types(query, schema=known, dialect=tree.dialect)
         if isinstance(query, exp.Query):
             types = {item.alias_or_name: _type_text(item.type, tree) for item in query.selects}
-    except (SqlglotError, RecursionError):
+    except (SqlglotError, Opaque, RecursionError):
         pass  # the names are known all the same
     return tuple(Column(name=name, type=types.get(name, UNKNOWN)) for name in names)
 

@@ -56,6 +56,7 @@ class Tree:
         self.ctes: dict[int, exp.CTE] = {}  # id of a Table node: the CTE it means
         self._cte_names: dict[int, str] = {}
         self._normal: dict[tuple[str, bool], str] = {}
+        self._names_in: dict[int, Counter[str]] = {}
         self.nodes: dict[type, list[exp.Expr]] = {kind: [] for kind in _READ}
         for node in root.find_all(*_READ):
             for kind in _READ:
@@ -154,23 +155,35 @@ class Tree:
 
     def crowded(self) -> set[int]:
         """Ids of the tables that cannot just be renamed and given their last part as alias."""
-        return {id(mention.node) for _, mention, _ in self._qualified_by_schema()} | self._namesakes()
+        return {id(mention.node) for _, mention, _ in self.qualified_by_schema()} | self._namesakes()
 
     def _namesakes(self) -> set[int]:
-        """Ids of tables without an alias whose last part is also the name of another source beside them."""
+        """Ids of tables without an alias for which their last part would not do.
+
+        Either another source beside them has that name, or a column `db.t.a` of theirs stands in a subquery with a
+        source of that name.
+        """
         found: set[int] = set()
-        counted: dict[int, Counter[str]] = {}
         for mention in self.mentions:
             select = mention.node.find_ancestor(exp.Select)
-            if not mention.bare or not isinstance(select, exp.Select):
-                continue
-            if id(select) not in counted:
-                counted[id(select)] = Counter(self.alias(source) for source in self.sources(select))
-            if counted[id(select)][self.alias(mention.node)] > 1:
+            if mention.bare and isinstance(select, exp.Select) and self._named(select)[self.alias(mention.node)] > 1:
                 found.add(id(mention.node))
+        for column, mention, _ in self.qualified_by_schema():
+            own = mention.node.find_ancestor(exp.Select)
+            for ancestor in _ancestors(column):
+                if ancestor is own:
+                    break
+                if isinstance(ancestor, exp.Select) and self._named(ancestor)[self.alias(mention.node)]:
+                    found.add(id(mention.node))
         return found
 
-    def _qualified_by_schema(self) -> Iterator[tuple[exp.Column, Mention, int]]:
+    def _named(self, select: exp.Select) -> Counter[str]:
+        """How many sources of a SELECT have a name."""
+        if id(select) not in self._names_in:
+            self._names_in[id(select)] = Counter(self.alias(source) for source in self.sources(select))
+        return self._names_in[id(select)]
+
+    def qualified_by_schema(self) -> Iterator[tuple[exp.Column, Mention, int]]:
         """Columns written `db.t.a` of a table without an alias: column, table, how many parts name the table."""
         bare = [mention for mention in self.mentions if mention.bare and len(mention.parts) > 1]
         if not bare:
@@ -191,16 +204,34 @@ class Tree:
             if found:
                 yield column, *found[0]
 
+    def _qualified_by_name(self, tables: set[int]) -> list[tuple[exp.Column, Mention, int]]:
+        """Columns written `t.a` of these tables, as `qualified_by_schema` has them."""
+        owners: dict[int, list[Mention]] = {}
+        for mention in self.mentions:
+            if id(mention.node) in tables:
+                owners.setdefault(id(mention.node.find_ancestor(exp.Select)), []).append(mention)
+        found = []
+        for column in cast("list[exp.Column]", self.nodes[exp.Column] if owners else []):
+            qualifier = column.args.get("table")
+            if qualifier is None or column.args.get("db") is not None:
+                continue
+            name = self.identifier(qualifier)
+            select = next((s for s in _ancestors(column) if isinstance(s, exp.Select) and self._named(s)[name]), None)
+            mine = [mention for mention in owners.get(id(select), ()) if self.alias(mention.node) == name]
+            found += [(column, mention, 1) for mention in mine[:1]]
+        return found
+
     def give_aliases(self, mentions: Sequence[Mention]) -> dict[int, exp.Identifier]:
         """An alias for each of `mentions` without one, by id of its table; columns `db.t.a` become `alias.a`."""
         namesakes = self._namesakes()
+        plainly = self._qualified_by_name(namesakes)
         aliases: dict[int, exp.Identifier] = {}
         for mention in mentions:
             if mention.bare:
                 last = cast(exp.Table, mention.node).this
                 unique = exp.to_identifier("__".join(mention.parts), quoted=True)
                 aliases[id(mention.node)] = unique if id(mention.node) in namesakes else last.copy()
-        for column, mention, length in list(self._qualified_by_schema()):
+        for column, mention, length in [*self.qualified_by_schema(), *plainly]:
             if (alias := aliases.get(id(mention.node))) is not None:
                 first, *rest = column.parts[length:]
                 node: exp.Expr = exp.Column(this=first.copy(), table=alias.copy())
@@ -289,9 +320,10 @@ def parse_error(error: ParseError) -> ModelError:
         return ModelError(f"the SQL does not parse: {error}")
     first = error.errors[0]
     highlight = first.get("highlight") or ""
-    message = _TOKEN.sub(
-        lambda found: "the end" if found[1] == "SENTINEL" else repr(found[2]), first.get("description") or ""
-    )
+    message = first.get("description") or ""
+    if message.startswith("Required keyword"):
+        message = "something is missing"
+    message = _TOKEN.sub(lambda found: "the end" if found[1] == "SENTINEL" else repr(found[2]), message)
     column = first.get("col")
     return ModelError(
         f"the SQL does not parse: {message.rstrip('.')}" + (f", at {highlight!r}" if highlight else ""),
