@@ -1,1 +1,1 @@
-"""Speed, measured: against raw SQL on one connection and against SQLMesh, in one run. See `python -m benchmarks --help`."""
+"""Speed, measured against raw SQL on one connection and against SQLMesh, in one run: `python -m benchmarks --help`."""

@@ -1,7 +1,8 @@
 """One command that measures everything: `python -m benchmarks --models 100 1000`.
 
-Each row is one step of a project's life, measured as whole processes: isomesh, the same SQL raw on one DuckDB connection where that
-makes sense, and SQLMesh in an environment of its own. Quote the ratios; absolute times belong to the machine.
+Each row is one step of a project's life, measured as whole processes: isomesh, the same SQL raw on one DuckDB
+connection where that makes sense, and SQLMesh in an environment of its own. Quote the ratios; absolute times belong to
+the machine.
 """
 
 from __future__ import annotations
@@ -103,9 +104,7 @@ class Bench:
                 )
             )
         ]
-        rows.append(
-            told(Row("cold load", self._isomesh("info", "--skip-connection"), None, self._sqlmesh_load()))
-        )
+        rows.append(told(Row("cold load", self._isomesh("info", "--skip-connection"), None, self._sqlmesh_load())))
         self._both(touch_comment)
         rows.append(
             told(
@@ -179,16 +178,15 @@ def table(count: int, rows: list[Row]) -> str:
     lines = [
         f"### {count} models",
         "",
-        "| step | isomesh CPU s | wall s | MB | SQLMesh CPU s | wall s | MB | SQLMesh / isomesh CPU | raw SQL CPU s | isomesh / raw beyond the start |",
+        "| step | isomesh CPU s | wall s | MB | SQLMesh CPU s | wall s | MB | SQLMesh / isomesh CPU "
+        "| raw SQL CPU s | isomesh / raw beyond the start |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         cells = [row.step, *_cost(row.isomesh), *_cost(row.sqlmesh)]
         cells.append(f"**{row.sqlmesh.cpu / row.isomesh.cpu:.1f}**" if row.sqlmesh and row.isomesh else "")
         cells.append(f"{row.raw.cpu:.2f}" if row.raw else "")
-        cells.append(
-            f"**{(row.isomesh.cpu - start) / (row.raw.cpu - start):.2f}**" if row.raw and row.isomesh else ""
-        )
+        cells.append(f"**{(row.isomesh.cpu - start) / (row.raw.cpu - start):.2f}**" if row.raw and row.isomesh else "")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

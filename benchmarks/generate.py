@@ -1,7 +1,7 @@
 """Generates projects of realistic shape: models of 40 to 80 lines in layers ten deep, a fifth of them incremental.
 
-The same seed gives the same files. A project folder is read by isomesh and by SQLMesh alike; `raw.sql` beside it holds the very same
-queries as plain `CREATE TABLE … AS`, in build order.
+The same seed gives the same files. A project folder is read by isomesh and by SQLMesh alike; `raw.sql` beside it holds
+the very same queries as plain `CREATE TABLE … AS`, in build order.
 """
 
 from __future__ import annotations
@@ -80,7 +80,8 @@ def query(model: Generated, chance: random.Random, *, start: str, end: str) -> s
         if chance.random() < 0.5:
             lines += [
                 "    CASE",
-                f"      WHEN base.{metric} > {chance.randint(100, 900)} THEN (base.{metric} * {chance.randint(2, 9)} + base.{other}) % 1009",
+                f"      WHEN base.{metric} > {chance.randint(100, 900)}",
+                f"        THEN (base.{metric} * {chance.randint(2, 9)} + base.{other}) % 1009",
                 f"      WHEN base.{other} % 2 = 0 THEN base.{other}",
                 f"      ELSE COALESCE(base.{metric}, 0)",
                 f"    END AS {metric}{comma}",
@@ -132,9 +133,7 @@ def write_project(folder: Path, count: int, seed: int = 7) -> list[Generated]:
         path = folder / "models" / f"{model.name.replace('.', '/')}.sql"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(header(model) + text + "\n")
-        plain = query(
-            model, random.Random(seed + number), start=f"DATE '{FIRST_DAY}'", end=f"DATE '{LAST_DAY}'"
-        )
+        plain = query(model, random.Random(seed + number), start=f"DATE '{FIRST_DAY}'", end=f"DATE '{LAST_DAY}'")
         statements.append(f"CREATE OR REPLACE TABLE {model.name} AS\n{plain};")
     (folder / "raw.sql").write_text("\n-- next\n".join(statements))
     return models

@@ -196,10 +196,10 @@ class Project:
         """
         with self._lock:
             if self._connection is None:
-                from isomesh_dagster.engine import open_connection
+                from isomesh_dagster.engine import LOCK_TIMEOUT_SECONDS, open_connection
 
-                waiting = {} if wait_seconds is None else {"timeout": wait_seconds}
-                self._connection = open_connection(self.settings.connection, **waiting)
+                timeout = LOCK_TIMEOUT_SECONDS if wait_seconds is None else wait_seconds
+                self._connection = open_connection(self.settings.connection, timeout=timeout)
             return self._connection
 
     def identity(self) -> Identity:

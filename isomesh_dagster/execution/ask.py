@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from isomesh_dagster.engine.connection import Connection
@@ -19,9 +20,9 @@ _DAY = 86_400_000
 
 
 def rendered_query(model: Model, around: Surroundings, interval: Interval | None) -> str:
-    """The model's query over the tables that `around` names, in the engine's dialect; `interval` None: the last whole day.
+    """The model's query over the tables that `around` names, in the engine's dialect.
 
-    Raises PlanError for a model without a query.
+    `interval` None: the last whole day before the moment of `around`. Raises PlanError for a model without a query.
     """
     if not model.query:
         raise PlanError(
@@ -52,9 +53,8 @@ def audited(
             physical = snapshot.physical
             if physical is None or not snapshot.model.audits:
                 continue
-            yield from run_audits(
-                session, snapshot, Texts(snapshot, around), interval, lambda where=physical: session.columns(where)
-            )
+            columns = partial(session.columns, physical)
+            yield from run_audits(session, snapshot, Texts(snapshot, around), interval, columns)
 
 
 def _texts(model: Model, around: Surroundings) -> Texts:

@@ -43,13 +43,14 @@ class Model:
     query           the query as written; "" for SEED and EXTERNAL
     rendered        the query rendered at load; "" when there is none
     references      tables mentioned in `rendered`, in order
-    is_dynamic      whether rendering reads a time variable, the runtime stage or `@this_model`, so that it must be rendered again for
-                    every execution; when False `rendered` and `references` are all that execution needs
+    is_dynamic      whether rendering reads a time variable, the runtime stage or `@this_model`, so that it must be
+                    rendered again for every execution; when False `rendered` and `references` are all it needs
     has_star        whether the rendered query has a star that a change of a parent's columns would change
     depends_on      normalised names of all models and external tables read, sorted, itself excluded
     columns         explicit `columns (...)`, in order; None when the author gave none
     pre_statements, post_statements, on_virtual_update   statements as written, `@DEF`s included, in order
-    variables       the configuration's variables this model reads, by lower-case name (gateway overrides applied); `gateway` is always there
+    variables       the configuration's variables this model reads, by lower-case name (gateway overrides applied);
+                    `gateway` is always there
     start, end      dates as written ("2020-01-01", "1 week ago"); `end` inclusive
     cron            five fields or @daily…; `cron_tz` an IANA name
     interval_unit   "year" … "five_minute", given or inferred from cron

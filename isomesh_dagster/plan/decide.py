@@ -1,4 +1,4 @@
-"""From what changed to snapshots: one pass over the graph gives every model its category, version and physical table."""
+"""From what changed to snapshots: one pass over the graph gives every model category, version and physical table."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which intervals a model still lacks, and how they are cut into batches. Pure arithmetic on epoch milliseconds in UTC."""
+"""Which intervals a model still lacks, and how they are cut into batches. Arithmetic on epoch milliseconds in UTC."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _tells_start(model: Model) -> bool:
 
 
 def due_end(model: Model, now: int) -> int:
-    """The end of what is complete at `now`: the last cron tick, in whole interval units, at most the model's own end."""
+    """The end of what is complete at `now`: the last cron tick, in whole interval units, at most the model's end."""
     end = cron.unit_floor(model.interval_unit, cron.cron_floor(model.cron, model.cron_tz, now))
     if model.end is not None:
         end = min(end, dates.to_exclusive_end_ms(model.end, now_ms=now))

@@ -1,7 +1,8 @@
 """Names of the physical layer (tables named by version) and of the virtual layer (views named by environment).
 
 physical  isomesh__<schema>.<schema>__<table>__<version>
-virtual   <schema>.<table> in prod; <schema>__<env>.<table> or <schema>.<table>__<env> elsewhere, by `environment_suffix_target`
+virtual   <schema>.<table> in prod; elsewhere, by `environment_suffix_target`,
+          <schema>__<env>.<table> or <schema>.<table>__<env>
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class Fingerprint:
 
     data      own part: what its rows depend on (query tokens, kind, columns, …)
     metadata  own part: the rest (owner, cron, audits, description, …)
-    version   of the data parts of the model and all its ancestors: what a table built from just these files would be called
+    version   of the data parts of the model and all its ancestors: what a table built from just these files is called
     identity  of everything, chained: equal in two loads if and only if nothing about the model or its ancestors changed
     algorithm number of the algorithm that made them; fingerprints of different algorithms are never compared
     """

@@ -14,7 +14,9 @@ from isomesh_dagster.model.model import Model
 
 def models(**reads: str):
     return {
-        name: Model(name=name, path=f"models/{name}.sql", dialect="duckdb", kind=Full(), depends_on=tuple(parents.split()))
+        name: Model(
+            name=name, path=f"models/{name}.sql", dialect="duckdb", kind=Full(), depends_on=tuple(parents.split())
+        )
         for name, parents in reads.items()
     }
 

@@ -12,7 +12,11 @@ from isomesh_dagster.relation import Column
 from isomesh_dagster.snapshot.snapshot import Category
 from isomesh_dagster_tests.plan.projects import DAY, NOW, System, graph, model
 
-RAW = model("raw.t", kind=External(), columns=(Column(name="id", type="INT"), Column(name="a", type="INT"), Column(name="b", type="INT")))
+RAW = model(
+    "raw.t",
+    kind=External(),
+    columns=(Column(name="id", type="INT"), Column(name="a", type="INT"), Column(name="b", type="INT")),
+)
 STG = "SELECT id, a, b FROM raw.t"
 MART = "SELECT a, COUNT(*) AS n FROM s.stg GROUP BY a"
 OTHER = "SELECT id, b FROM s.stg"
@@ -144,7 +148,10 @@ def test_a_view_follows_its_parents_table_without_a_build():
 def test_readers_of_an_embedded_model_follow_what_it_reads():
     def embedded(stg: str):
         return graph(
-            RAW, model("s.stg", stg), model("s.mid", "SELECT a, b FROM s.stg", Embedded()), model("s.top", "SELECT a FROM s.mid")
+            RAW,
+            model("s.stg", stg),
+            model("s.mid", "SELECT a, b FROM s.stg", Embedded()),
+            model("s.top", "SELECT a FROM s.mid"),
         )
 
     system = System()
@@ -175,7 +182,7 @@ def test_intervals_stop_where_prod_stops_and_are_not_built_twice():
 
 
 def test_removing_what_is_read_is_refused():
-    with pytest.raises(PlanError, match="reads s.stg, which this plan removes"):
+    with pytest.raises(PlanError, match=r"reads s\.stg, which this plan removes"):
         check_references(graph(model("s.other", OTHER)), ("s.stg",))
 
 
