@@ -82,7 +82,7 @@ class Bench:
     def _sqlmesh(self, *arguments: str) -> Cost | None:
         if self.sqlmesh_python is None:
             return None
-        return run([self.sqlmesh_python, "-m", "sqlmesh.cli.main", *arguments], cwd=self.theirs)
+        return run([self.sqlmesh_python.with_name("sqlmesh"), *arguments], cwd=self.theirs)
 
     def _sqlmesh_load(self) -> Cost | None:
         if self.sqlmesh_python is None:

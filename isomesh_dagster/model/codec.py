@@ -87,6 +87,7 @@ _TUPLES = frozenset({
     "references_keys",
     "partitioned_by",
     "clustered_by",
+    "output",
 })  # fmt: skip
 
 

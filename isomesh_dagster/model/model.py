@@ -45,6 +45,7 @@ class Model:
     references      tables mentioned in `rendered`, in order
     is_dynamic      whether rendering reads a time variable, the runtime stage or `@this_model`, so that it must be
                     rendered again for every execution; when False `rendered` and `references` are all it needs
+    output          names of the output columns when the rendered query alone tells them, else None
     has_star        whether the rendered query has a star that a change of a parent's columns would change
     depends_on      normalised names of all models and external tables read, sorted, itself excluded
     columns         explicit `columns (...)`, in order; None when the author gave none
@@ -65,6 +66,7 @@ class Model:
     rendered: str = ""
     references: tuple[Reference, ...] = ()
     is_dynamic: bool = False
+    output: tuple[str, ...] | None = None
     has_star: bool = False
     depends_on: tuple[str, ...] = ()
     columns: tuple[Column, ...] | None = None

@@ -222,6 +222,7 @@ class _ModelFile:
             rendered=rendered.query,
             references=facts.references if facts is not None else (),
             is_dynamic=_is_dynamic(model, rendered.used_variables),
+            output=facts.output if facts is not None else None,
             has_star=facts is not None and facts.has_star,
             depends_on=_sorted(
                 {without_catalog(parent, self.context.default_catalog, dialect) for parent in depends_on} - {name}

@@ -31,10 +31,18 @@ class ColumnCatalog:
         return self._known.get(name)
 
     def schema(self, name: str) -> dict[str, tuple[Column, ...]]:
-        """The known columns of everything a model reads, by name."""
-        model = self._models[name]
-        found = {parent: self.of(parent) for parent in model.depends_on if parent != name}
+        """The columns of everything a model reads, by name, as far as they are known; types only where they are at hand.
+
+        What is compared column by column needs names only, and most queries tell theirs without being analysed again.
+        """
+        found = {parent: self._named(parent) for parent in self._models[name].depends_on if parent != name}
         return {parent: columns for parent, columns in found.items() if columns is not None}
+
+    def _named(self, name: str) -> tuple[Column, ...] | None:
+        model = self._models.get(name)
+        if name in self._known or model is None or model.columns is not None or model.output is None:
+            return self.of(name)
+        return tuple(Column(name=column) for column in model.output)
 
     def _infer(self, name: str, above: frozenset[str]) -> tuple[Column, ...] | None:
         if name in self._known:

@@ -69,7 +69,18 @@ def _kind_of_change(old: Fingerprint, new: Fingerprint) -> ChangeType:
 
 
 _TEXTS = ("pre_statements", "query", "post_statements", "on_virtual_update")
-_DERIVED = {"rendered", "references", "is_dynamic", "has_star", "depends_on", "path", "line", "variables", *_TEXTS}
+_DERIVED = {
+    "rendered",
+    "references",
+    "is_dynamic",
+    "output",
+    "has_star",
+    "depends_on",
+    "path",
+    "line",
+    "variables",
+    *_TEXTS,
+}
 _TOLD_APART = {"audits"}
 
 

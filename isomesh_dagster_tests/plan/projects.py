@@ -34,6 +34,7 @@ def model(name: str, query: str = "", kind: ModelKind | None = None, **propertie
         rendered=query,
         references=facts.references if facts else (),
         depends_on=facts.depends_on if facts else (),
+        output=facts.output if facts else None,
         has_star=facts.has_star if facts else False,
         physical_schema=f"isomesh__{name.split('.', maxsplit=1)[0]}",
         **{"start": "2023-12-30", **properties},  # type: ignore[arg-type]
