@@ -105,7 +105,7 @@ class Maker:
             grouped + self.pick("", " HAVING COUNT(*) > 1", " HAVING y0 > 2"),
             f"SELECT id, v AS y0, {self.number('k', 'v')} AS y1 FROM db.u WHERE {self.condition('k', 'v')}",
             "SELECT id, k AS y0, a AS y1 FROM db.u UNION SELECT id, v, t.a FROM db.t JOIN db.u USING (id)",
-            "SELECT DISTINCT ON (id) id, k AS y0, v AS y1 FROM db.u ORDER BY id, v, k, a",
+            "SELECT DISTINCT ON (k) id, k AS y0, v AS y1 FROM db.u ORDER BY k, v, id, a",
         )
 
     def query(self) -> str:
@@ -186,7 +186,7 @@ class Maker:
         return self.pick(f"SELECT {items} FROM db.t{tail}", grouped)
 
     def _one_row(self, source: str) -> str:
-        return f"SELECT {self.pick('1', 'COUNT(*)', 'MAX(p.x0)')} AS o0, 2 AS o1 FROM {source}"
+        return f"SELECT {self.pick('1', '1', 'COUNT(*)', 'MAX(p.x0)')} AS o0, 2 AS o1 FROM {source}"
 
     def _cut(self, source: str) -> str:
         by = self.pick("o0", "p.x0", "-o0", "2", "o0 DESC")
@@ -274,17 +274,18 @@ class Maker:
             elif isinstance(node, exp.Group) and len(node.expressions) > 1:
                 yield "group", partial(node.set, "expressions", node.expressions[:-1])
             elif isinstance(node, exp.Ordered):
-                yield "order", partial(node.set, "desc", not node.args.get("desc"))
+                select = node.find_ancestor(exp.Select)
+                picks = isinstance(select, exp.Select) and select.args.get("distinct") is not None
+                yield "order that picks" if picks else "order", partial(node.set, "desc", not node.args.get("desc"))
             elif isinstance(node, exp.SetOperation):
-                yield "distinct", partial(node.set, "distinct", not node.args.get("distinct"))
+                yield "set operation", partial(node.set, "distinct", not node.args.get("distinct"))
             elif isinstance(node, exp.Select):
                 yield from self._edits_of_select(node)
 
     def _edits_of_select(self, select: exp.Select) -> Iterator[tuple[str, Callable[[], object]]]:
         name = f"zz{self.draw.randint(0, 999)}"
-        value = self.pick(
-            "7", "COUNT(*)", "UNNEST([1, 2])", "t.a", "p.x0", "u.v", "p.id", "x1", "LIST(7)", "MAX(7) OVER ()", "p.c"
-        )
+        plain = self.pick("7", "t.a", "p.x0", "u.v", "p.id", "x1", "p.c", "MAX(7) OVER ()")
+        value = self.pick(plain, plain, "UNNEST([1, 2])", "COUNT(*)", "LIST(7)")
         new = exp.alias_(parse_one(value, read="duckdb"), name)
         old = select.expressions
         group = select.args.get("group")
@@ -302,7 +303,7 @@ class Maker:
 
 _NEIGHBOURS = {
     "a": ("b", "id"), "b": ("a", "id"), "x0": ("x1", "x2"), "x1": ("x0", "x2"), "x2": ("x0",), "y0": ("y1",),
-    "y1": ("y0",), "v": ("k", "a"), "k": ("v", "a"), "o0": ("o1", "id"), "n": ("m",), "m": ("n",),
+    "y1": ("y0",), "c": ("x1", "x2"), "v": ("k", "a"), "k": ("v", "a"), "o0": ("o1", "id"), "n": ("m",), "m": ("n",),
 }  # fmt: skip
 
 

@@ -119,9 +119,11 @@ TRAPS = [
      "WITH RECURSIVE p AS (SELECT 4 AS n), r AS (SELECT n, 1 AS x FROM p UNION ALL SELECT n - 1, x FROM r WHERE n > 0)"
      " SELECT x FROM r", {"x"}),
     ("a correlated recursive cte", "duckdb",
-     "SELECT id, (WITH RECURSIVE r AS (SELECT q.x AS n UNION ALL SELECT n - 1 FROM r WHERE n > 0) SELECT SUM(n) FROM r) AS s"
+     "SELECT id, (WITH RECURSIVE r AS (SELECT q.x AS n UNION ALL SELECT n - 1 FROM r WHERE n > 0)"
+     " SELECT SUM(n) FROM r) AS s"
      " FROM (SELECT id, a AS x FROM db.t) AS q",
-     "SELECT id, (WITH RECURSIVE r AS (SELECT q.x AS n UNION ALL SELECT n - 1 FROM r WHERE n > 0) SELECT SUM(n) FROM r) AS s"
+     "SELECT id, (WITH RECURSIVE r AS (SELECT q.x AS n UNION ALL SELECT n - 1 FROM r WHERE n > 0)"
+     " SELECT SUM(n) FROM r) AS s"
      " FROM (SELECT id, b AS x FROM db.t) AS q", {"s"}),
     ("columns named by an alias", "duckdb", "SELECT q.y FROM (SELECT id, a FROM db.t) AS q(x, y)",
      "SELECT q.y FROM (SELECT id, b FROM db.t) AS q(x, y)", {"y"}),
