@@ -88,6 +88,7 @@ _TUPLES = frozenset({
     "partitioned_by",
     "clustered_by",
     "output",
+    "ignored_rules",
 })  # fmt: skip
 
 

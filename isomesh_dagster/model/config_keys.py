@@ -50,8 +50,8 @@ GATEWAY_CHOICE_KEYS = frozenset(
 
 HARMLESS_KEYS = frozenset(
     {
-        *("format", "ui", "log_limit", "disable_anonymized_analytics", "username"),
-        *("infer_python_dependencies", "janitor", "migration", "run", "linter"),
+        *("ui", "log_limit", "disable_anonymized_analytics", "username"),
+        *("infer_python_dependencies", "janitor", "migration", "run"),
     }
 )
 """Accepted and not read: they tune the anchor's own tools and scheduler, and change neither a table nor a name here."""
@@ -134,6 +134,40 @@ class PlanConfig(_Config):
     no_diff: bool = False
 
 
+def _rule_names(value: object) -> object:
+    """Names of rules in lower case; a single one may stand without a list."""
+    names_given = [value] if isinstance(value, str) else value
+    if isinstance(names_given, list) and all(isinstance(name, str) for name in names_given):
+        return tuple(name.strip().lower() for name in names_given)
+    return value
+
+
+RuleNames = Annotated[tuple[str, ...], BeforeValidator(_rule_names)]
+
+
+class LinterConfig(_Config):
+    """`linter`: rules that are errors, that warn, and that are left out of both; the last is accepted and not read."""
+
+    enabled: bool = False
+    rules: RuleNames = ()
+    warn_rules: RuleNames = ()
+    ignored_rules: RuleNames = ()
+    use_project_index: bool | None = None
+
+
+class FormatConfig(_Config):
+    """`format`: how files are laid out. Those below `append_newline` change nothing here: words are never rewritten."""
+
+    indent: int = Field(default=2, ge=1, le=16)
+    pad: int | None = Field(default=None, ge=1, le=16)
+    max_text_width: int = Field(default=80, ge=20, le=1000)
+    leading_comma: bool = False
+    normalize_functions: Literal["upper", "lower", False] = "upper"
+    append_newline: bool = True
+    normalize: bool = False
+    no_rewrite_casts: bool = True
+
+
 class RootConfig(_Config):
     """The typed keys at the root of config.yaml."""
 
@@ -147,6 +181,8 @@ class RootConfig(_Config):
     time_column_format: str = "%Y-%m-%d"
     ignore_patterns: tuple[str, ...] = (".ipynb_checkpoints/*",)
     plan: PlanConfig = PlanConfig()
+    linter: LinterConfig = LinterConfig()
+    format: FormatConfig = FormatConfig()
 
     @field_validator("environment_suffix_target", mode="after")
     @classmethod

@@ -55,6 +55,7 @@ class Model:
     start, end      dates as written ("2020-01-01", "1 week ago"); `end` inclusive
     cron            five fields or @daily…; `cron_tz` an IANA name
     interval_unit   "year" … "five_minute", given or inferred from cron
+    ignored_rules   lint rules that are not for this model, in lower case; "all" for all of them
     """
 
     name: str
@@ -98,6 +99,7 @@ class Model:
     optimize_query: bool | None = None
     physical_schema: str = ""
     project: str = ""
+    ignored_rules: tuple[str, ...] = ()
 
     @property
     def schema(self) -> str:

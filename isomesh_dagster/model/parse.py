@@ -207,6 +207,7 @@ class _ModelFile:
             storage_format=header.get("storage_format"),
             optimize_query=header.get("optimize_query"),
             project=header.get("project", self.context.project),
+            ignored_rules=tuple(rule.lower() for rule in header.get("ignored_rules", ())),
         )
         _check_header(model, header)
         lines = {statement.text: statement.line for statement in definition.statements}

@@ -43,6 +43,7 @@ from isomesh_dagster.model.config_keys import (
     TYPED_KEYS,
     UNSUPPORTED_KEYS,
     UNSUPPORTED_PLAN_KEYS,
+    FormatConfig,
     RootConfig,
     Unsupported,
 )
@@ -73,6 +74,36 @@ class PlanSettings:
 
     no_prompts: bool = True
     auto_apply: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinterSettings:
+    """`linter.*`: names of rules in lower case, "all" for all; broken `rules` stop a plan, `warn_rules` warn."""
+
+    enabled: bool = False
+    rules: tuple[str, ...] = ()
+    warn_rules: tuple[str, ...] = ()
+    ignored_rules: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormatSettings:
+    """`format.*`: how `isomesh format` lays files out.
+
+    indent               spaces inside brackets
+    pad                  spaces before what stands under a clause
+    max_text_width       what is longer than that is broken into lines, where it can be
+    leading_comma        commas begin lines instead of ending them
+    normalize_functions  case of known functions' names, where the dialect does not tell cases apart; None: as written
+    append_newline       whether a file ends with a line break
+    """
+
+    indent: int = 2
+    pad: int = 2
+    max_text_width: int = 80
+    leading_comma: bool = False
+    normalize_functions: Literal["upper", "lower"] | None = "upper"
+    append_newline: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +160,8 @@ class Settings:
     time_column_format: str = "%Y-%m-%d"
     ignore_patterns: tuple[str, ...] = (".ipynb_checkpoints/*",)
     plan: PlanSettings = PlanSettings()
+    linter: LinterSettings = LinterSettings()
+    format: FormatSettings = FormatSettings()
     notes: tuple[str, ...] = ()
 
     @property
@@ -290,8 +323,7 @@ class _Loading:
     variables: Variables
 
     def settings(self, tree: MappingNode, chosen: str, gateways: Mapping[str, MappingNode]) -> Settings:
-        notes: list[str] = []
-        top = self.top(tree, notes)
+        top = self.top(tree)
         anonymous = chosen == ANONYMOUS_GATEWAY and chosen not in _listed(tree)
         key = "gateway" if anonymous else f"gateways.{chosen}"
         gateway = gateways[chosen]
@@ -334,10 +366,11 @@ class _Loading:
             time_column_format=top.time_column_format,
             ignore_patterns=top.ignore_patterns,
             plan=PlanSettings(no_prompts=top.plan.no_prompts, auto_apply=top.plan.auto_apply),
-            notes=tuple(notes),
+            linter=LinterSettings(**top.linter.model_dump(exclude={"use_project_index"})),
+            format=_format_settings(top.format),
         )
 
-    def top(self, tree: MappingNode, notes: list[str]) -> RootConfig:
+    def top(self, tree: MappingNode) -> RootConfig:
         """The root keys that are typed; unsupported ones refused, harmless ones left unread."""
         self.refuse(tree, "", UNSUPPORTED_KEYS)
         typed = MappingNode(place=tree.place, items={k: v for k, v in tree.items.items() if k in TYPED_KEYS})
@@ -346,10 +379,6 @@ class _Loading:
             plan = _mapping(plan, "plan")
             self.refuse(plan, "plan", UNSUPPORTED_PLAN_KEYS)
             typed = MappingNode(place=typed.place, items={**typed.items, "plan": plan.without(*UNSUPPORTED_PLAN_KEYS)})
-        linter = tree.items.get("linter")
-        enabled = linter.items.get("enabled") if isinstance(linter, MappingNode) else None
-        if enabled is not None and as_yaml(resolve(enabled, self.variables, "linter.enabled")) is True:
-            notes.append("linter: its rules are not checked here")
         return self.validated(RootConfig, typed, "")
 
     def refuse(self, node: MappingNode, key: str, table: Mapping[str, Unsupported]) -> None:
@@ -470,6 +499,17 @@ class _Loading:
 
     def validated(self, model: type[M], node: MappingNode, key: str) -> M:
         return validated(model, resolve(node, self.variables, key), node, key, root=self.root)
+
+
+def _format_settings(config: FormatConfig) -> FormatSettings:
+    return FormatSettings(
+        indent=config.indent,
+        pad=config.indent if config.pad is None else config.pad,
+        max_text_width=config.max_text_width,
+        leading_comma=config.leading_comma,
+        normalize_functions=config.normalize_functions or None,
+        append_newline=config.append_newline,
+    )
 
 
 def _listed(tree: MappingNode) -> Mapping[str, Node]:

@@ -10,6 +10,8 @@ from isomesh_dagster.model.config_keys import (
     MODEL_DEFAULT_KEYS,
     ROOT_KEYS,
     UNSUPPORTED_PLAN_KEYS,
+    FormatConfig,
+    LinterConfig,
     PlanConfig,
 )
 from isomesh_dagster.model.connections import (
@@ -32,7 +34,9 @@ KEYS = {
     *(key for model in CONNECTIONS for key in model.model_fields),
     *UNSUPPORTED_OPTIONS,
     *(f"plan.{key}" for key in (*PlanConfig.model_fields, *UNSUPPORTED_PLAN_KEYS)),
-} - {"plan"}
+    *(f"linter.{key}" for key in LinterConfig.model_fields),
+    *(f"format.{key}" for key in FormatConfig.model_fields),
+} - {"plan", "linter", "format"}
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 from isomesh_dagster.errors import ConfigError
 from isomesh_dagster.model.connections import DuckDBConnection, PostgresConnection, SqliteConnection
-from isomesh_dagster.model.settings import Settings, load_settings, state_location
+from isomesh_dagster.model.settings import FormatSettings, LinterSettings, Settings, load_settings, state_location
 
 TWO_GATEWAYS = """\
 gateways:
@@ -226,7 +226,7 @@ class TestVariables:
         environ = Spy({"X": "1"})
         load(
             tmp_path,
-            TINY + "log_limit: ${X}\nformat: {indent: '${X}'}\nrun: {environment_check_interval: 10}\n",
+            TINY + "log_limit: ${X}\nui: {width: '${X}'}\nrun: {environment_check_interval: 10}\n",
             None,
             environ,
         )
@@ -440,9 +440,15 @@ class TestKeys:
         """
         assert load(tmp_path, TINY + dedent(lines)).notes == ()
 
-    def test_an_enabled_linter_is_told(self, tmp_path: Path) -> None:
-        assert (
-            "linter" in load(tmp_path, TINY + "linter: {enabled: true, rules: [ambiguousorinvalidcolumn]}\n").notes[0]
+    def test_the_linter_and_the_layout_of_files(self, tmp_path: Path) -> None:
+        lines = """
+        linter: {enabled: true, rules: NoSelectStar, warn_rules: [NoMissingAudits], ignored_rules: []}
+        format: {indent: 4, max_text_width: 100, leading_comma: true, normalize_functions: false}
+        """
+        settings = load(tmp_path, TINY + dedent(lines))
+        assert settings.linter == LinterSettings(enabled=True, rules=("noselectstar",), warn_rules=("nomissingaudits",))
+        assert settings.format == FormatSettings(
+            indent=4, pad=4, max_text_width=100, leading_comma=True, normalize_functions=None
         )
 
     @pytest.mark.parametrize(
