@@ -56,10 +56,13 @@ def _words(sql: str, rules: _Rules, dialect: str) -> list[str]:
     end = 0
     for token in tokenize(sql, dialect):
         text, begin, end = sql[token.start : token.end + 1], end, token.end + 1
+        if begin and len(token.text) > len(text):  # the tokenizer hands back all of a command (CALL …) as one string
+            words += _words(sql[begin:end], rules, dialect)
+            continue
+        if rules.folds_identifiers and text.isascii() and text.isidentifier():  # most of a query
+            words.append(text.lower())
+            continue
         if token.token_type in rules.verbatim:
-            if len(token.text) > len(text):  # the tokenizer hands back all of a command (CALL, EXPLAIN …) as one string
-                words += _words(sql[begin:end], rules, dialect)
-                continue
             words.append(text)
             previous = ""
             continue
