@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import cast
 
 from sqlglot import exp
-from sqlglot.errors import ErrorLevel, ParseError
+from sqlglot.errors import ErrorLevel, ParseError, SqlglotError
 from sqlglot.errors import UnsupportedError as Untranslatable
 
 from isomesh_dagster.dialect.canonical import sql_dialect, tokenize
@@ -74,6 +74,18 @@ def normalize_name(name: str, dialect: str) -> str:
 def quote_name(name: str, dialect: str) -> str:
     """A normalised name as a quoted identifier of the dialect."""
     return str(exp.to_identifier(name, quoted=True).sql(dialect=sql_dialect(dialect)))
+
+
+def transpile_type(type_: str, read: str, write: str) -> str:
+    """The name of a type in another dialect, e.g. `NUMBER(10, 2)` as `DECIMAL(10, 2)`. The same dialect twice returns
+    it as it is. Raises ModelError for what `read` knows no type by.
+    """
+    if read == write:
+        return type_
+    try:
+        return str(exp.DataType.build(type_, dialect=sql_dialect(read)).sql(dialect=sql_dialect(write)))
+    except (SqlglotError, ValueError) as error:
+        raise ModelError(f"`{type_}` is no type of {read or 'SQL'}") from error
 
 
 def _replace(node: exp.Expr, text: str, alias: exp.Identifier | None, dialect: str) -> None:

@@ -1,0 +1,65 @@
+"""The project's unit tests, read from `tests/**/test*.yaml` when somebody asks for them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from fnmatch import translate
+from pathlib import Path
+
+from isomesh_dagster.errors import ModelError
+from isomesh_dagster.model.model import Model
+from isomesh_dagster.model.settings import Settings
+from isomesh_dagster.model.unit_tests import UnitTest, UnitTestContext, parse_unit_tests
+
+FOLDER = "tests"
+
+
+def unit_test_files(settings: Settings) -> list[str]:
+    """The project's test files as posix paths relative to its root, sorted. Files outside of it are left out."""
+    patterns = [pattern for given in settings.ignore_patterns for pattern in (given, f"*/{given}")]
+    ignored = re.compile("|".join(map(translate, patterns)) or r"(?!)").match
+    found = []
+    for folder, folders, files in os.walk(settings.root / FOLDER):
+        folders[:] = sorted(name for name in folders if not name.startswith((".", "__pycache__")))
+        for name in files:
+            path = Path(folder, name).relative_to(settings.root).as_posix()
+            if name.startswith("test") and name.endswith((".yaml", ".yml")) and not ignored(path):
+                found.append(path)
+    return sorted(found)
+
+
+def load_unit_tests(settings: Settings, models: Mapping[str, Model]) -> tuple[UnitTest, ...]:
+    """All tests that are for the gateway, file by file. Raises ModelError with path and line."""
+    files = unit_test_files(settings)
+    if not files:
+        return ()
+    read_file = _reader(settings.root)
+    context = UnitTestContext(
+        models=models,
+        dialect=settings.dialect,
+        default_catalog=settings.default_catalog,
+        gateways=settings.gateways,
+        read_file=read_file,
+    )
+    tests: list[UnitTest] = []
+    for path in files:
+        try:
+            text = read_file(path).decode("utf-8-sig")
+        except UnicodeDecodeError:
+            raise ModelError("the file is not UTF-8", path=path, hint="save it as UTF-8") from None
+        except OSError as error:
+            raise ModelError(f"the file cannot be read: {error.strerror}", path=path) from None
+        tests += parse_unit_tests(text, path, context)
+    return tuple(test for test in tests if test.gateway in (None, settings.gateway))
+
+
+def _reader(root: Path) -> Callable[[str], bytes]:
+    def read(path: str) -> bytes:
+        full = (root / path).resolve()
+        if not full.is_relative_to(root.resolve()):
+            raise ModelError(f"path {path!r} is outside the project", hint="copy the file into the project")
+        return full.read_bytes()
+
+    return read
