@@ -9,6 +9,7 @@ IsomeshError                 something to mend, told with place and remedy
 ├── InvalidName              an environment, gateway or model name that breaks the rule
 ├── PlanError                a plan that cannot be made or applied
 │   └── ConflictingPlanError the environment moved since the plan was made
+├── LintError                a lint rule that is an error is broken
 ├── AuditError               a blocking audit failed
 ├── EngineError              the warehouse refused
 │   ├── LockedError          another process holds the warehouse
@@ -103,6 +104,10 @@ class PlanError(IsomeshError):
 
 class ConflictingPlanError(PlanError):
     """The environment moved since the plan was made; plan again."""
+
+
+class LintError(IsomeshError):
+    """A model breaks a lint rule that the configuration made an error; no plan was made."""
 
 
 class AuditError(IsomeshError):
