@@ -102,13 +102,15 @@ class VerdictKind(str, Enum):
 class Verdict:
     """What an edit does.
 
-    columns  COLUMNS: those whose values changed or that are gone; ADDITIVE: those that are new; else empty
-    reason   a sentence for people: "adds column x", "WHERE changed"
+    columns    COLUMNS: those whose values changed or that are gone; ADDITIVE: those that are new; else empty
+    reason     a sentence for people: "adds column x", "WHERE changed"
+    reordered  NONE: the same columns come in another order, which matters to whoever reads them by position
     """
 
     kind: VerdictKind
     columns: frozenset[str] = frozenset()
     reason: str
+    reordered: bool = False
 
 
 def summarize(sql: str, dialect: str, schema: Mapping[str, Sequence[Column]]) -> Summary:
@@ -171,7 +173,7 @@ def compare(old: Summary, new: Summary) -> Verdict:
     if added:
         return Verdict(kind=VerdictKind.ADDITIVE, columns=frozenset(added), reason="; ".join(reasons))
     if list(old.columns) != list(new.columns):
-        return Verdict(kind=VerdictKind.NONE, reason="the columns come in another order")
+        return Verdict(kind=VerdictKind.NONE, reason="the columns come in another order", reordered=True)
     return Verdict(kind=VerdictKind.NONE, reason="the same rows and columns, written differently")
 
 

@@ -31,6 +31,7 @@ class Judgement:
     category   what the change means; METADATA for one that changes no row
     changed    output columns whose rows may differ or that are gone; `ALL` when the row set may differ
     added      output columns that are new
+    reordered  the columns come in another order: nothing to readers by name, something to readers with a star
     reason     a sentence for people
     """
 
@@ -38,6 +39,7 @@ class Judgement:
     reason: str
     changed: frozenset[str] = frozenset()
     added: frozenset[str] = frozenset()
+    reordered: bool = False
 
 
 def judge_direct(old: Model, new: Model, old_schema: Schema, new_schema: Schema) -> Judgement:
@@ -61,6 +63,8 @@ def judge_direct(old: Model, new: Model, old_schema: Schema, new_schema: Schema)
         case VerdictKind.ADDITIVE:
             return Judgement(category=Category.NON_BREAKING, reason=verdict.reason, added=verdict.columns)
         case _:
+            if verdict.reordered:
+                return Judgement(category=Category.NON_BREAKING, reason=verdict.reason, reordered=True)
             if storage is not None:
                 return Judgement(category=Category.NON_BREAKING, reason=storage)
             return Judgement(
@@ -78,8 +82,8 @@ def judge_indirect(
 ) -> Judgement:
     """What changes of what it reads mean for a model whose own data parts did not change.
 
-    `hits` are changed columns (or `ALL`) by parent, `additions` new columns by parent; parents that changed in neither
-    way are absent.
+    `hits` are changed columns (or `ALL`) by parent, `additions` new columns by parent (none for one whose columns only
+    come in another order); parents that changed in neither way are absent.
     """
     rows_hit = sorted(parent for parent, columns in hits.items() if columns == ALL)
     if rows_hit:
@@ -132,6 +136,10 @@ def _star_reader(
     """A star shows the parents' new columns although the text did not change: compare both expansions."""
     verdict = categorize_schemas(old, new, old_schema, new_schema)
     match verdict.kind:
+        case VerdictKind.NONE if verdict.reordered and not hits:
+            return Judgement(
+                category=Category.NON_BREAKING, reason="its star shows the columns in another order", reordered=True
+            )
         case VerdictKind.NONE if not hits:
             return Judgement(category=Category.INDIRECT_NON_BREAKING, reason="its star shows the same columns")
         case VerdictKind.NONE:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from isomesh_dagster.dialect.query import output_columns
+from isomesh_dagster.model.kinds import table_columns
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.relation import Column
 
@@ -42,7 +43,7 @@ class ColumnCatalog:
         model = self._models.get(name)
         if name in self._known or model is None or model.columns is not None or model.output is None:
             return self.of(name)
-        return tuple(Column(name=column) for column in model.output)
+        return table_columns(model.kind, [Column(name=column) for column in model.output])
 
     def _infer(self, name: str, above: frozenset[str]) -> tuple[Column, ...] | None:
         if name in self._known:
@@ -61,5 +62,6 @@ class ColumnCatalog:
                 if parent != name and (known := self._infer(parent, above | {name})) is not None:
                     schema[parent] = known
             columns = output_columns(model.rendered, model.dialect, schema)
+        columns = None if columns is None else table_columns(model.kind, columns)
         self._known[name] = columns
         return columns

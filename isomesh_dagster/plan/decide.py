@@ -87,7 +87,7 @@ class _Judge:
         judgement = self._judge(name, change)
         if judgement.changed:
             self._hits[name] = judgement.changed
-        if judgement.added:
+        if judgement.added or judgement.reordered:
             self._additions[name] = judgement.added
         return judgement
 
@@ -138,6 +138,7 @@ def _combined(own: Judgement, inherited: Judgement) -> Judgement:
         reason=f"{own.reason}; {inherited.reason}" if own.reason != inherited.reason else own.reason,
         changed=changed,
         added=own.added | inherited.added,
+        reordered=own.reordered or inherited.reordered,
     )
 
 

@@ -7,7 +7,16 @@ from collections.abc import Iterable, Sequence
 from isomesh_dagster.errors import PlanError
 from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.model import cron, dates
-from isomesh_dagster.model.kinds import External, IncrementalByTimeRange, Seed
+from isomesh_dagster.model.kinds import (
+    External,
+    IncrementalByPartition,
+    IncrementalByUniqueKey,
+    ScdType2ByColumn,
+    ScdType2ByTime,
+    Seed,
+    batch_size,
+    lookback,
+)
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.snapshot.interval import Interval, intersect, iso, merge, subtract
 
@@ -50,27 +59,41 @@ def due_end(model: Model, now: int) -> int:
 def missing(model: Model, recorded: Iterable[Interval], *, start: int, end: int) -> tuple[Interval, ...]:
     """What of `[start, end)` is not recorded, in whole units; with lookback, the units before each missing one as well.
 
-    Empty when `end` is not after `start`.
+    Of a slowly changing dimension nothing before what is recorded is missing: its query tells what is now. Empty when
+    `end` is not after `start`.
     """
+    done = tuple(recorded)
+    if done and isinstance(model.kind, ScdType2ByTime | ScdType2ByColumn):
+        start = max(start, done[-1].end)
     if end <= start:
         return ()
     whole = (Interval(start, end),)
     unit = model.interval_unit
     gaps = []
-    for gap in subtract(whole, recorded):
+    for gap in subtract(whole, done):
         first, last = cron.unit_floor(unit, gap.start), cron.unit_ceil(unit, gap.end)
         if min(last, end) > max(first, start):
             gaps.append(Interval(max(first, start), min(last, end)))
-    lookback = model.kind.lookback if isinstance(model.kind, IncrementalByTimeRange) else 0
-    if lookback:
-        gaps = [Interval(cron.unit_add(unit, gap.start, -lookback), gap.end) for gap in gaps]
+    if back := lookback(model.kind):
+        gaps = [Interval(cron.unit_add(unit, gap.start, -back), gap.end) for gap in gaps]
         return intersect(gaps, whole)
     return merge(gaps)
 
 
+def must_begin_again(model: Model, recorded: Iterable[Interval], gaps: Sequence[Interval]) -> bool:
+    """Whether the gaps can only be filled by building all of history again: something later is loaded, and what a batch
+    leaves depends on the batches before it. Rows that are only added may come in any order.
+    """
+    if not isinstance(model.kind, IncrementalByUniqueKey | IncrementalByPartition):
+        return False
+    done = tuple(recorded)
+    new = subtract(gaps, done)
+    return bool(done and new) and new[0].start < done[-1].end
+
+
 def batches(model: Model, intervals: Sequence[Interval]) -> tuple[Interval, ...]:
     """The intervals cut into pieces of at most `batch_size` units, in order; without a batch size they stay whole."""
-    size = model.kind.batch_size if isinstance(model.kind, IncrementalByTimeRange) else None
+    size = batch_size(model.kind)
     if size is None:
         return tuple(intervals)
     result: list[Interval] = []

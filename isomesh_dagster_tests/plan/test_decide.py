@@ -111,6 +111,20 @@ def test_a_star_reader_gains_the_parents_new_column():
     assert category(plan, "s.other") is Category.NON_BREAKING
 
 
+def test_columns_in_another_order_build_that_model_and_readers_by_position():
+    system = System()
+    union = "SELECT * FROM s.stg UNION ALL SELECT id, a, b FROM raw.t"
+    system.apply(system.plan(project(other=union)))
+    plan = system.plan(project(stg="SELECT a, id, b FROM raw.t", other=union))
+    assert category(plan, "s.stg") is Category.NON_BREAKING
+    assert built(plan) == {"s.stg", "s.other"}
+    assert category(plan, "s.other") is Category.INDIRECT_BREAKING
+    system = System()
+    system.apply(system.plan(project(other="SELECT * FROM s.stg")))
+    plan = system.plan(project(stg="SELECT a, id, b FROM raw.t", other="SELECT * FROM s.stg"))
+    assert category(plan, "s.other") is Category.NON_BREAKING
+
+
 def test_a_description_is_metadata_and_touches_no_reader():
     system = System()
     system.apply(system.plan(graph(RAW, model("s.stg", STG), model("s.other", OTHER))))
