@@ -1,5 +1,6 @@
 """A project's life at random: edits, plans, deployments, rollbacks, interruptions. After each step the views must show
-exactly what a full rebuild of the promoted files shows, and nothing may have been built that was there."""
+exactly what a full rebuild of the promoted files shows, and nothing may have been built that was there.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +38,7 @@ NUMBERS = ("a", "b", "c")
 
 
 class Files:
-    """The project's models as data that random edits change; rendered as model files, and as plain SQL for the rebuild."""
+    """The project's models as data that random edits change; written as model files, or as plain SQL for the rebuild."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
@@ -156,8 +157,7 @@ def test_views_always_show_what_a_full_rebuild_would_show(root: Path, seed: int)
     built: set[tuple[str, str]] = set()
     history: list[str] = []
     for _ in range(12):
-        for _ in range(chance.choice((1, 1, 2))):
-            history.append(files.edit())
+        history.extend(files.edit() for _ in range(chance.choice((1, 1, 2))))
         files.write(root)
         environment = chance.choice(("dev", "dev", "prod"))
         history.append(f"plan {environment}")
