@@ -5,14 +5,14 @@ quotes and without the default catalog; a mention that no model can be named by 
 with a dot in it, more than three parts) is left alone. Errors carry a line and a column, both from 1, relative to the
 text.
 
-The work on syntax trees is in `facts`, `rewrite` and `qualified`, imported when first used: a warm start needs no SQL
-library.
+The work on syntax trees is in `facts`, `statements`, `rewrite` and `qualified`, imported when first used: a warm start
+needs no SQL library.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from isomesh_dagster.dialect.canonical import tokenize
 from isomesh_dagster.relation import Column, Reference
@@ -28,12 +28,14 @@ class QueryFacts:
                 (`*`, `t.*`, `COLUMNS(…)`) over such a table, a whole row as a value, NATURAL JOIN, PIVOT. `COUNT(*)`,
                 `EXISTS (SELECT * …)` and a star over CTEs or subqueries alone are none
     output      the names of its columns in order, when all are known from the text; else None
+    comments    what its author wrote behind the columns of the (first) SELECT, by column name
     """
 
     references: tuple[Reference, ...]
     depends_on: tuple[str, ...]
     has_star: bool
     output: tuple[str, ...] | None
+    comments: Mapping[str, str] = field(default_factory=dict)
 
 
 def normalize_name(name: str | Sequence[str], dialect: str) -> str:
@@ -56,6 +58,29 @@ def analyse(sql: str, dialect: str, *, default_catalog: str | None = None) -> Qu
     from isomesh_dagster.dialect import facts
 
     return facts.analyse(sql, dialect, default_catalog)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatementFacts:
+    """What any one statement tells about tables.
+
+    references  every mention, in the order of the text, also of what is written, dropped or granted
+    reads       the names it reads rows of, sorted
+    writes      all other names mentioned, sorted: made, written, altered, granted
+    """
+
+    references: tuple[Reference, ...] = ()
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+
+
+def statement_facts(sql: str, dialect: str, *, default_catalog: str | None = None) -> StatementFacts:
+    """The tables that a statement of any kind mentions. Never raises for what the SQL library does not understand:
+    there a name is what is written as `schema.table`, and taken as written to.
+    """
+    from isomesh_dagster.dialect import statements
+
+    return statements.facts(sql, dialect, default_catalog)
 
 
 def splice(sql: str, references: Sequence[Reference], replacements: Mapping[str, str], dialect: str) -> str:

@@ -11,7 +11,7 @@ from sqlglot.errors import UnsupportedError as Untranslatable
 
 from isomesh_dagster.dialect.canonical import sql_dialect, tokenize
 from isomesh_dagster.dialect.facts import Places
-from isomesh_dagster.dialect.tree import Tree, normal_parts, parse, parse_error
+from isomesh_dagster.dialect.tree import Tree, normal_parts, parse, parse_error, parse_statement
 from isomesh_dagster.errors import ModelError, UnsupportedError
 from isomesh_dagster.relation import Reference
 
@@ -20,7 +20,7 @@ _NAME_RULE = "write schema.table or catalog.schema.table; a part may be quoted, 
 
 def replace_tables(sql: str, references: Sequence[Reference], replacements: Mapping[str, str], dialect: str) -> str:
     """See `query.splice`. Mentions are recognised by their place, so that a name means what `analyse` said it means."""
-    root, tokens = parse(sql, dialect)
+    root, tokens = parse_statement(sql, dialect)
     tree = Tree(root, dialect)
     places = Places(sql, tokens, tree)
     names = {reference.start: reference.name for reference in references}

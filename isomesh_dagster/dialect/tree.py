@@ -151,6 +151,10 @@ class Tree:
         name = alias.args.get("this") if alias is not None else source.this if isinstance(source, exp.Table) else None
         return self.identifier(name) if isinstance(name, exp.Identifier) else ""
 
+    def alias_of(self, last: exp.Identifier) -> exp.Identifier:
+        """What a table without an alias is called by its columns: its last part, quoted."""
+        return exp.to_identifier(last.name if last.quoted else self.identifier(last), quoted=True)
+
     # -- tables without an alias
 
     def crowded(self) -> set[int]:
@@ -230,7 +234,7 @@ class Tree:
             if mention.bare:
                 last = cast(exp.Table, mention.node).this
                 unique = exp.to_identifier("__".join(mention.parts), quoted=True)
-                aliases[id(mention.node)] = unique if id(mention.node) in namesakes else last.copy()
+                aliases[id(mention.node)] = unique if id(mention.node) in namesakes else self.alias_of(last)
         for column, mention, length in [*self.qualified_by_schema(), *plainly]:
             if (alias := aliases.get(id(mention.node))) is not None:
                 first, *rest = column.parts[length:]
@@ -243,6 +247,15 @@ class Tree:
 
 def parse(sql: str, dialect: str) -> tuple[exp.Expr, list[Token]]:
     """The one query in `sql` and its tokens. Raises as `query.analyse`."""
+    root, tokens = parse_statement(sql, dialect)
+    if not isinstance(root, _ROOTS):
+        line, column = place(sql, tokens[0].start)
+        raise ModelError(f"{statement_name(root)} is not a query", line=line, column=column, hint=ONE_QUERY)
+    return root, tokens
+
+
+def parse_statement(sql: str, dialect: str) -> tuple[exp.Expr, list[Token]]:
+    """The one statement in `sql`, of whatever kind, and its tokens. Raises ModelError."""
     tokens = tokenize(sql, dialect)
     try:
         statements = sql_dialect(dialect).parser().parse(tokens, sql)
@@ -260,11 +273,7 @@ def parse(sql: str, dialect: str) -> tuple[exp.Expr, list[Token]]:
         second = next((token for token in tokens[first:] if token.text != ";"), tokens[-1])
         line, column = place(sql, second.start)
         raise ModelError("there is more than one statement", line=line, column=column, hint=ONE_QUERY)
-    root = found[0]
-    if not isinstance(root, _ROOTS):
-        line, column = place(sql, tokens[0].start)
-        raise ModelError(f"{statement_name(root)} is not a query", line=line, column=column, hint=ONE_QUERY)
-    return root, tokens
+    return found[0], tokens
 
 
 def normal_parts(identifiers: Sequence[exp.Identifier], dialect: Dialect) -> tuple[str, ...]:

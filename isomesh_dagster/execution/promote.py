@@ -100,10 +100,11 @@ def _swap_views(session: Session, work: Swap, checkpoint: Callable[[str], None])
     for view, physical in sorted(promote.create.items()):
         session.replace_view(Relation.parse(view), view_query(physical))
         checkpoint("view")
+    views = {name: view.view for name, view in promote.target.views.items()}
     for view in sorted(promote.create):
         snapshot = work.around.snapshots.get(models[view])
         if snapshot is not None:
-            for statement in Texts(snapshot, work.around).virtual_update(Relation.parse(view)):
+            for statement in Texts(snapshot, work.around).virtual_update(Relation.parse(view), views):
                 session.execute(statement)
     drop_empty_schemas(session, promote.drop)
     record = warehouse.Shown(

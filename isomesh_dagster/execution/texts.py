@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 # where names are quoted as on our engines; elsewhere the dialect is asked
 _DOUBLE_QUOTED = frozenset({"", "duckdb", "postgres", "redshift", "snowflake", "trino", "presto"})
 
+_NO_INTERVAL = Interval(start=0, end=86_400_000)
+
 _FROM_OR_JOIN = re.compile(r"\b(?:FROM|JOIN)\b", re.IGNORECASE)
 
 
@@ -75,7 +77,7 @@ class Texts:
         if any("@" in statement for statement in (*pre, *post)):
             rendered = self._rendered(model, run)
             pre, post = rendered.pre, rendered.post
-        return BatchText(pre=self._statements(pre), query=self._query(run), post=self._statements(post))
+        return BatchText(pre=self._statements(pre, run), query=self._query(run), post=self._statements(post, run))
 
     def audit(self, call: AuditCall, interval: Interval | None, this_model: str) -> str:
         """The query of an audit; `this_model` is the SQL name of what it audits."""
@@ -87,16 +89,18 @@ class Texts:
         text = render_audit(call, model, self._context(run))
         if _reads_more_than(this_model, text):
             facts = sql.analyse(text, dialect, default_catalog=self._around.default_catalog)
-            text = self._splice(text, facts.references, dialect, {})
+            text = self._splice(text, facts.references, dialect, self._embedded(facts.references, dialect, run)[0])
         return self._to_engine(text, dialect)
 
-    def virtual_update(self, view: Relation) -> tuple[str, ...]:
-        """The statements that follow the swap of the model's view."""
+    def virtual_update(self, view: Relation, views: Mapping[str, str]) -> tuple[str, ...]:
+        """The statements that follow the swap of the model's view. In them the names of models mean views of the
+        environment: `views`, dotted, by the model's name.
+        """
         model = self._snapshot.model
         if not model.on_virtual_update:
             return ()
         run = _Run(stage="promoting", this_model=view.sql, interval=None)
-        return self._statements(self._rendered(model, run).virtual_update)
+        return self._statements(self._rendered(model, run).virtual_update, run, views)
 
     def typed(self) -> tuple[Column, ...] | None:
         """The declared columns with the engine's types; None when there are none."""
@@ -125,17 +129,21 @@ class Texts:
         if varies:
             text = self._rendered(model, run).query
             references = sql.analyse(text, model.dialect, default_catalog=self._around.default_catalog).references
+        embedded, embedded_vary = self._embedded(references, model.dialect, run)
+        return self._splice(text, references, model.dialect, embedded), varies or embedded_vary
+
+    def _embedded(self, references: Sequence[Reference], dialect: str, run: _Run) -> tuple[dict[str, str], bool]:
+        """The embedded models among the references as subqueries, and whether one of them varies."""
         embedded: dict[str, str] = {}
+        vary = False
         for name in dict.fromkeys(reference.name for reference in references):
             snapshot = self._around.snapshots.get(name)
             if snapshot is not None and isinstance(snapshot.model.kind, Embedded):
                 inner, inner_varies = self._resolved(snapshot.model, run)
-                inner = sql.transpile(
-                    inner, snapshot.model.dialect or model.dialect, model.dialect or snapshot.model.dialect
-                )
+                inner = sql.transpile(inner, snapshot.model.dialect or dialect, dialect or snapshot.model.dialect)
                 embedded[name] = f"(\n{inner}\n)"
-                varies = varies or inner_varies
-        return self._splice(text, references, model.dialect, embedded), varies
+                vary = vary or inner_varies
+        return embedded, vary
 
     def _splice(self, text: str, references: Sequence[Reference], dialect: str, embedded: Mapping[str, str]) -> str:
         replacements = dict(embedded)
@@ -147,8 +155,21 @@ class Texts:
                 replacements[reference.name] = _quoted(snapshot.physical, dialect)
         return sql.splice(text, references, replacements, dialect) if replacements else text
 
-    def _statements(self, statements: Iterable[str]) -> tuple[str, ...]:
-        return tuple(self._to_engine(statement, self._snapshot.model.dialect) for statement in statements)
+    def _statements(
+        self, statements: Iterable[str], run: _Run, views: Mapping[str, str] | None = None
+    ) -> tuple[str, ...]:
+        """Statements in the engine's dialect; models are meant by their physical names, or by `views` where given."""
+        dialect = self._snapshot.model.dialect
+        return tuple(self._to_engine(self._over_tables(text, dialect, run, views), dialect) for text in statements)
+
+    def _over_tables(self, text: str, dialect: str, run: _Run, views: Mapping[str, str] | None) -> str:
+        if not _may_mention(text, self._around.snapshots):
+            return text
+        references = sql.statement_facts(text, dialect, default_catalog=self._around.default_catalog).references
+        replacements, _ = self._embedded(references, dialect, run)
+        for name in {reference.name for reference in references} & (views or {}).keys():
+            replacements[name] = _quoted(Relation.parse((views or {})[name]), dialect)
+        return self._splice(text, references, dialect, replacements)
 
     def _to_engine(self, text: str, dialect: str) -> str:
         return sql.transpile(text, dialect or self._around.engine_dialect, self._around.engine_dialect)
@@ -170,8 +191,9 @@ class Texts:
     def _context(self, run: _Run) -> RenderContext:
         from isomesh_dagster.model.render import RenderContext
 
-        # only what is written interval by interval has a range; what it embeds is rendered for the same one
-        interval = run.interval if is_incremental(self._snapshot.model.kind) else None
+        # only what is written interval by interval has a range; what it embeds is rendered for the same one. Where no
+        # interval is at hand (a table made empty) the range is that of loading, so that the variables exist
+        interval = (run.interval or _NO_INTERVAL) if is_incremental(self._snapshot.model.kind) else None
         return RenderContext(
             start=None if interval is None else interval.start,
             end=None if interval is None else interval.end,
@@ -187,6 +209,20 @@ def _reads_more_than(this_model: str, text: str) -> bool:
         rf"\bFROM\s+{re.escape(this_model)}\s*(?=$|\)|(WHERE|GROUP|HAVING|ORDER|LIMIT|UNION)\b)", re.IGNORECASE
     )
     return len(_FROM_OR_JOIN.findall(text)) != len(alone.findall(text))
+
+
+_NAMES = re.compile(r"""(?:"[^"]+"|`[^`]+`|\[[^\]]+\]|\w+)(?:\s*\.\s*(?:"[^"]+"|`[^`]+`|\[[^\]]+\]|\w+))*""")
+_QUOTES = str.maketrans("", "", '"`[] \n\t\r')
+
+
+def _may_mention(text: str, snapshots: Mapping[str, Snapshot]) -> bool:
+    """Whether a statement may mention a model: a quick look at its names, with or without a catalog, in any case."""
+    for found in _NAMES.finditer(text):
+        name = found.group().translate(_QUOTES)
+        for candidate in (name, name.partition(".")[2]):
+            if candidate and not snapshots.keys().isdisjoint((candidate, candidate.lower(), candidate.upper())):
+                return True
+    return False
 
 
 def view_query(physical: str) -> str:

@@ -57,7 +57,7 @@ def test_statements_know_the_table_and_the_view():
     assert batch.pre == ("SET VARIABLE a = 1",)
     assert batch.post == (f"CREATE INDEX i ON {shown['mart.m'].physical.sql} (id)",)
     view = Relation(schema="mart__dev", name="m")
-    assert made.virtual_update(view) == ('COMMENT ON VIEW "mart__dev"."m" IS \'x\'',)
+    assert made.virtual_update(view, {}) == ('COMMENT ON VIEW "mart__dev"."m" IS \'x\'',)
 
 
 def test_another_dialect_is_translated():
