@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
     from isomesh_dagster.execution.application import Application
     from isomesh_dagster.execution.events import Audited, Event, Promoted
     from isomesh_dagster.execution.texts import Surroundings
-    from isomesh_dagster.model.model import Model
+    from isomesh_dagster.execution.unit_test import UnitTestBed, UnitTestResult
+    from isomesh_dagster.model.model import Json, Model
+    from isomesh_dagster.model.unit_tests import UnitTest
     from isomesh_dagster.plan.columns import ColumnCatalog
     from isomesh_dagster.relation import Column
     from isomesh_dagster.state.protocol import Identity, StateStore
@@ -68,6 +70,7 @@ class Project:
         self.fingerprints: dict[str, Fingerprint] = fingerprints(self.graph, own)
         self._columns = dict(columns) if columns is not None else None
         self._catalog: ColumnCatalog | None = None
+        self._unit_tests: tuple[UnitTest, ...] | None = None
         self._connection: Connection | None = None
         self._state: StateStore | None = None
         self._lock = threading.RLock()
@@ -533,6 +536,72 @@ class Project:
             return {}
         self._check_system()
         return self._snapshots(self.state().environment(validate_environment(environment)))
+
+    # -- testing
+
+    def unit_tests(self) -> tuple[UnitTest, ...]:
+        """The unit tests under `tests/` that are for this gateway, read on first use. Raises ModelError with the line."""
+        from isomesh_dagster.cache.unit_tests import load_unit_tests
+
+        with self._lock:
+            if self._unit_tests is None:
+                self._unit_tests = load_unit_tests(self.settings, self.models)
+            return self._unit_tests
+
+    def unit_tests_of(self, plan: Plan) -> tuple[UnitTest, ...]:
+        """The tests of models whose rows `plan` may change: they changed themselves, or something they read."""
+        from isomesh_dagster.plan.plan import ChangeType
+
+        quiet = (ChangeType.METADATA, ChangeType.REMOVED)
+        changed = {change.model for change in plan.changes if change.change not in quiet}
+        tests = self.unit_tests() if changed else ()
+        concerned = changed | self.graph.descendants(changed) if tests else changed
+        return tuple(test for test in tests if test.model in concerned)
+
+    def run_unit_tests(self, tests: Iterable[UnitTest] | None = None) -> Iterator[UnitTestResult]:
+        """Run unit tests (None: all) on a warehouse in memory; yields a result for each, also for one that fails.
+
+        Neither state nor warehouse are opened.
+        """
+        from isomesh_dagster.execution.unit_test import run_unit_tests
+
+        yield from run_unit_tests(self.unit_tests() if tests is None else tests, self._unit_test_bed())
+
+    def draft_unit_test(
+        self,
+        model: str,
+        name: str,
+        *,
+        queries: Mapping[str, str] | None = None,
+        variables: Mapping[str, Json] | None = None,
+        environment: str | None = None,
+        include_ctes: bool = False,
+    ) -> str:
+        """The YAML of a new test: rows that `queries` (by table read) find in what `environment` shows as inputs, what
+        the model makes of them now as outputs. Tables without a query give their first rows.
+        """
+        from isomesh_dagster.execution.unit_test_draft import Draft, draft_unit_test
+
+        snapshots = self._shown(self._environment_name(environment))
+        draft = Draft(
+            model=self.model(model),
+            name=name,
+            queries=queries or {},
+            variables=variables or {},
+            include_ctes=include_ctes,
+        )
+        return draft_unit_test(self.connection(), draft, self._around(snapshots, None), self._unit_test_bed())
+
+    def _unit_test_bed(self) -> UnitTestBed:
+        from isomesh_dagster.execution.unit_test import UnitTestBed
+
+        connection = self.settings.connection
+        return UnitTestBed(
+            models=self.models,
+            columns=self.columns,
+            default_catalog=self.settings.default_catalog,
+            extensions=connection.extensions if connection.type == "duckdb" else (),
+        )
 
     # -- ending
 

@@ -34,6 +34,8 @@ _TONES: Mapping[str, tuple[str, str]] = {
     "step": ("•", "blue"),
 }
 
+_ROW_STYLES: Mapping[str, str] = {"expected": "green", "actual": "red", "missing": "green", "extra": "red"}
+
 
 class Console:
     """stdout and stderr of one invocation."""
@@ -90,6 +92,20 @@ class Console:
         for row in cells:
             table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))
         self.out.print(table)
+
+    def cells(
+        self, columns: Sequence[str], rows: Iterable[tuple[str, Sequence[tuple[str, bool]]]], *, beside: bool = False
+    ) -> None:
+        """Rows under column names, each with a label; a marked cell carries `≠` and a colour. `beside`: on stderr."""
+        table = Table(box=None, pad_edge=False)
+        table.add_column(" " * 8)
+        for column in columns:
+            table.add_column(Text(column, style="bold"), overflow="fold")
+        for label, cells in rows:
+            style = _ROW_STYLES[label]
+            texts = [Text(f"≠ {cell}" if marked else cell, style=style if marked else "") for cell, marked in cells]
+            table.add_row(Text(f"         {label}", style=style), *texts)
+        (self.err if beside else self.out).print(table)
 
     def error(self, error: IsomeshError, *, gateway: str | None) -> None:
         """One readable message on stderr: where, what, how to mend it, on which gateway."""

@@ -16,6 +16,7 @@ from isomesh_dagster.cli.models import audit, evaluate, render
 from isomesh_dagster.cli.outcome import EXIT_CODES, INTERRUPTED, error_json, exit_code
 from isomesh_dagster.cli.plan import diff, plan, run
 from isomesh_dagster.cli.session import Session, answers_json, known_gateway
+from isomesh_dagster.cli.testing import create_test, test
 from isomesh_dagster.errors import IsomeshError
 
 
@@ -115,6 +116,8 @@ for _command in (
     render,
     evaluate,
     audit,
+    test,
+    create_test,
     info,
 ):
     cli.add_command(_command)

@@ -49,7 +49,7 @@ def render(
     console = session.console
     with session.project() as project:
         if environment is not None:
-            environment = _environment(project, environment)
+            environment = shown_environment(project, environment)
         sql = project.render(model, start=start, end=end, execution_time=execution_time, environment=environment)
         gateway = project.gateway
     if as_json:
@@ -94,7 +94,7 @@ def evaluate(
     check_range(start, end)
     console = session.console
     with session.project() as project:
-        shown = _environment(project, environment)
+        shown = shown_environment(project, environment)
         columns, rows = project.evaluate(
             model, start=start, end=end, execution_time=execution_time, limit=limit, environment=shown
         )
@@ -148,7 +148,7 @@ def audit(
         raise click.exceptions.Exit(FAILED)
 
 
-def _environment(project: Project, asked: str | None) -> str:
+def shown_environment(project: Project, asked: str | None) -> str:
     """The environment whose tables are read: the one asked for, else the default one, else the only one there is."""
     names = [each.name for each in project.environments()]
     wanted = asked or project.settings.default_target_environment

@@ -18,7 +18,7 @@ Exit codes:
   {TO_MEND}    something to mend in the project, its configuration or a system
   {USAGE}    the command was not understood
   {NOT_APPLIED}    there are changes that were not applied (plan declined, diff not empty)
-  {FAILED}    a build or an audit failed; environments show what they showed before
+  {FAILED}    a build, an audit or a unit test failed; environments show what they showed before
   {CONFLICT}    somebody else holds the system or moved the environment: try again
   {INTERRUPTED}  interrupted
 """

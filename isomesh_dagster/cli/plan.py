@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 @click.option("--auto-apply", is_flag=True, help="Apply without asking.")
 @click.option("--explain", is_flag=True, help="Also show every step of an apply with its objects; apply nothing.")
 @click.option("--no-diff", is_flag=True, help="Leave the text diffs out.")
+@click.option("--all-tests", is_flag=True, help="Run all unit tests, not just those of models that change.")
+@click.option("--skip-tests", is_flag=True, help="Run no unit tests.")
 @execution_time_option
 @json_option
 @pass_session
@@ -37,6 +39,8 @@ def plan(
     auto_apply: bool,
     explain: bool,
     no_diff: bool,
+    all_tests: bool,
+    skip_tests: bool,
     execution_time: datetime | None,
     as_json: bool,
 ) -> None:
@@ -45,6 +49,8 @@ def plan(
     ENV is prod when it is left out (or `default_target_environment`). Nothing is written before you agree; then missing
     tables are built and audited, and all views are swapped at once. Tables that exist already, whoever built them, are
     reused.
+
+    Unit tests of models that change run first, on a database in memory; a failing one ends the command with code 4.
 
     Without a terminal to ask on, the plan is printed and the exit code is 3; use --auto-apply to apply it.
 
@@ -57,17 +63,23 @@ def plan(
     """
     from isomesh_dagster.plan.explain import plan_json
 
+    if all_tests and skip_tests:
+        raise click.UsageError("--all-tests and --skip-tests exclude each other.")
     console = session.console
     with session.project() as project:
         made = project.plan(environment, now=execution_time)
         if as_json:
             document: dict[str, object] = dict(plan_json(made))
+            if not skip_tests:
+                _test_json(session, project, made, document, every=all_tests)
             if auto_apply and not explain:
                 _apply_json(session, project, made, document)
             else:
                 console.json(document)
             return
         console.plan(made, diffs=not no_diff)
+        if not skip_tests:
+            _test(session, project, made, every=all_tests)
         if explain:
             if not made.is_empty:
                 console.steps(made)
@@ -127,6 +139,27 @@ def diff(session: Session, *, environment: str) -> None:
         return
     console.sections(sections)
     raise click.exceptions.Exit(NOT_APPLIED)
+
+
+def _test(session: Session, project: Project, plan: Plan, *, every: bool) -> None:
+    """Run the unit tests the plan concerns; a failing one ends the command with code 4."""
+    from isomesh_dagster.cli.testing import check_unit_tests
+
+    results = check_unit_tests(session.console, project, plan, every=every)
+    if not all(result.passed for result in results):
+        session.console.note("Not applied; nothing was changed. --skip-tests plans without unit tests.", "yellow")
+        raise click.exceptions.Exit(FAILED)
+
+
+def _test_json(session: Session, project: Project, plan: Plan, document: dict[str, object], *, every: bool) -> None:
+    """Run the unit tests the plan concerns and add them to `document`; a failing one ends the command with code 4."""
+    from isomesh_dagster.cli.testing import unit_tests_json
+
+    results = list(project.run_unit_tests(project.unit_tests() if every else project.unit_tests_of(plan)))
+    document["tests"] = unit_tests_json(results)
+    if not all(result.passed for result in results):
+        session.console.json(document)
+        raise click.exceptions.Exit(FAILED)
 
 
 def _agreed(session: Session, plan: Plan) -> bool:

@@ -65,20 +65,13 @@ def make_fixture(session: Session, relation: Relation, fixture: Fixture, known: 
         raise ModelError(
             "it has no rows, and no model tells its columns", line=fixture.line, hint="add `columns: {name: TYPE}`"
         )
-    fixed = {**({} if known is None or not known.declared else _definite(known.types)), **given}
-    estimated = {} if known is None or known.declared else _definite(known.types)
-    names = _all_names(fixture.columns, known)
-    if estimated and _fits(session, relation, fixture, names, _folded({**estimated, **fixed})) is None:
-        return
-    valueless = {name.lower() for name in names} - {
-        name.lower()
-        for index, name in enumerate(fixture.columns)
-        if any(row[index] is not None for row in fixture.cells)
-    }
-    kept = {name: type_ for name, type_ in estimated.items() if name.lower() in valueless}
-    problem = _fits(session, relation, fixture, names, _folded({**kept, **fixed}))
-    if problem is not None:
-        raise problem
+    types = _folded({**({} if known is None else _definite(known.types)), **given})
+    if known is not None and not known.declared:
+        for at, name in enumerate(fixture.columns):
+            estimate = types.get(name.lower())
+            if name not in given and estimate and not _keeps(session, [row[at] for row in fixture.cells], estimate):
+                del types[name.lower()]
+    _make_from_rows(session, relation, fixture, _all_names(fixture.columns, known), types)
 
 
 def literal(value: Any) -> str:
@@ -111,10 +104,23 @@ def quoted(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def _fits(
+def _keeps(session: Session, cells: Sequence[Any], type_: str) -> bool:
+    """Whether values stay what they are as values of a type."""
+    values = ", ".join(f"({_typed(value, type_)})" for value in cells)
+    try:
+        stored = session.fetch(f"SELECT * FROM (VALUES {values}) AS _rows") if cells else []
+    except EngineError:
+        return False
+    return all(_is_kept(value, made) for value, (made,) in zip(cells, stored, strict=True))
+
+
+def _is_kept(value: Any, stored: Any) -> bool:
+    return not isinstance(stored, _CHECKED) or same(value, stored)
+
+
+def _make_from_rows(
     session: Session, relation: Relation, rows: Rows, names: Sequence[str], types: Mapping[str, str]
-) -> ModelError | None:
-    """Make the view with these types; what is wrong when a value does not fit its type or comes out as another one."""
+) -> None:
     places = {name.lower(): index for index, name in enumerate(rows.columns)}
     given = {
         name: [row[places[name.lower()]] for row in rows.cells] if name.lower() in places else [None] * len(rows.cells)
@@ -132,20 +138,19 @@ def _fits(
         session.replace_view(relation, query)
         made = session.fetch(f"SELECT * FROM {relation.sql}")
     except EngineError as error:
-        return ModelError(
+        raise ModelError(
             f"its values do not fit the columns: {error.message}",
             line=rows.line,
             hint="give the types: `columns: {name: TYPE}`",
-        )
+        ) from None
     for number, stored in enumerate(made):
         for name, value in zip(names, stored, strict=True):
-            if isinstance(value, _CHECKED) and not same(given[name][number], value):
-                return ModelError(
+            if not _is_kept(given[name][number], value):
+                raise ModelError(
                     f"{given[name][number]!r} would become {str(value)!r}, as {name} is {types.get(name.lower())}",
                     line=rows.line,
                     hint=f"write a value of that type, or give another one: `columns: {{{name}: TYPE}}`",
                 )
-    return None
 
 
 def _column(cells: Sequence[Any], type_: str | None, is_text: bool) -> list[str]:

@@ -81,7 +81,7 @@ def run_unit_tests(tests: Iterable[UnitTest], bed: UnitTestBed) -> Iterator[Unit
 
 
 def actual_outputs(test: UnitTest, bed: UnitTestBed, *, ctes: bool) -> tuple[Table, dict[str, Table]]:
-    """What the query of a test returns over its inputs, and its CTEs by name; nothing is compared. Raises IsomeshError."""
+    """What the query of a test returns over its inputs, and its CTEs by name. Raises IsomeshError."""
     with closing(_open(bed)) as connection, connection.session() as session:
         return _Trial(session, test, bed, 0).outputs(ctes=ctes)
 

@@ -212,7 +212,8 @@ class _Reader:
             name = self._name(written, self._context.dialect)
         except ModelError as error:
             raise error.located(path=self._path, line=line) from None
-        model = models.get(name)
+        # how case is read depends on the model's own dialect, which only the model tells
+        model = models.get(name) or next((one for other, one in models.items() if other.lower() == name.lower()), None)
         if model is None:
             near = nearest(name, models)
             raise self._at(line, f"no model named {written!r}", hint=near or "rename it, or remove the test")

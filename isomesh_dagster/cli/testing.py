@@ -1,0 +1,323 @@
+"""`isomesh test` and `create_test`: unit tests of models, and what `plan` shows of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from isomesh_dagster.cli.outcome import FAILED, error_json
+from isomesh_dagster.cli.session import Session, json_option, pass_session
+from isomesh_dagster.errors import ModelError
+
+if TYPE_CHECKING:
+    from isomesh_dagster.cli.console import Console
+    from isomesh_dagster.execution.comparison import Difference, Row
+    from isomesh_dagster.execution.unit_test import UnitTestResult
+    from isomesh_dagster.model.unit_tests import UnitTest
+    from isomesh_dagster.plan.plan import Plan
+    from isomesh_dagster.project import Project
+
+_SHOWN_ROWS = 20
+_BESIDE = 4  # columns without a difference that are shown beside the others, to tell which row it is
+
+
+@click.command(short_help="Run unit tests of models.")
+@click.argument("tests", nargs=-1, metavar="[FILE | FILE::NAME]...")
+@click.option("-k", "pattern", metavar="PATTERN", help="Only tests whose name holds PATTERN; * and ? are wildcards.")
+@click.option("-v", "--verbose", is_flag=True, help="Tell passed tests too, and the SQL of failed ones.")
+@json_option
+@pass_session
+def test(session: Session, *, tests: tuple[str, ...], pattern: str | None, verbose: bool, as_json: bool) -> None:
+    """Run the unit tests of tests/**/test*.yaml: a model's query over a few rows, on a database in memory.
+
+    Neither the warehouse nor the state is opened. The exit code is 4 when a test fails.
+
+    \b
+    Examples:
+      isomesh test
+      isomesh test tests/test_core.yaml
+      isomesh test tests/test_core.yaml::planes_are_classed_by_their_seats -v
+      isomesh test -k 'flights'
+    """
+    console = session.console
+    with session.project() as project:
+        chosen = _chosen(project, tests, pattern)
+        results = list(_followed(console, project.run_unit_tests(chosen), verbose=verbose, quiet=as_json))
+        gateway = project.gateway
+    if as_json:
+        console.json({"gateway": gateway, **unit_tests_json(results)})
+    elif not results:
+        console.line(f"gateway {gateway} · no unit tests" + ("" if not (tests or pattern) else " of that name"))
+    else:
+        console.line(_sentence(results, gateway), "bold red" if _failed(results) else "bold green")
+    if _failed(results):
+        raise click.exceptions.Exit(FAILED)
+
+
+@click.command("create_test", short_help="Write a unit test of MODEL from real rows.")
+@click.argument("model")
+@click.option(
+    "-q",
+    "--query",
+    "queries",
+    type=(str, str),
+    multiple=True,
+    metavar="TABLE SQL",
+    help="The rows of a table MODEL reads, from what ENV shows; may be repeated. A table without gives its first rows.",
+)
+@click.option("-o", "-n", "--name", metavar="NAME", help="Name of the test.  [default: MODEL's, with _ for the dots]")
+@click.option("--path", metavar="FILE", help="The file to add it to, under tests/.  [default: test_NAME.yaml]")
+@click.option(
+    "-v", "--var", "variables", type=(str, str), multiple=True, metavar="KEY VALUE", help="Also start and end."
+)
+@click.option("--environment", metavar="ENV", help="Read the tables that ENV shows.  [default: prod, or the only one]")
+@click.option("--include-ctes", is_flag=True, help="Also hold the rows of the query's CTEs.")
+@click.option("--overwrite", is_flag=True, help="Replace the file if it is there.")
+@pass_session
+def create_test(
+    session: Session,
+    *,
+    model: str,
+    queries: tuple[tuple[str, str], ...],
+    name: str | None,
+    path: str | None,
+    variables: tuple[tuple[str, str], ...],
+    environment: str | None,
+    include_ctes: bool,
+    overwrite: bool,
+) -> None:
+    """Write a unit test of MODEL: rows of its tables in ENV as inputs, what its query makes of them now as outputs.
+
+    Read it before you keep it: it says that what the model does today is right.
+
+    \b
+    Examples:
+      isomesh create_test core.planes
+      isomesh create_test core.carriers -q staging.carriers "SELECT * FROM staging.carriers LIMIT 3" -o three_carriers
+      isomesh create_test core.flights -v start 2013-02-01 -v end 2013-02-01 --include-ctes
+    """
+    from isomesh_dagster.cli.models import shown_environment
+
+    called = name or f"test_{model.replace('.', '_')}"
+    with session.project() as project:
+        file = _new_file(project.root, path or f"test_{called.removeprefix('test_')}.yaml", overwrite)
+        text = project.draft_unit_test(
+            model,
+            called,
+            queries=dict(queries),
+            variables=dict(variables),
+            environment=shown_environment(project, environment),
+            include_ctes=include_ctes,
+        )
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+        shown = file.relative_to(project.root).as_posix()
+    session.console.line(f"wrote {shown}: read it, then run it with `isomesh test {shown}`")
+
+
+def check_unit_tests(console: Console, project: Project, plan: Plan, *, every: bool) -> list[UnitTestResult]:
+    """Run the tests a plan concerns (`every`: all) and tell of them on stderr; their results."""
+    tests = project.unit_tests() if every else project.unit_tests_of(plan)
+    results = list(_followed(console, project.run_unit_tests(tests), verbose=False, quiet=False, beside=True))
+    if results:
+        console.note(_sentence(results, project.gateway), "red" if _failed(results) else "green")
+    return results
+
+
+def unit_tests_json(results: Sequence[UnitTestResult]) -> dict[str, object]:
+    """The results as a part of a JSON document."""
+    return {
+        "passed": sum(result.passed for result in results),
+        "failed": len(_failed(results)),
+        "unit_tests": [_result_json(result) for result in results],
+    }
+
+
+def _failed(results: Iterable[UnitTestResult]) -> list[UnitTestResult]:
+    return [result for result in results if not result.passed]
+
+
+def _chosen(project: Project, wanted: Sequence[str], pattern: str | None) -> list[UnitTest]:
+    """The tests asked for, in the order of the files. Raises ModelError for a file or name that is not there."""
+    tests = list(project.unit_tests())
+    if wanted:
+        places = [_place(project.root, one) for one in wanted]
+        for place, written in zip(places, wanted, strict=True):
+            if not any(_is_at(one, place) for one in tests):
+                files = ", ".join(dict.fromkeys(one.path for one in tests)) or "none"
+                raise ModelError(f"no unit tests at {written!r}", hint=f"files with tests: {files}")
+        tests = [one for one in tests if any(_is_at(one, place) for place in places)]
+    if pattern is not None:
+        glob = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
+        tests = [one for one in tests if fnmatchcase(one.name, glob) or fnmatchcase(one.model, glob)]
+    return tests
+
+
+def _place(root: Path, written: str) -> tuple[str, str]:
+    """File or folder relative to the project, and the test's name or ""."""
+    path, _, name = written.partition("::")
+    here, full = root.resolve(), Path(path).resolve()
+    if full.exists() and full.is_relative_to(here):
+        return full.relative_to(here).as_posix(), name
+    return Path(path).as_posix(), name
+
+
+def _is_at(test: UnitTest, place: tuple[str, str]) -> bool:
+    path, name = place
+    return (test.path == path or test.path.startswith(f"{path}/")) and name in ("", test.name)
+
+
+def _followed(
+    console: Console, results: Iterable[UnitTestResult], *, verbose: bool, quiet: bool, beside: bool = False
+) -> Iterator[UnitTestResult]:
+    """The results, each told as it comes; `beside`: on stderr."""
+    tell = console.note if beside else console.line
+    for result in results:
+        if quiet:
+            pass
+        elif not result.passed:
+            _tell_failure(console, result, beside=beside, verbose=verbose)
+        elif verbose:
+            tell(f"passed   {result.test.name}  ({result.test.model})  {result.seconds:.2f} s", "green")
+        yield result
+
+
+def _tell_failure(console: Console, result: UnitTestResult, *, beside: bool, verbose: bool) -> None:
+    tell = console.note if beside else console.line
+    test = result.test
+    tell(f"failed   {test.name}  ({test.model})  {test.path}:{test.line}", "bold red")
+    if test.description:
+        tell(f"         {test.description}", "dim")
+    if result.error is not None:
+        tell(f"         {result.error.message}", "red")
+        if result.error.hint:
+            tell(f"         hint: {result.error.hint}", "cyan")
+    for difference in result.differences:
+        _tell_difference(console, difference, beside=beside)
+    if verbose and result.sql:
+        tell("         the query that ran, on DuckDB:", "dim")
+        tell(result.sql, "dim")
+    tell("", "")
+
+
+def _tell_difference(console: Console, difference: Difference, *, beside: bool) -> None:
+    tell = console.note if beside else console.line
+    what = "the query" if difference.output is None else f"CTE {difference.output}"
+    if difference.missing:
+        tell(
+            f"         {what} has no column {', '.join(difference.missing)}; it has {', '.join(difference.actual)}",
+            "red",
+        )
+    if not difference.rows:
+        return
+    lacking = sum(pair.actual is None for pair in difference.rows)
+    extra = sum(pair.expected is None for pair in difference.rows)
+    other = len(difference.rows) - lacking - extra
+    parts = [f"{difference.equal} equal"]
+    parts += [
+        f"{number} {word}" for number, word in ((other, "different"), (lacking, "missing"), (extra, "extra")) if number
+    ]
+    tell(f"         {what}, rows: {', '.join(parts)}", "red")
+    columns = _columns_to_show(difference)
+    rows: list[tuple[str, Row | None, Row | None, tuple[int, ...]]] = []
+    for pair in difference.rows[:_SHOWN_ROWS]:
+        if pair.expected is not None and pair.actual is not None:
+            rows.append(("expected", pair.expected, pair.actual, pair.differing))
+            rows.append(("actual", pair.actual, pair.expected, pair.differing))
+        elif pair.expected is not None:
+            rows.append(("missing", pair.expected, None, ()))
+        elif pair.actual is not None:
+            rows.append(("extra", pair.actual, None, ()))
+    console.cells(
+        [difference.columns[index] for index in columns],
+        [
+            (label, [(_cell(row[index]), index in differing) for index in columns])
+            for label, row, _, differing in rows
+            if row is not None
+        ],
+        beside=beside,
+    )
+    if len(difference.rows) > _SHOWN_ROWS:
+        tell(f"         … and {len(difference.rows) - _SHOWN_ROWS} more rows", "dim")
+
+
+def _columns_to_show(difference: Difference) -> list[int]:
+    """Positions of columns with a difference, and of the first others: they tell which row it is."""
+    everything = range(len(difference.columns))
+    if any(pair.expected is None or pair.actual is None for pair in difference.rows):
+        return list(everything)
+    differing = {index for pair in difference.rows for index in pair.differing}
+    beside = [index for index in everything if index not in differing][:_BESIDE]
+    return sorted(differing.union(beside))
+
+
+def _cell(value: Any) -> str:
+    return "NULL" if value is None else str(value) if str(value).strip() else repr(value)
+
+
+def _sentence(results: Sequence[UnitTestResult], gateway: str) -> str:
+    from isomesh_dagster.plan.explain import count
+
+    failed = len(_failed(results))
+    seconds = sum(result.seconds for result in results)
+    ended = f"{len(results) - failed} passed, {failed} failed"
+    return f"gateway {gateway} · {count(len(results), 'unit test')}: {ended}  {seconds:.2f} s"
+
+
+def _result_json(result: UnitTestResult) -> dict[str, object]:
+    return {
+        "name": result.test.name,
+        "path": result.test.path,
+        "line": result.test.line,
+        "model": result.test.model,
+        "passed": result.passed,
+        "seconds": round(result.seconds, 3),
+        "error": None if result.error is None else error_json(result.error),
+        "differences": [_difference_json(difference) for difference in result.differences],
+    }
+
+
+def _difference_json(difference: Difference) -> dict[str, object]:
+    return {
+        "output": difference.output or "query",
+        "is_cte": difference.output is not None,
+        "columns": list(difference.columns),
+        "missing_columns": list(difference.missing),
+        "equal_rows": difference.equal,
+        "rows": [{"expected": _row_json(pair.expected), "actual": _row_json(pair.actual)} for pair in difference.rows],
+    }
+
+
+def _row_json(row: Row | None) -> list[object] | None:
+    return None if row is None else [_value_json(value) for value in row]
+
+
+def _value_json(value: Any) -> object:
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if value == value and abs(value) != float("inf") else str(value)
+        case list() | tuple():
+            return [_value_json(item) for item in value]
+        case dict():
+            return {str(key): _value_json(item) for key, item in value.items()}
+    return str(value)
+
+
+def _new_file(root: Path, written: str, overwrite: bool) -> Path:
+    """Where a new test goes. Raises ModelError for a place where tests are not found, or that is taken."""
+    tests = root / "tests"
+    path = Path(written)
+    file = (root / path if path.parts[:1] == ("tests",) else tests / path).resolve()
+    found = file.is_relative_to(tests.resolve()) and file.name.startswith("test") and file.suffix in (".yaml", ".yml")
+    if not found:
+        raise ModelError(f"tests are not found at {written!r}", hint="choose tests/…/test_….yaml")
+    if file.exists() and not overwrite:
+        shown = file.relative_to(root.resolve()).as_posix()
+        raise ModelError(f"{shown} is there already", hint="choose another --path, or replace it with --overwrite")
+    return file
