@@ -44,6 +44,7 @@ class RunSession:
         self._plan: Plan | None = None
         self._refusal: IsomeshError | None = None
         self._application: Application | None = None
+        self._steps: dict[str, Build] = {}
         self._built: set[str] = set()
 
     @property
@@ -72,10 +73,8 @@ class RunSession:
 
     def build_of(self, model: str) -> Build | None:
         """The work the plan has for the model; None when its snapshot is built already."""
-        for build in self.plan.builds:
-            if build.snapshot.name == model:
-                return build
-        return None
+        self._once(self._make_plan)
+        return self._steps.get(model)
 
     def built(self, model: str) -> None:
         """Note that this run has built the model."""
@@ -84,10 +83,9 @@ class RunSession:
 
     def check_parents(self, model: str) -> None:
         """Raises PlanError when something the model reads is neither built nor was built by this run."""
-        waiting = {build.snapshot.name for build in self.plan.builds}
+        above = self.project.graph.ancestors([model])
         with self._lock:
-            waiting -= self._built
-        missing = sorted(waiting & self.project.graph.ancestors([model]))
+            missing = sorted(name for name in above if name in self._steps and name not in self._built)
         if missing:
             raise PlanError(
                 f"reads what is not built yet: {', '.join(missing)}",
@@ -108,6 +106,7 @@ class RunSession:
             start = None if self._start is None else interval.from_ms(dates.to_ms(self._start, now_ms=now_ms))
             end = None if self._end is None else interval.from_ms(dates.to_exclusive_end_ms(self._end, now_ms=now_ms))
             self._plan = self.project.plan(self.environment, now=now, start=start, end=end)
+            self._steps = {step.snapshot.name: step for step in self._plan.builds}
         return self._plan
 
     def _begin(self) -> Application:
