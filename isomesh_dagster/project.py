@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from isomesh_dagster.execution.events import Audited, Event, Promoted
     from isomesh_dagster.execution.texts import Surroundings
     from isomesh_dagster.execution.unit_test import UnitTestBed, UnitTestResult
+    from isomesh_dagster.lint.rules import Violation
     from isomesh_dagster.model.model import Json, Model
     from isomesh_dagster.model.unit_tests import UnitTest
     from isomesh_dagster.plan.columns import ColumnCatalog
@@ -252,7 +253,7 @@ class Project:
             )
         moment = _moment(now)
         self._check_system()
-        warnings = self._reconcile(name)
+        warnings = (*self._lint_warnings(), *self._reconcile(name))
         state = self.state()
         current = state.environment(name)
         compared = current or (state.environment(PROD) if name != PROD else None)
@@ -602,6 +603,48 @@ class Project:
             default_catalog=self.settings.default_catalog,
             extensions=connection.extensions if connection.type == "duckdb" else (),
         )
+
+    # -- checking
+
+    def lint(self, models: Collection[str] | None = None) -> tuple[Violation, ...]:
+        """What breaks the lint rules of the configuration, by place; `models` limits it. Opens neither state nor
+        warehouse.
+
+        A configuration that names no rule asks for all of them, as warnings. Raises ConfigError for an unknown rule.
+        """
+        from dataclasses import replace
+
+        from isomesh_dagster.cache.findings import find_doubts, on_file_lines
+        from isomesh_dagster.cache.store import FactStore
+        from isomesh_dagster.lint.rules import Examined
+        from isomesh_dagster.lint.select import ALL, chosen_rules, violations
+
+        for wanted in models or ():
+            self.model(wanted)
+        settings = self.settings.linter
+        if not settings.rules and not settings.warn_rules:
+            settings = replace(settings, warn_rules=(ALL,))
+        chosen = chosen_rules(settings)
+        columns = self.all_columns()
+        with self._lock, FactStore(self.root / FOLDER / "cache.sqlite") as cache:
+            looked_at = [model for name, model in self.models.items() if models is None or name in models]
+            examined = Examined(
+                models=self.models,
+                findings=find_doubts(looked_at, columns, cache),
+                tested={test.model for test in self.unit_tests()} if chosen.need_tests else (),
+            )
+        return on_file_lines(violations(examined, chosen, models), self.models, self.root)
+
+    def _lint_warnings(self) -> tuple[str, ...]:
+        """What a plan warns of when the linter is on. Raises LintError when a rule that is an error is broken."""
+        from isomesh_dagster.lint.select import refuse_errors
+
+        settings = self.settings.linter
+        if not settings.enabled or not (settings.rules or settings.warn_rules):
+            return ()
+        found = self.lint()
+        refuse_errors(found)
+        return tuple(f"{one.path}:{one.line} ({one.model}): {one.message} ({one.rule})" for one in found)
 
     # -- ending
 

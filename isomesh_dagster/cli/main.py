@@ -12,6 +12,7 @@ from isomesh_dagster import __version__
 from isomesh_dagster.cli.environments import environments, invalidate, janitor, rollback
 from isomesh_dagster.cli.info import info
 from isomesh_dagster.cli.init import init
+from isomesh_dagster.cli.lint import lint
 from isomesh_dagster.cli.models import audit, evaluate, render
 from isomesh_dagster.cli.outcome import EXIT_CODES, INTERRUPTED, error_json, exit_code
 from isomesh_dagster.cli.plan import diff, plan, run
@@ -118,6 +119,7 @@ for _command in (
     audit,
     test,
     create_test,
+    lint,
     info,
 ):
     cli.add_command(_command)

@@ -1,0 +1,54 @@
+"""`isomesh lint`: what breaks the lint rules, by file and line."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import click
+
+from isomesh_dagster.cli.outcome import TO_MEND
+from isomesh_dagster.cli.session import Session, json_option, pass_session
+
+
+@click.command(short_help="Check the models against the lint rules.")
+@click.option("-m", "--model", "models", multiple=True, metavar="MODEL", help="Only this model; may be repeated.")
+@json_option
+@pass_session
+def lint(session: Session, *, models: tuple[str, ...], as_json: bool) -> None:
+    """Check the models against the rules that `linter` in config.yaml turns on; without any, against all, as warnings.
+
+    The exit code is 1 when a rule of `linter.rules` is broken; `linter.warn_rules` only warn. With `linter.enabled`
+    every plan checks them first.
+
+    \b
+    Examples:
+      isomesh lint
+      isomesh lint -m core.flights
+      isomesh lint --json | jq '.violations[] | select(.is_error)'
+    """
+    console = session.console
+    with session.project() as project:
+        found = project.lint(models or None)
+        settings, gateway = project.settings.linter, project.gateway
+        looked_at = len(models) or len(project.models)
+    errors = sum(one.is_error for one in found)
+    if as_json:
+        console.json({"gateway": gateway, "violations": [asdict(one) for one in found]})
+        raise click.exceptions.Exit(TO_MEND if errors else 0)
+    if not settings.rules and not settings.warn_rules:
+        console.note("No rules are set (linter.rules, linter.warn_rules in config.yaml): all of them are checked.")
+    for one in found:
+        tone = "red" if one.is_error else "yellow"
+        console.line(f"{one.path}:{one.line}  {one.model}  {one.message}  [{one.rule}]", tone)
+        console.line(f"  {one.hint}", "dim")
+    if not found:
+        console.line(f"{_counted(looked_at, 'model')} checked, nothing found.", "bold green")
+        return
+    told = f"{_counted(errors, 'error')}, {_counted(len(found) - errors, 'warning')}"
+    console.line(f"{_counted(looked_at, 'model')} checked: {told}.", "bold")
+    if errors:
+        raise click.exceptions.Exit(TO_MEND)
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
