@@ -6,6 +6,8 @@ IsomeshError                 something to mend, told with place and remedy
 │   ├── MacroError           a macro call inside it
 │   └── UnsupportedError     valid in the model format, not supported here (yet)
 ├── GraphError               cycles, unknown or duplicate models
+│   └── SelectionError       a selection of models that is not understood, or names none that is there
+├── GitError                 git is not there, or does not know a branch
 ├── InvalidName              an environment, gateway or model name that breaks the rule
 ├── PlanError                a plan that cannot be made or applied
 │   └── ConflictingPlanError the environment moved since the plan was made
@@ -92,6 +94,14 @@ class UnsupportedError(ModelError):
 
 class GraphError(IsomeshError):
     """The models do not form a graph: a cycle, a duplicate, an unknown name."""
+
+
+class SelectionError(GraphError):
+    """A selection of models is not understood or names what is not there; `column` is the place in it, from 1."""
+
+
+class GitError(IsomeshError):
+    """git cannot answer: it is not installed, the project is in no repository, or a branch is not known."""
 
 
 class InvalidName(IsomeshError):

@@ -156,6 +156,20 @@ class Project:
             )
         return found
 
+    def select(self, expressions: Iterable[str]) -> tuple[str, ...]:
+        """The models that one of the expressions names, parents before children; `graph.selection` tells how they are
+        written.
+
+        Raises SelectionError with the place in the expression, GitError when `git:` cannot be answered.
+        """
+        from isomesh_dagster.git.changes import changed_paths
+        from isomesh_dagster.graph.selection import parse_selection, select
+
+        selections = [parse_selection(text) for text in expressions]
+        branches = {branch for selection in selections for branch in selection.branches}
+        changed = {branch: changed_paths(self.root, branch) for branch in sorted(branches)}
+        return select(selections, self.graph, changed=changed)
+
     def columns(self, name: str) -> tuple[Column, ...] | None:
         """Output columns of a model, explicit or inferred; None when they cannot be told without the warehouse."""
         if self._columns is not None:

@@ -7,11 +7,12 @@ from dataclasses import asdict
 import click
 
 from isomesh_dagster.cli.outcome import TO_MEND
+from isomesh_dagster.cli.parameters import models_option, selected
 from isomesh_dagster.cli.session import Session, json_option, pass_session
 
 
 @click.command(short_help="Check the models against the lint rules.")
-@click.option("-m", "--model", "models", multiple=True, metavar="MODEL", help="Only this model; may be repeated.")
+@models_option
 @json_option
 @pass_session
 def lint(session: Session, *, models: tuple[str, ...], as_json: bool) -> None:
@@ -24,13 +25,15 @@ def lint(session: Session, *, models: tuple[str, ...], as_json: bool) -> None:
     Examples:
       isomesh lint
       isomesh lint -m core.flights
+      isomesh lint -m git:main
       isomesh lint --json | jq '.violations[] | select(.is_error)'
     """
     console = session.console
     with session.project() as project:
-        found = project.lint(models or None)
+        chosen = selected(project, models)
+        found = project.lint(chosen)
         settings, gateway = project.settings.linter, project.gateway
-        looked_at = len(models) or len(project.models)
+        looked_at = len(project.models if chosen is None else chosen)
     errors = sum(one.is_error for one in found)
     if as_json:
         console.json({"gateway": gateway, "violations": [asdict(one) for one in found]})

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from isomesh_dagster.cli.outcome import FAILED
-from isomesh_dagster.cli.parameters import check_range, end_option, execution_time_option, start_option
+from isomesh_dagster.cli.parameters import (
+    check_range,
+    end_option,
+    execution_time_option,
+    models_option,
+    selected,
+    start_option,
+)
 from isomesh_dagster.cli.session import Session, json_option, pass_session
 from isomesh_dagster.errors import PlanError
 
@@ -113,7 +120,7 @@ def evaluate(
 
 @click.command(short_help="Run the audits of what ENV shows.")
 @click.argument("environment", required=False, metavar="[ENV]")
-@click.option("-m", "--model", "models", multiple=True, metavar="MODEL", help="Only this model; may be repeated.")
+@models_option
 @start_option("First day to audit.")
 @end_option("Last day to audit.")
 @pass_session
@@ -128,6 +135,7 @@ def audit(
     Examples:
       isomesh audit prod
       isomesh audit dev -m core.flights
+      isomesh audit dev -m 'git:main+ & ^tag:slow'
     """
     from isomesh_dagster.cli.report import event_line
 
@@ -136,7 +144,7 @@ def audit(
     ran = failed = blocking = 0
     with session.project() as project:
         console.line(f"gateway {project.gateway} · audits", "bold")
-        for event in project.audit(environment, models=models or None, start=start, end=end):
+        for event in project.audit(environment, models=selected(project, models), start=start, end=end):
             told = event_line(event)
             if told is not None:
                 console.line(*told)

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from isomesh_dagster.errors import ModelError
+
+if TYPE_CHECKING:
+    from isomesh_dagster.project import Project
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -25,6 +28,21 @@ def start_option(text: str) -> Callable[[Command], Command]:
 def end_option(text: str) -> Callable[[Command], Command]:
     """`-e/--end`, told as `text`; the command gets an exclusive end, so a date is included whole."""
     return click.option("-e", "--end", callback=_exclusive_end, metavar="DATE", help=text)
+
+
+models_option = click.option(
+    "-m",
+    "--model",
+    "models",
+    multiple=True,
+    metavar="SELECTION",
+    help="Only these models: a name, schema.*, tag:x, git:branch, +name+, joined by & | ^ ( ); repeated: either.",
+)
+
+
+def selected(project: Project, selections: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The models of `models_option`, parents before children; None when it was not given. Raises SelectionError."""
+    return project.select(selections) if selections else None
 
 
 def check_range(start: datetime | None, end: datetime | None) -> None:

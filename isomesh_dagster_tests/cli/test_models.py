@@ -61,3 +61,19 @@ def test_audits_pass_and_fail(planned: Shop) -> None:
 def test_a_range_that_ends_before_it_starts_is_a_usage_error(shop: Shop) -> None:
     assert shop("render", "shop.orders", "-s", "2024-02-01", "-e", "2024-01-01").exit_code == 2
     assert shop("render", "shop.orders", "-s", "no date").exit_code == 2
+
+
+def test_audit_takes_a_selection_of_models(planned: Shop) -> None:
+    ran = planned("audit", "dev", "-m", "+shop.monthly_revenue & ^shop.monthly_revenue")
+    assert ran.exit_code == 0, ran.output
+    assert "shop.orders: positive_amount" in ran.stdout
+    none = planned("audit", "dev", "-m", "nothing.*")
+    assert none.exit_code == 0
+    assert "0 audits ran" in none.stdout
+
+
+def test_a_selection_that_is_not_understood_is_shown_with_its_place(planned: Shop) -> None:
+    result = planned("audit", "dev", "-m", "shop.* & ^shop.ordrs")
+    assert result.exit_code == 1
+    assert "    shop.* & ^shop.ordrs\n              ^^^^^^^^^^\n" in result.stderr
+    assert "did you mean 'shop.orders'?" in result.stderr
