@@ -58,8 +58,10 @@ def run_audits(
     return tuple(results)
 
 
-def refuse_failures(snapshot: Snapshot, audits: tuple[Audited, ...]) -> None:
-    """Raises AuditError when a blocking audit found bad rows."""
+def refuse_failures(
+    snapshot: Snapshot, audits: tuple[Audited, ...], *, then: str = "what was written is rolled back"
+) -> None:
+    """Raises AuditError when a blocking audit found bad rows; `then` says what follows from that."""
     failed = [audit for audit in audits if audit.blocking and not audit.passed]
     if not failed:
         return
@@ -68,7 +70,7 @@ def refuse_failures(snapshot: Snapshot, audits: tuple[Audited, ...]) -> None:
     )
     where = f" of {failed[0].interval}" if failed[0].interval is not None else ""
     raise AuditError(
-        f"audit failed{where}: {told}; what was written is rolled back",
+        f"audit failed{where}: {told}; {then}",
         model=snapshot.name,
         path=snapshot.model.path,
         line=snapshot.model.line,

@@ -57,11 +57,12 @@ class Built:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reused:
-    """The snapshot was already built, by whomever; nothing ran."""
+    """The snapshot was already built, by whomever; nothing ran but `audits` that had not seen its rows yet."""
 
     model: str
     snapshot: SnapshotId
     physical: Relation
+    audits: tuple[Audited, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -237,6 +237,7 @@ def test_json_golden() -> None:
         "builds",
         "repoints",
         "reuses",
+        "audits",
         "promotes",
         "warnings",
     ]

@@ -17,7 +17,7 @@ WITH legs AS (
     departure_delay,
     departure_delay - LAG(departure_delay) OVER (
       PARTITION BY tail_number, flight_date
-      ORDER BY scheduled_departure
+      ORDER BY scheduled_departure, flight_id
     ) AS delay_growth -- against the plane's departure from New York before
   FROM core.landed_flights
   WHERE
