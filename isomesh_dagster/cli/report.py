@@ -43,6 +43,12 @@ class Report:
             "seconds": round(seconds, 3),
             "built": [_built_json(event) for event in built if not event.repoint],
             "repointed": [event.model for event in built if event.repoint],
+            "audited": [
+                {"model": event.model, **audit}
+                for event in self.events
+                if isinstance(event, Audited)
+                for audit in _audits_json((event,))
+            ],
             "reused": [event.model for event in self.events if isinstance(event, Reused)],
             "audited": [
                 {"model": event.model, "audits": _audits_json(event.audits)}
@@ -70,7 +76,14 @@ class Report:
             parts.append(f"built {count(len(computed), 'model')}" + (f" ({count(rows, 'row')})" if rows else ""))
         if len(built) > len(computed):
             parts.append(f"pointed {count(len(built) - len(computed), 'view')} at new tables")
+<<<<<<<
+        audited = {event.model for event in self.events if isinstance(event, Audited)}
+        if audited:
+            parts.append(f"audited {count(len(audited), 'table')}")
+        reused = sum(isinstance(event, Reused) for event in self.events)
+=======
         reused = sum(isinstance(event, Reused) and not event.audits for event in self.events)
+>>>>>>>
         if reused:
             parts.append(f"reused {count(reused, 'table')}")
         audited = sum(isinstance(event, Reused) and bool(event.audits) for event in self.events)

@@ -110,7 +110,7 @@ class IsomeshTranslator:
         """Everything Dagster shows of a model. Dependencies are the models and tables its query reads."""
         return dg.AssetSpec(
             key=self.get_asset_key(model.name),
-            deps=[self.get_asset_key(name) for name in model.depends_on if name != model.name],
+            deps=[self.get_asset_key(name) for name in (*model.depends_on, *model.audit_reads) if name != model.name],
             description=self.get_description(model, project),
             metadata=self.get_metadata(model, project),
             group_name=self.get_group_name(model, project),

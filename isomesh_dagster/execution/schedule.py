@@ -28,15 +28,31 @@ class _Ended:
 
 
 def run_plan_steps(application: Application, concurrency: int = 1) -> Iterator[Event]:
+<<<<<<<
+    """Apply the plan with `concurrency` threads: all builds, then audits of what is not built, then the promotion.
+=======
     """Apply the plan with `concurrency` threads: audits of what is reused, all builds, then the promotion.
+>>>>>>>
 
     After the last event raises the first error; when there are several its message lists them. The environment is
     untouched then.
     """
     application.begin()
     try:
+<<<<<<<
+        errors = yield from _build_all(application, max(1, concurrency))
+=======
         errors = yield from _audit_reused(application)
         errors |= yield from _build_all(application, max(1, concurrency))
+        if errors:
+            raise _summary(errors)
+        promoted = application.promote()
+>>>>>>>
+        for step in application.plan.audits if not errors else ():
+            try:
+                yield from application.audit(step)
+            except IsomeshError as error:
+                errors[step.snapshot.name] = error
         if errors:
             raise _summary(errors)
         promoted = application.promote()
@@ -114,7 +130,8 @@ class _Graph:
         # the builds a model stands on: itself, or through what is not built now (embedded, views that exist) theirs
         nearest: dict[str, frozenset[str]] = {}
         for name, snapshot in plan.snapshots.items():
-            parents = [nearest.get(parent.name, frozenset()) for parent in snapshot.parents if parent.name != name]
+            read = (*(parent.name for parent in snapshot.parents), *snapshot.model.audit_reads)
+            parents = [nearest.get(parent, frozenset()) for parent in read if parent != name]
             below = frozenset().union(*parents)
             if name in self.steps:
                 self.waiting[name] = len(below)

@@ -14,7 +14,8 @@ from isomesh_dagster.model.model import Model
 class ModelGraph:
     """Models and their edges. `order` has every parent before its children and is the same for the same models.
 
-    `parents` and `children` hold models of the project only; tables that no model declares are not in the graph.
+    `parents` and `children` hold models of the project only; tables that no model declares are not in the graph. What
+    only a model's audits read comes before it in `order`, and is no parent.
     """
 
     models: Mapping[str, Model]
@@ -42,20 +43,32 @@ def build_graph(models: Mapping[str, Model]) -> ModelGraph:
         for parent in parents[name]:
             readers[parent].append(name)
     children = {name: tuple(names) for name, names in readers.items()}
-    waiting = {name: len(its_parents) for name, its_parents in parents.items()}
+    earlier = {name: _earlier(model, parents[name], models) for name, model in models.items()}
+    followers: dict[str, list[str]] = {name: list(names) for name, names in readers.items()}
+    for name in sorted(models):
+        for before in earlier[name][len(parents[name]) :]:
+            followers[before].append(name)
+    waiting = {name: len(names) for name, names in earlier.items()}
     ready = [name for name, count in waiting.items() if count == 0]
     heapq.heapify(ready)
     order: list[str] = []
     while ready:
         name = heapq.heappop(ready)
         order.append(name)
-        for child in children[name]:
+        for child in followers[name]:
             waiting[child] -= 1
             if waiting[child] == 0:
                 heapq.heappush(ready, child)
     if len(order) < len(models):
-        raise _cycle_error(models, parents, {name for name, count in waiting.items() if count})
+        raise _cycle_error(models, earlier, {name for name, count in waiting.items() if count})
     return ModelGraph(models=models, parents=parents, children=children, order=tuple(order))
+
+
+def _earlier(model: Model, parents: tuple[str, ...], models: Mapping[str, Model]) -> tuple[str, ...]:
+    """What must be built before the model: its parents, then what its audits read."""
+    if not model.audit_reads:
+        return parents
+    return (*parents, *(name for name in model.audit_reads if name in models and name not in (model.name, *parents)))
 
 
 def _reach(names: Iterable[str], edges: Mapping[str, tuple[str, ...]]) -> set[str]:

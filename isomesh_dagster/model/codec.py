@@ -79,6 +79,7 @@ _DEFAULTS = {value_type: _defaults(value_type) for value_type in (Model, AuditCa
 _REFERENCE, _REFERENCE_DEFAULTS = zip(*_defaults(Reference), strict=True)
 _TUPLES = frozenset({
     "depends_on",
+    "audit_reads",
     "pre_statements",
     "post_statements",
     "on_virtual_update",

@@ -47,7 +47,9 @@ class Model:
                     rendered again for every execution; when False `rendered` and `references` are all it needs
     output          names of the output columns when the rendered query alone tells them, else None
     has_star        whether the rendered query has a star that a change of a parent's columns would change
-    depends_on      normalised names of all models and external tables read, sorted, itself excluded
+    depends_on      normalised names of all models and external tables that the query and the pre- and post-statements
+                    read, sorted, itself excluded
+    audit_reads     those that only its audits read, sorted: built before it, and no matter for its rows
     columns         explicit `columns (...)`, in order; None when the author gave none
     pre_statements, post_statements, on_virtual_update   statements as written, `@DEF`s included, in order
     variables       the configuration's variables this model reads, by lower-case name (gateway overrides applied);
@@ -70,6 +72,7 @@ class Model:
     output: tuple[str, ...] | None = None
     has_star: bool = False
     depends_on: tuple[str, ...] = ()
+    audit_reads: tuple[str, ...] = ()
     columns: tuple[Column, ...] | None = None
     column_descriptions: Mapping[str, str] = field(default_factory=dict)
     pre_statements: tuple[str, ...] = ()

@@ -72,10 +72,13 @@ _TEXTS = ("pre_statements", "query", "post_statements", "on_virtual_update")
 _DERIVED = {
     "rendered",
     "references",
+    "schemas",
+    "column_comments",
     "is_dynamic",
     "output",
     "has_star",
     "depends_on",
+    "audit_reads",
     "path",
     "line",
     "variables",

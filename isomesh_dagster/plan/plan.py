@@ -68,6 +68,16 @@ class Build:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Audit:
+    """Run the audits of a snapshot over the rows it has; nothing is written. `interval` is what is loaded, for kinds
+    that are built by intervals; None: the whole table.
+    """
+
+    snapshot: Snapshot
+    interval: Interval | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Promote:
     """Make the environment show `target`, all views and the record at once.
 
@@ -94,8 +104,12 @@ class Plan:
     new_snapshots those that the state does not know yet
     builds        steps with work, parents before children
     reuses        physical snapshots of the target that need no work and were not already shown by the environment
+<<<<<<<
+    audits        tables whose audits run although they are not built; after all builds, before the swap
+=======
     audits        those of `reuses` whose audits have not vouched for their table yet: they run over what is built,
                   before the swap
+>>>>>>>
     promote       the swap; None when the environment already shows the target
     restates      names of models whose recorded intervals are made again (`run` of FULL models, restatement)
     """
@@ -114,10 +128,14 @@ class Plan:
     is_new_environment: bool = False
     compared_with: str | None = None
     restates: frozenset[str] = field(default_factory=frozenset)
+<<<<<<<
+    audits: tuple[Audit, ...] = ()
+=======
     audits: tuple[SnapshotId, ...] = ()
+>>>>>>>
     warnings: tuple[str, ...] = ()
 
     @property
     def is_empty(self) -> bool:
         """Whether applying it would do nothing."""
-        return not self.builds and self.promote is None
+        return not self.builds and not self.audits and self.promote is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,3 +51,15 @@ def test_the_order_respects_every_edge_and_ignores_insertion_order(edges, random
     assert all(place[parent] < place[name] for name, parents in reads.items() for parent in parents)
     random.shuffle(items)
     assert build_graph(models(**dict(items))).order == graph.order
+
+
+def test_what_audits_read_comes_first_and_is_no_parent():
+    made = models(a="", b="z", z="")
+    made["a"] = replace(made["a"], audit_reads=("b", "raw"))
+    graph = build_graph(made)
+    assert graph.order == ("z", "b", "a")
+    assert graph.parents["a"] == ()
+    assert graph.descendants(["b"]) == set()
+    made["b"] = replace(made["b"], depends_on=("a",))
+    with pytest.raises(GraphError, match=r"models form a cycle"):
+        build_graph(made)

@@ -1,0 +1,42 @@
+"""What a seed's file says: the hash of its content, and the names of its columns. Bytes in, plain values out."""
+
+from __future__ import annotations
+
+import csv
+from hashlib import blake2b
+
+from isomesh_dagster.errors import ModelError
+from isomesh_dagster.model.kinds import CsvSettings
+
+
+def seed_hash(content: bytes) -> str:
+    """What a seed's bytes say, whatever the line endings and the blank lines at the end."""
+    text = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").rstrip(b"\n")
+    return blake2b(text, digest_size=16).hexdigest()
+
+
+def seed_columns(content: bytes, settings: CsvSettings, dialect: str) -> tuple[str, ...] | None:
+    """The normalised names in the header of a CSV file; None when they cannot all be told, or repeat."""
+    from isomesh_dagster.model.decode import column_name  # needs the SQL library, which a build does without
+
+    encoding = settings.encoding or "utf-8"
+    try:
+        # the first line is at most this long, and a cut in the middle of a character harms no name before it
+        text = content[:1_000_000].decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding, "replace")
+    except LookupError:
+        return None
+    if settings.lineterminator:
+        text = text.replace(settings.lineterminator, "\n")
+    reader = csv.reader(
+        text.splitlines(keepends=True),
+        delimiter=settings.delimiter or ",",
+        quotechar=settings.quotechar or '"',
+        escapechar=settings.escapechar,
+        doublequote=settings.doublequote is not False,
+        skipinitialspace=bool(settings.skipinitialspace),
+    )
+    try:
+        names = tuple(column_name(name, dialect) for name in next(reader, ()))
+    except (ModelError, csv.Error):
+        return None
+    return names if names and len(set(names)) == len(names) else None
