@@ -52,12 +52,24 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KnownColumns:
+    """The columns of a relation as far as text tells, in order; types are SQL text of `dialect`.
+
+    `is_declared` tells whether an author wrote the types down; else they are an estimate that nothing may be cast to.
+    """
+
+    columns: tuple[Column, ...]
+    dialect: str = ""
+    is_declared: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
     """One mention of a table in a rendered query: characters `[start, end)` of the text, and the normalised name meant.
 
-    `alias_needed` is the last written part of the name when the mention has no alias of its own, so that columns qualified
-    with it still resolve after the name was replaced by a physical one; None when it has an alias.
-    `by_text` is False when replacing these characters is not enough (columns are qualified by the schema too, say):
+    `alias_needed` is the last written part of the name when the mention has no alias of its own, so that columns
+    qualified with it still resolve after the name was replaced by a physical one; None when it has an alias. `by_text`
+    is False when replacing these characters is not enough (columns are qualified by the schema too, say):
     `dialect.query.splice` then generates the query anew from its tree.
     """
 

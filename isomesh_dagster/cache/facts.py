@@ -16,16 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from isomesh_dagster.model.audits import AuditDefinition
-from isomesh_dagster.model.codec import model_from_json, model_to_json
-from isomesh_dagster.model.context import Reads
+from isomesh_dagster.model.codec import known_to_json, model_from_json, model_to_json
+from isomesh_dagster.model.context import NOTHING_READ, Reads
 from isomesh_dagster.model.model import Json, Model
+from isomesh_dagster.relation import KnownColumns
 from isomesh_dagster.snapshot.fingerprint import OwnFingerprint
 
 _ROOMS = ("dialect", "macros", "model", "snapshot")
 _GROUND = ("errors.py", "relation.py", "cache/facts.py")
-
-
-NOTHING_READ = Reads()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +45,7 @@ def facts_to_text(facts: FileFacts) -> str:
     if facts.audits:
         data["audits"] = [audit_to_json(audit) for audit in facts.audits]
     reads = facts.reads
-    data["reads"] = [reads.variables, reads.audits, reads.seeds]
+    data["reads"] = [reads.variables, reads.audits, reads.seeds, reads.macros, reads.columns]
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -63,7 +61,8 @@ def facts_from_data(data: Mapping[str, Any]) -> FileFacts:
 
 def reads_from_json(data: list[list[str]]) -> Reads:
     """The `reads` of a row."""
-    return Reads(variables=tuple(data[0]), audits=tuple(data[1]), seeds=tuple(data[2]))
+    variables, audits, seeds, macros, columns = map(tuple, data)
+    return Reads(variables=variables, audits=audits, seeds=seeds, macros=macros, columns=columns)
 
 
 def audit_to_json(audit: AuditDefinition) -> dict[str, Any]:
@@ -99,18 +98,26 @@ def file_key(content: bytes, path: str, shape: str) -> str:
 
 
 class Surroundings:
-    """What files may read besides themselves, as it is now: told as digests of just what a row says it read."""
+    """What files may read besides themselves, as it is now: told as digests of just what a row says it read.
+
+    Columns of relations are known last, when other files were read: the digest has a second part for them.
+    """
 
     def __init__(
-        self, variables: Mapping[str, Json], audits: Mapping[str, AuditDefinition], seeds: Mapping[str, str | None]
+        self,
+        variables: Mapping[str, Json],
+        audits: Mapping[str, AuditDefinition],
+        seeds: Mapping[str, str | None],
+        macros: Mapping[str, str],
     ) -> None:
         self._variables = variables
         self._audits = audits
         self._seeds = seeds
+        self._macros = macros
         self._known: dict[Reads, str] = {}
 
     def digest(self, reads: Reads) -> str:
-        """The digest of what these reads give now; a variable, audit or file that is not there counts as such."""
+        """The digest of what these reads give now, without columns; what is not there counts as such."""
         known = self._known.get(reads)
         if known is None:
             known = self._known[reads] = digest(
@@ -121,9 +128,17 @@ class Surroundings:
                         for name in reads.audits
                     ],
                     [[path, self._seeds.get(path)] for path in reads.seeds],
+                    [[key, self._macros.get(key)] for key in reads.macros],
                 ]
             )
         return known
+
+    def full_digest(self, reads: Reads, columns: Mapping[str, KnownColumns | None]) -> str:
+        """The digest of all that these reads give now."""
+        if not reads.columns:
+            return self.digest(reads)
+        found = [(name, columns.get(name)) for name in reads.columns]
+        return f"{self.digest(reads)}:{digest([[name, known and known_to_json(known)] for name, known in found])}"
 
 
 @lru_cache(maxsize=1)
@@ -147,20 +162,34 @@ def sqlglot_version() -> str:
     return version("sqlglot")
 
 
-def first_valid(rows: Iterable[tuple[str, str]], surroundings: Surroundings) -> tuple[str, FileFacts] | None:
-    """The first of `(reads, value)` rows whose reads are as they were, with their digest; None when there is none."""
+def first_valid(
+    rows: Iterable[tuple[str, str]],
+    surroundings: Surroundings,
+    columns: Mapping[str, KnownColumns | None] | None = None,
+) -> tuple[str, FileFacts] | None:
+    """The first of `(reads, value)` rows whose reads are as they were, with their digest; None when there is none.
+
+    Without `columns` those of relations are not looked at: the row of a file that reads some is only a candidate.
+    """
     for made_with, text in rows:
-        facts = _if_valid(made_with, text, surroundings)
+        facts = _if_valid(made_with, text, surroundings, columns)
         if facts is not None:
             return made_with, facts
     return None
 
 
-def _if_valid(made_with: str, text: str, surroundings: Surroundings) -> FileFacts | None:
+def _if_valid(
+    made_with: str, text: str, surroundings: Surroundings, columns: Mapping[str, KnownColumns | None] | None
+) -> FileFacts | None:
     """The facts of a row; None when its reads have changed, or when it cannot be read."""
     try:
         data = json.loads(text)
-        if surroundings.digest(reads_from_json(data["reads"])) == made_with:
+        reads = reads_from_json(data["reads"])
+        if columns is None:
+            valid = surroundings.digest(reads) == made_with.partition(":")[0]
+        else:
+            valid = surroundings.full_digest(reads, columns) == made_with
+        if valid:
             return facts_from_data(data)
     except (ValueError, KeyError, TypeError, IndexError):
         pass  # damaged: as good as none

@@ -14,7 +14,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import translate
 from pathlib import Path
+from typing import TypeVar
 
+from isomesh_dagster.cache.awaiting import Awaiting, AwaitingFiles
+from isomesh_dagster.cache.columns import ColumnInference
 from isomesh_dagster.cache.facts import (
     FileFacts,
     Surroundings,
@@ -32,12 +35,16 @@ from isomesh_dagster.model.kinds import External
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.names import check_model_names
 from isomesh_dagster.model.settings import Settings
+from isomesh_dagster.relation import KnownColumns
 from isomesh_dagster.snapshot.fingerprint import OwnFingerprint
 
 CACHE_PATH = ".isomesh/cache.sqlite"
 
 MAX_ERRORS = 20  # told at once; more would scroll the first ones away
 _KEPT_PER_FILE = 20  # rows: gateways, branches and edits side by side
+
+Columns = Mapping[str, KnownColumns | None]
+Facts = TypeVar("Facts")
 
 Progress = Callable[[int, int], None]
 """Called with how many files are done, of how many."""
@@ -92,7 +99,7 @@ class _Loading:
         self.errors: list[IsomeshError] = []
         self.new: list[tuple[str, str, str]] = []
         self.parts: list[tuple[str, str, str]] = []
-        self.misses = 0
+        self.missed: set[str] = set()
         self.done = 0
         self.total = 0
         self.seeds = _Seeds(settings.root)
@@ -110,7 +117,7 @@ class _Loading:
 
         audits = self._audits(audit_files, rows)
         facts = self._facts(external_files, rows, audits, self._parse_external)
-        facts += self._facts(model_files, rows, audits, self._parse_model)
+        facts += self._model_facts(model_files, rows, audits, facts)
         if self.new:
             self.store.put(self.new, keep=_KEPT_PER_FILE * max(self.total, 100))
         if self.on_progress is not None:
@@ -118,7 +125,8 @@ class _Loading:
         models, own = self._together(facts)
         if self.errors:
             raise _told(self.errors)
-        return LoadedFiles(models=models, own=own, digest=digest([self.shape, self.parts]), misses=self.misses)
+        everything = digest([self.shape, sorted(self.parts)])
+        return LoadedFiles(models=models, own=own, digest=everything, misses=len(self.missed))
 
     # --- files and rows
 
@@ -153,27 +161,87 @@ class _Loading:
         audits: Mapping[str, AuditDefinition],
         parse: Callable[[_File, Mapping[str, AuditDefinition]], FileFacts],
     ) -> list[FileFacts]:
-        surroundings = Surroundings(self.variables, audits, self.seeds)
+        surroundings = Surroundings(self.variables, audits, self.seeds, {})
         result = []
         for file in files:
             valid = first_valid(rows.get(file.key, ()), surroundings)
             if valid is None:
-                try:
-                    facts = parse(file, audits)
-                except IsomeshError as error:
-                    self.errors.append(error)
+                facts = self._parsed(file, lambda its: parse(its, audits))
+                if facts is None:
                     continue
-                finally:
-                    self.misses += 1
-                    self._progress()
+                self._missed(file)
                 reads = surroundings.digest(facts.reads)
                 self.new.append((file.key, reads, facts_to_text(facts)))
             else:
                 reads, facts = valid
-            self.done += 1
-            self.parts.append((file.path, file.key, reads))
+            self._take(file, reads)
             result.append(facts)
         return result
+
+    def _model_facts(
+        self,
+        files: list[_File],
+        rows: Mapping[str, list[tuple[str, str]]],
+        audits: Mapping[str, AuditDefinition],
+        external: list[FileFacts],
+    ) -> list[FileFacts]:
+        """The facts of the files of `models/`. Those whose macros ask for columns come last, when these are known."""
+        surroundings = Surroundings(self.variables, audits, self.seeds, {})
+        by_path = {file.path: file for file in files}
+        result: list[FileFacts] = []
+        waiting: list[Awaiting] = []
+
+        def read(path: str, columns: Columns) -> FileFacts | Awaiting:
+            file = by_path[path]
+            valid = first_valid(rows.get(file.key, ()), surroundings, columns)
+            if valid is None:
+                facts = self._parse_model(file, audits, columns)
+                self._missed(file)
+                if isinstance(facts, Awaiting):
+                    return facts
+                reads = surroundings.full_digest(facts.reads, columns)
+                self.new.append((file.key, reads, facts_to_text(facts)))
+            else:
+                reads, facts = valid
+            self._take(file, reads)
+            return facts
+
+        for file in files:
+            candidate = first_valid(rows.get(file.key, ()), surroundings)
+            if candidate is not None and candidate[1].reads.columns:
+                names = tuple(model.name for model in candidate[1].models)
+                waiting.append(Awaiting(path=file.path, names=names, relations=candidate[1].reads.columns))
+                continue
+            facts = self._parsed(file, lambda its: read(its.path, {}))
+            if isinstance(facts, Awaiting):
+                waiting.append(facts)
+            elif facts is not None:
+                result.append(facts)
+        if waiting and not self.errors:  # what is wrong elsewhere may be the columns they wait for
+            inference = ColumnInference(self.store)
+            models = {model.name: model for facts in (*external, *result) for model in facts.models}
+            later = AwaitingFiles(waiting, models, inference, read)
+            result += later.read()
+            self.errors.extend(later.errors)
+            inference.save()
+        return result
+
+    def _parsed(self, file: _File, parse: Callable[[_File], Facts]) -> Facts | None:
+        """What `parse` gives for the file; None when it raises, which is told at the end."""
+        try:
+            return parse(file)
+        except IsomeshError as error:
+            self.errors.append(error)
+            self._missed(file)
+            return None
+
+    def _missed(self, file: _File) -> None:
+        self.missed.add(file.path)
+        self._progress()
+
+    def _take(self, file: _File, reads: str) -> None:
+        self.done += 1
+        self.parts.append((file.path, file.key, reads))
 
     def _progress(self) -> None:
         if self.on_progress is not None:
@@ -181,18 +249,15 @@ class _Loading:
 
     # --- parsing: the only place that needs sqlglot, so that a load without misses does not import it
 
-    def _parse_model(self, file: _File, audits: Mapping[str, AuditDefinition]) -> FileFacts:
+    def _parse_model(
+        self, file: _File, audits: Mapping[str, AuditDefinition], columns: Columns
+    ) -> FileFacts | Awaiting:
         from isomesh_dagster.model.parse import parse_model
-        from isomesh_dagster.snapshot.fingerprint import own
 
-        parsed = parse_model(_text(file), file.path, self._context(audits))
-        if parsed.model is None:
-            return FileFacts(reads=parsed.reads)
-        try:
-            fingerprint = own(parsed.model)
-        except ModelError as error:
-            raise error.located(path=file.path, line=parsed.model.line, model=parsed.model.name) from None
-        return FileFacts(models=(parsed.model,), own=(fingerprint,), reads=parsed.reads)
+        parsed = parse_model(_text(file), file.path, self._context(audits, columns))
+        if parsed.awaiting:
+            return Awaiting(path=file.path, names=parsed.names, relations=parsed.awaiting)
+        return FileFacts(models=parsed.models, own=tuple(map(_fingerprint, parsed.models)), reads=parsed.reads)
 
     def _parse_audits(self, file: _File, audits: Mapping[str, AuditDefinition]) -> FileFacts:
         from isomesh_dagster.model.audit_blocks import parse_audits
@@ -217,7 +282,7 @@ class _Loading:
         models = parse_external(data, lines, file.path, self._context(audits))
         return FileFacts(models=models, own=tuple(own(model) for model in models))
 
-    def _context(self, audits: Mapping[str, AuditDefinition]) -> ParseContext:
+    def _context(self, audits: Mapping[str, AuditDefinition], columns: Columns | None = None) -> ParseContext:
         settings = self.settings
         return ParseContext(
             gateway=settings.gateway,
@@ -229,6 +294,7 @@ class _Loading:
             time_column_format=settings.time_column_format,
             physical_schema=settings.physical_schema,
             audits=audits,
+            columns=columns or {},
             read_seed=self.seeds.read,
         )
 
@@ -367,6 +433,15 @@ def _shape(settings: Settings) -> str:
             settings.physical_schema_mapping,
         ]
     )
+
+
+def _fingerprint(model: Model) -> OwnFingerprint:
+    from isomesh_dagster.snapshot.fingerprint import own
+
+    try:
+        return own(model)
+    except ModelError as error:
+        raise error.located(path=model.path, line=model.line, model=model.name) from None
 
 
 def _text(file: _File) -> str:

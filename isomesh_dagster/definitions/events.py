@@ -55,7 +55,7 @@ def built_result(built: Built, plan: Plan, snapshot: Snapshot, key: dg.AssetKey)
         metadata[keys.INTERVALS] = range_words(intervals, model.interval_unit)
     if built.columns:
         columns = tuple(Column(name=name, type=type_) for name, type_ in built.columns)
-        metadata["dagster/column_schema"] = column_schema(columns, model.column_descriptions)
+        metadata["dagster/column_schema"] = column_schema(columns, model.described_columns)
     return dg.MaterializeResult(asset_key=key, metadata=metadata, data_version=dg.DataVersion(snapshot.version))
 
 

@@ -23,6 +23,7 @@ from isomesh_dagster.model.model import AuditCall, Model
 from isomesh_dagster.relation import Column, Relation
 
 if TYPE_CHECKING:
+    from isomesh_dagster.model.unit_tests import UnitTest
     from isomesh_dagster.project import Project
 
 
@@ -33,11 +34,13 @@ class IsomeshTranslatorSettings:
     code_references  a link to the model's file and line
     query            the query as written, as Markdown
     audits_as_checks an asset check per audit; audits run and block in either case
+    unit_tests_as_checks an asset check per unit test; without them runs run no unit tests
     """
 
     code_references: bool = True
     query: bool = True
     audits_as_checks: bool = True
+    unit_tests_as_checks: bool = True
 
 
 class IsomeshTranslator:
@@ -92,7 +95,7 @@ class IsomeshTranslator:
         }
         columns = project.columns(model.name)
         if columns:
-            metadata["dagster/column_schema"] = column_schema(columns, model.column_descriptions)
+            metadata["dagster/column_schema"] = column_schema(columns, model.described_columns)
         if isinstance(model.kind, External):
             return metadata
         metadata[keys.FINGERPRINT] = project.fingerprints[model.name].version
@@ -129,6 +132,20 @@ class IsomeshTranslator:
             blocking=audit.blocking,
             description=f"{audit.name}({arguments})",
             metadata={"isomesh/query": dg.MetadataValue.md(f"```sql\n{audit.query.strip()}\n```")},
+        )
+
+    def get_unit_test_check_spec(self, model: Model, test: UnitTest, name: str, project: Project) -> dg.AssetCheckSpec:
+        """Everything Dagster shows of a unit test; `name` is unique among the model's checks."""
+        return dg.AssetCheckSpec(
+            name=name,
+            asset=self.get_asset_key(model.name),
+            blocking=True,
+            description=test.description or f"Unit test {test.name}",
+            metadata=(
+                {"dagster/code_references": _code_reference(project.root / test.path, test.path, test.line)}
+                if self.settings.code_references
+                else {}
+            ),
         )
 
 

@@ -30,7 +30,22 @@ def analyse(sql: str, dialect: str, default_catalog: str | None) -> QueryFacts:
         depends_on=tuple(sorted({mention.name for mention in tree.mentions})),
         has_star=_has_star(tree),
         output=output_names(tree, {}),
+        comments=_comments(tree) if "--" in sql or "/*" in sql else {},
     )
+
+
+def _comments(tree: Tree) -> dict[str, str]:
+    """Comments behind projections of the query, by column; those of UNION are the first branch's."""
+    query = tree.root
+    while isinstance(query, exp.SetOperation | exp.Subquery):
+        query = query.left if isinstance(query, exp.SetOperation) else query.this
+    found: dict[str, str] = {}
+    for item in query.expressions if isinstance(query, exp.Select) else ():
+        named = item.args.get("alias") if isinstance(item, exp.Alias) else item.this
+        text = " ".join(part.strip() for part in item.comments or () if part.strip())
+        if text and isinstance(item, exp.Alias | exp.Column) and isinstance(named, exp.Identifier):
+            found[tree.identifier(named)] = text
+    return found
 
 
 def refuse_effects(sql: str, tokens: Sequence[Token], tree: Tree) -> None:
@@ -212,9 +227,10 @@ class Places:
         table = cast(exp.Table, mention.node)
         last = cast(exp.Identifier, table.this)
         written = self._sql[last.meta["start"] : end]
-        if written != last.name and (written.startswith("'") or not last.quoted or written[1:-1] != last.name):
-            # A piece of something that is quoted as a whole, or quoted in a way an alias cannot be.
-            written = exp.to_identifier(last.name, quoted=last.quoted).sql(dialect=self._tree.dialect)
+        if not last.quoted or written.startswith("'") or written[1:-1] != last.name:
+            # A word that is a name after a dot only (`raw.order`), a piece of something that is quoted as a whole, or
+            # quoted in a way an alias cannot be.
+            written = self._tree.alias_of(last).sql(dialect=self._tree.dialect)
         by_text = (
             id(table) not in self._crowded
             and not _alias_comes_later(table, self._tree.dialect)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlglot import TokenType
 
@@ -27,7 +27,7 @@ from isomesh_dagster.dialect.values import (
     parse_value,
     split_expressions,
 )
-from isomesh_dagster.errors import ModelError, UnsupportedError
+from isomesh_dagster.errors import ModelError
 
 __all__ = [
     "Block",
@@ -41,9 +41,11 @@ __all__ = [
     "String",
     "Value",
     "Word",
+    "file_source",
     "pairs",
     "parse_columns",
     "parse_file",
+    "parse_properties",
     "parse_value",
     "split_expressions",
 ]
@@ -51,7 +53,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Property:
-    """One `key value` of a block: the key in lower case, the value as written, and where the key stands (from 1)."""
+    """One `key value` of a block: the key in lower case, the value as written, and where the key stands (from 1).
+
+    A macro in the place of a property has a key that begins with `@` and is no name; `text` is the macro.
+    """
 
     key: str
     text: str
@@ -142,6 +147,23 @@ def parse_file(text: str, default_dialect: str, path: str | None) -> tuple[Defin
         return tuple(_definitions(text, tokenize(readable, dialect)))
     except ModelError as error:
         raise error.located(path=path) from None
+
+
+def parse_properties(text: str, dialect: str, line: int) -> tuple[Property, ...]:
+    """The properties in a text as it stands inside a block; all are told to be at `line`. Raises `ModelError`."""
+    source = tokenize(text, dialect)
+    found = [_property(source, begin, end) for begin, end in source.split(0, len(source.tokens))]
+    return tuple(replace(item, line=line, column=1) for item in found)
+
+
+def file_source(text: str, default_dialect: str) -> Source:
+    """The tokens of a definition file in its own dialect; the bodies of Jinja blocks are blanked, offsets kept.
+
+    Raises `ModelError`.
+    """
+    readable = _without_jinja(text)
+    dialect, _ = _header_dialect(readable) or (default_dialect, None)
+    return tokenize(readable, dialect)
 
 
 def _definitions(text: str, source: Source) -> Iterator[Definition]:
@@ -245,12 +267,7 @@ def _property(source: Source, i: int, j: int) -> Property:
         raise ModelError("a property is missing between two commas", line=_line(source, i), hint="remove one comma")
     line, column = source.line_column(tokens[i].start)
     if tokens[i].token_type is TokenType.PARAMETER:
-        raise UnsupportedError(
-            "a macro cannot stand in place of a property",
-            line=line,
-            column=column,
-            hint="write `key @IF(…)`: macros may give the value",
-        )
+        return Property(key=f"@{i}", text=source.slice(i, j), line=line, column=column)
     if not is_word(tokens[i]):
         raise ModelError(f"expected a property's name, found `{tokens[i].text}`", line=line, column=column)
     key = tokens[i].text.lower()
@@ -312,6 +329,10 @@ def _statements(text: str, source: Source, ranges: list[tuple[int, int]]) -> Ite
         elif marker == _VIRTUAL_END:
             if virtual_since is None:
                 raise ModelError(f"{_VIRTUAL_END} without its {_VIRTUAL_BEGIN}", line=line)
+            virtual_since = None
+        elif virtual_since is not None and source.tokens[j - 1].text.upper() == _VIRTUAL_END:
+            # the last statement of the section may leave out its semicolon
+            yield Statement(text=source.slice(i, j - 1), line=line, kind="virtual_update")
             virtual_since = None
         else:
             kind = "sql" if virtual_since is None else "virtual_update"

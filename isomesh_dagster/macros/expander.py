@@ -8,20 +8,22 @@ read, which decides when the model must be rendered again.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from sqlglot import Token, TokenType
 
+from isomesh_dagster.dialect.query import normalize_name
 from isomesh_dagster.dialect.tokens import Source, is_word, tokenize
-from isomesh_dagster.errors import IsomeshError, MacroError, ModelError, UnsupportedError
+from isomesh_dagster.errors import IsomeshError, MacroError, ModelError
 from isomesh_dagster.macros.call import Call, Lambda, unpack
 from isomesh_dagster.macros.clauses import CLAUSES, clause_begin, clause_end, is_clause
 from isomesh_dagster.macros.conditions import is_true
-from isomesh_dagster.macros.library import LISTING, MACROS, UNSUPPORTED
+from isomesh_dagster.macros.library import LISTING, MACROS
 from isomesh_dagster.macros.places import adapted, is_statement, nothing_hint, removal
 from isomesh_dagster.macros.scope import TEMPLATE, Scope
 from isomesh_dagster.macros.values import Variable, identifier, literal
 from isomesh_dagster.macros.variables import RANGE_VARIABLES, TIME_VARIABLES
+from isomesh_dagster.relation import KnownColumns
 
 # Keywords that a macro may touch without being part of a name with it: `IN@x`.
 _APART = frozenset({
@@ -31,16 +33,26 @@ _APART = frozenset({
 
 Edit = tuple[int, int, str]
 
+ColumnsOf = Callable[[str], KnownColumns]
+"""The columns of a relation by normalised name; raises `MacroError` when nobody knows them."""
+
+
+def no_columns(name: str) -> KnownColumns:
+    """Where no relation is known."""
+    raise MacroError(f"the columns of {name} are not known here", hint="list the columns")
+
 
 class Expander:
     """Expands the macros of one model's texts.
 
     `variables` are values by name, case-insensitive; `Fragment`s are SQL, which may itself hold macros. `path` and
-    `line` (of the text in its file; None if not known) are told in errors. `python_macros` are names of macros the
-    project defines in Python: known, but not supported. What `@DEF` defines lasts as long as the expander.
+    `line` (of the text in its file; None if not known) are told in errors. `blueprint` are names of those variables
+    that an entry of `blueprints` gives. `columns` tells the columns of relations. What `@DEF` defines lasts as long as
+    the expander.
 
-    `used_variables` and `used_macros` fill, in lower case, with what the texts read: also in branches not taken, and
-    also variables that are not defined (`@VAR('x', 1)`), since a change of any of them can change the result.
+    `used_variables`, `used_macros` and `used_columns` fill with what the texts read, names in lower case: also in
+    branches not taken, and also variables that are not defined (`@VAR('x', 1)`), since a change of any of them can
+    change the result.
     """
 
     def __init__(
@@ -50,14 +62,17 @@ class Expander:
         *,
         path: str | None = None,
         line: int | None = 1,
-        python_macros: Collection[str] = (),
+        blueprint: Collection[str] = (),
+        columns: ColumnsOf = no_columns,
     ) -> None:
         self.dialect = dialect
         self.scope = Scope(dialect, variables, self._expand_fragment)
         self.used_variables = self.scope.used
         self.used_macros: set[str] = set()
+        self.used_columns: dict[str, KnownColumns] = {}
+        self.blueprint = frozenset(blueprint)
         self._functions: dict[str, Lambda] = {}
-        self._python_macros = frozenset(name.lower() for name in python_macros)
+        self._columns = columns
         self._path = path
         self._line = line
         self._outer: Source | None = None
@@ -68,7 +83,7 @@ class Expander:
     def expand(self, text: str, line: int | None = None) -> str:
         """The text with all macros expanded; "" when nothing is left of it. Text without `@` comes back as it is.
 
-        `line` is the text's line in its file, if it is not the expander's. Raises `MacroError` and `UnsupportedError`.
+        `line` is the text's line in its file, if it is not the expander's. Raises `MacroError`.
         """
         return text if "@" not in text else "; ".join(self.expand_statement(text, line))
 
@@ -148,7 +163,15 @@ class Expander:
         if isinstance(value, Lambda):
             self._functions[name] = value
         else:
-            self.scope.definitions[name] = value[0] if len(value) == 1 else f"({', '.join(value)})"
+            self.scope.define(name, value[0] if len(value) == 1 else f"({', '.join(value)})")
+
+    def columns_of(self, relation: str) -> KnownColumns:
+        """The columns of a relation, its name as written. Raises `MacroError` when they are not known."""
+        name = normalize_name(relation, self.dialect)
+        self.scope.note_fact(f"columns {name}")
+        found = self._columns(name)
+        self.used_columns[name] = found
+        return found
 
     def note(self, source: Source, i: int, j: int) -> None:
         """Records what tokens `[i, j)` read without expanding them: they are in a branch that is not taken now.
@@ -166,7 +189,8 @@ class Expander:
             if "@" in token.text and token.token_type in (TokenType.STRING, TokenType.IDENTIFIER):
                 names = {(found[1] or found[2]).lower() for found in TEMPLATE.finditer(token.text)}
                 is_template = token.token_type is TokenType.IDENTIFIER or (k > 0 and tokens[k - 1].text == "@")
-                self.used_variables.update(names - local if is_template else ())
+                for name in names - local if is_template else ():
+                    self.scope.note(name)
             elif self._is_macro(source, k) and tokens[k + 1].token_type is not TokenType.STRING:
                 self._note_macro(source, k, local)
 
@@ -177,12 +201,12 @@ class Expander:
         if self._opening(source, k) is not None or is_clause(source, k):
             if name not in self._functions:
                 self.used_macros.add(name)
-            if name == "var":
-                self.used_variables.add(tokens[at + 2].text.lower())
+            if name in ("var", "blueprint_var"):
+                self.scope.note(tokens[at + 2].text.lower())
             elif name == "def":
                 local.add(tokens[at + 2].text.lower())
         elif name not in local:
-            self.used_variables.add(name)
+            self.scope.note(name)
             if name not in self.scope.variables and name not in TIME_VARIABLES:
                 raise self._undefined(tokens[at].text, source, k)
 
@@ -290,7 +314,7 @@ class Expander:
         name = source.tokens[k + 1].text.lower()
         if self._opening(source, k) is not None or self.scope.knows(name) or name in TIME_VARIABLES:
             return False
-        self.used_variables.add(name)
+        self.scope.note(name)
         return True
 
     def _opening(self, source: Source, k: int) -> int | None:
@@ -331,14 +355,16 @@ class Expander:
         call = Call(self, source, name, k, opening)
         if function is not None:
             call.allow(())
-            arguments = [item for position in range(call.count) for item in call.items(position)]
-            return call.closing + 1, self.apply(function, arguments, call)
+            with self.scope.call():
+                arguments = [item for position in range(call.count) for item in call.items(position)]
+                return call.closing + 1, self.apply(function, arguments, call)
         assert macro is not None
         call.take_by_name(macro.names)
         call.allow(macro.options)
         if call.count < macro.least or (macro.most is not None and call.count > macro.most):
             raise call.error(f"@{name} takes {macro.arity} arguments, got {call.count}")
-        return call.closing + 1, macro.function(call)
+        with self.scope.call():
+            return call.closing + 1, macro.function(call)
 
     def _clause(self, source: Source, k: int, first: int, j: int) -> tuple[Edit, int]:
         """The replacement of a clause macro at `k`, and the token after it."""
@@ -350,14 +376,15 @@ class Expander:
                 f"@{tokens[k + 1].text} needs a condition", source, k, f"write `@{tokens[k + 1].text}(…) …`"
             )
         self.used_macros.add(name)
-        try:
-            holds = is_true(", ".join(self.items(source, k + 3, closing)), self.dialect)
-        except ModelError as error:
-            raise self._locate(error, source, k) from None
-        if holds:
-            return (tokens[k].start, tokens[closing].end + 1, CLAUSES[name]), closing + 1
-        end = clause_end(source, name, closing + 1, j)
-        self.note(source, closing + 1, end)
+        with self.scope.call():
+            try:
+                holds = is_true(", ".join(self.items(source, k + 3, closing)), self.dialect)
+            except ModelError as error:
+                raise self._locate(error, source, k) from None
+            if holds:
+                return (tokens[k].start, tokens[closing].end + 1, CLAUSES[name]), closing + 1
+            end = clause_end(source, name, closing + 1, j)
+            self.note(source, closing + 1, end)
         stop = tokens[end].start if end < j else tokens[end - 1].end + 1
         return (tokens[clause_begin(source, name, k, first)].start, stop, ""), end
 
@@ -436,13 +463,6 @@ class Expander:
 
     def _unknown_macro(self, name: str, source: Source, k: int) -> ModelError:
         lower = name.lower()
-        if lower in UNSUPPORTED or lower in self._python_macros:
-            error = UnsupportedError(
-                f"macro @{name} is not supported",
-                hint=UNSUPPORTED.get(lower, "macros written in Python are not run; write it in SQL with @DEF"),
-            )
-            self._locate(error, source, k)
-            return error
         near = difflib.get_close_matches(lower, [*MACROS, *CLAUSES, *self._functions], n=1)
         hint = f"did you mean @{near[0].upper()}?" if near else "define it with @DEF before the query"
         return self.error(f"there is no macro @{name}", source, k, hint)

@@ -13,6 +13,7 @@ from isomesh_dagster.dialect.tokens import tokenize
 from isomesh_dagster.macros.call import Call
 from isomesh_dagster.macros.conditions import evaluate, is_true
 from isomesh_dagster.macros.generated import date_spine, deduplicate, generate_surrogate_key, haversine_distance, pivot
+from isomesh_dagster.macros.relations import resolve_template, star, union
 from isomesh_dagster.macros.values import Fragment, string_content, to_sql
 
 Function = Callable[[Call], list[str]]
@@ -49,6 +50,16 @@ def _if(call: Call) -> list[str]:
 def _var(call: Call) -> list[str]:
     name = call.word(0)
     default = call.items(1) if call.count > 1 else ["NULL"]
+    value = call.expander.scope.find(name)
+    return default if value is None else [value]
+
+
+def _blueprint_var(call: Call) -> list[str]:
+    name = call.word(0)
+    default = call.items(1) if call.count > 1 else ["NULL"]
+    if name not in call.expander.blueprint:
+        call.expander.scope.note(name)
+        return default
     value = call.expander.scope.find(name)
     return default if value is None else [value]
 
@@ -158,6 +169,7 @@ def _safe_div(call: Call) -> list[str]:
 
 MACROS: dict[str, Macro] = {
     "and": Macro(function=_connected("AND", "TRUE")),
+    "blueprint_var": Macro(function=_blueprint_var, least=1, most=2),
     "date_spine": Macro(function=date_spine, least=3, most=3, names=("datepart", "start_date", "end_date")),
     "deduplicate": Macro(function=deduplicate, least=3, most=3, names=("relation", "partition_by", "order_by")),
     "def": Macro(function=_def, least=2, most=2),
@@ -180,19 +192,20 @@ MACROS: dict[str, Macro] = {
     "reduce": Macro(function=_reduce, least=2),
     "safe_add": Macro(function=_safe_sum("+"), least=1),
     "safe_div": Macro(function=_safe_div, least=2, most=2),
+    "resolve_template": Macro(function=resolve_template, least=1, most=2, names=("template", "mode")),
     "safe_sub": Macro(function=_safe_sum("-"), least=1),
     "sql": Macro(function=_sql, least=1, most=2),
+    "star": Macro(
+        function=star,
+        least=1,
+        most=2,
+        names=("relation", "alias"),
+        options=("exclude", "except_", "prefix", "suffix", "quote_identifiers"),
+    ),
+    "union": Macro(function=union, least=2),
     "var": Macro(function=_var, least=1, most=2),
 }
 """The macros by lower-case name."""
 
 LISTING: frozenset[str] = frozenset({"each", "filter"})
 """Macros whose only item is an item, even if it looks like a list."""
-
-UNSUPPORTED: dict[str, str] = {
-    "blueprint_var": "give the model's variants a file each, or set a variable per gateway",
-    "resolve_template": "write the relation as @this_model",
-    "star": "list the columns, or write `* EXCLUDE (…)` where the database has it",
-    "union": "write `SELECT … UNION ALL SELECT …` with the common columns",
-}
-"""Macros of the model format that are not expanded, by lower-case name, and what to write instead."""

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from isomesh_dagster.errors import MacroError
 from isomesh_dagster.macros.values import Fragment, Variable, to_name, to_sql
+from isomesh_dagster.macros.variables import RUNTIME_VARIABLES
 
 TEMPLATE = re.compile(r"@(?:\{(\w+)\}|([A-Za-z_]\w*))")
 """A variable inside a string or a name: `@{x}` or `@x`."""
@@ -20,18 +21,62 @@ class Scope:
     """Values by lower-case name: parameters of the functions being applied hide what `@DEF` defined, which hides the
     variables of the model.
 
-    `used` fills with the names of the model's variables that were asked for, defined or not.
+    `used` fills with the names of the model's variables that were asked for, defined or not. `hidden` fills with what
+    was read in a macro call that also read something that differs at execution (a time variable, the stage): the text
+    rendered for one moment need not show a change of these.
     """
 
     def __init__(self, dialect: str, variables: Mapping[str, Variable], expand: Callable[[str], str]) -> None:
         self.dialect = dialect
         self.used: set[str] = set()
+        self.hidden: set[str] = set()
         self.variables: dict[str, Variable] = {name.lower(): value for name, value in variables.items()}
         self.definitions: dict[str, str] = {}
         self._parameters: list[dict[str, str]] = []
         self._expand = expand
         self._expanding: list[str] = []
-        self._expanded: set[str] = set()
+        self._read_by: dict[str, set[str]] = {}
+        self._readers: list[set[str]] = []
+        self._in_call = False
+
+    # --- what is read
+
+    def note(self, name: str) -> None:
+        """A variable of the model was read."""
+        self.used.add(name)
+        self.note_fact(name)
+
+    def note_fact(self, key: str) -> None:
+        """Something that is no variable was read: the source of a macro, the columns of a relation."""
+        for reader in self._readers:
+            reader.add(key)
+
+    @contextmanager
+    def reading(self) -> Iterator[set[str]]:
+        """A set that fills with all that is read meanwhile, also through what was defined earlier."""
+        names: set[str] = set()
+        self._readers.append(names)
+        try:
+            yield names
+        finally:
+            self._readers.pop()
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """While a macro is called. What the outermost call reads decides together what it gives."""
+        if self._in_call:
+            yield
+            return
+        self._in_call = True
+        try:
+            with self.reading() as names:
+                yield
+        finally:
+            self._in_call = False
+            if not RUNTIME_VARIABLES.isdisjoint(names):
+                self.hidden |= names - RUNTIME_VARIABLES
+
+    # --- names
 
     @contextmanager
     def parameters(self, values: dict[str, str]) -> Iterator[None]:
@@ -61,12 +106,17 @@ class Scope:
         """Whether the name has a value."""
         return name in self.variables or name in self.definitions or self.parameter(name) is not None
 
+    def define(self, name: str, text: str) -> None:
+        """What `@DEF` does. Whoever reads the name reads what is being read now."""
+        self.definitions[name] = text
+        self._read_by[name] = set(self._readers[-1]) if self._readers else set()
+
     def find(self, name: str) -> str | None:
         """The SQL a name stands for; None if it is not defined."""
         local = self._local(name)
         if local is not None:
             return local
-        self.used.add(name)
+        self.note(name)
         return to_sql(self._value(name), self.dialect) if name in self.variables else None
 
     def find_name(self, name: str) -> str | None:
@@ -74,8 +124,16 @@ class Scope:
         local = self._local(name)
         if local is not None:
             return to_name(Fragment(local), self.dialect)
-        self.used.add(name)
+        self.note(name)
         return to_name(self._value(name), self.dialect) if name in self.variables else None
+
+    def find_value(self, name: str) -> Variable:
+        """The value of a name as data, or as a `Fragment`. KeyError if it is not defined."""
+        local = self._local(name)
+        if local is not None:
+            return Fragment(local)
+        self.note(name)
+        return self._value(name)
 
     def template(self, text: str) -> str:
         """The text with `@x` and `@{x}` replaced by bare values; what is not defined stays."""
@@ -88,18 +146,28 @@ class Scope:
 
     def _local(self, name: str) -> str | None:
         value = self.parameter(name) if self._parameters else None
-        return self.definitions.get(name) if value is None else value
+        if value is not None:
+            return value
+        value = self.definitions.get(name)
+        if value is not None:
+            for key in self._read_by[name]:
+                self.note_fact(key)
+        return value
 
     def _value(self, name: str) -> Variable:
         """A given variable; macros inside a fragment are expanded when it is first read."""
         value = self.variables[name]
-        if isinstance(value, Fragment) and "@" in value and name not in self._expanded:
+        if isinstance(value, Fragment) and "@" in value and name not in self._read_by:
             if name in self._expanding:
                 raise MacroError(f"variable @{name} is defined by itself", hint=" → ".join([*self._expanding, name]))
             self._expanding.append(name)
             try:
-                value = self.variables[name] = Fragment(self._expand(value))
+                with self.reading() as names:
+                    value = self.variables[name] = Fragment(self._expand(value))
             finally:
                 self._expanding.pop()
-            self._expanded.add(name)
+            self._read_by[name] = names
+        else:
+            for key in self._read_by.get(name, ()):
+                self.note_fact(key)
         return value

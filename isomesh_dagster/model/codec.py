@@ -13,7 +13,7 @@ from typing import Any
 
 from isomesh_dagster.model.kinds import KIND_NAMES, CsvSettings, ModelKind, Seed
 from isomesh_dagster.model.model import AuditCall, Model
-from isomesh_dagster.relation import Column, Reference
+from isomesh_dagster.relation import Column, KnownColumns, Reference
 
 
 def model_to_json(model: Model) -> dict[str, Any]:
@@ -35,6 +35,8 @@ def model_from_json(data: dict[str, Any]) -> Model:
         values["columns"] = columns_from_json(values["columns"])
     if "audits" in values:
         values["audits"] = tuple([AuditCall(**item) for item in values["audits"]])
+    if "schemas" in values:
+        values["schemas"] = {name: known_from_json(item) for name, item in values["schemas"].items()}
     return Model(**values)
 
 
@@ -46,6 +48,16 @@ def columns_to_json(columns: Iterable[Column]) -> list[list[str]]:
 def columns_from_json(data: list[list[str]]) -> tuple[Column, ...]:
     """The columns that `columns_to_json` encoded."""
     return tuple([Column(name=item[0], type=item[1], description=item[2] if len(item) > 2 else None) for item in data])
+
+
+def known_to_json(known: KnownColumns) -> dict[str, Any]:
+    """What is known of a relation's columns."""
+    return _encode_fields(known)
+
+
+def known_from_json(data: dict[str, Any]) -> KnownColumns:
+    """The knowledge that `known_to_json` encoded."""
+    return KnownColumns(**{**data, "columns": columns_from_json(data["columns"])})
 
 
 def kind_to_json(kind: ModelKind) -> dict[str, Any]:
@@ -62,6 +74,7 @@ def kind_from_json(data: dict[str, Any]) -> ModelKind:
         if settings.get("na_values") is not None:
             settings["na_values"] = tuple(settings["na_values"])
         values["csv_settings"] = CsvSettings(**settings)
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     result: ModelKind = kind(**values)
     return result
 
@@ -75,7 +88,8 @@ def _defaults(value_type: type) -> tuple[tuple[str, Any], ...]:
 
 
 _KINDS = {name: kind for kind, name in KIND_NAMES.items()}
-_DEFAULTS = {value_type: _defaults(value_type) for value_type in (Model, AuditCall, CsvSettings, *KIND_NAMES)}
+_ENCODED = (Model, AuditCall, CsvSettings, KnownColumns, *KIND_NAMES)
+_DEFAULTS = {value_type: _defaults(value_type) for value_type in _ENCODED}
 _REFERENCE, _REFERENCE_DEFAULTS = zip(*_defaults(Reference), strict=True)
 _TUPLES = frozenset({
     "depends_on",
@@ -108,12 +122,12 @@ def _encode(value: Any) -> Any:
             return _column_to_json(value)
         case Reference():
             return _reference_to_json(value)
-        case AuditCall() | CsvSettings():
+        case AuditCall() | CsvSettings() | KnownColumns():
             return _encode_fields(value)
         case tuple():
             return [_encode(item) for item in value]
         case Mapping():
-            return dict(value)
+            return {key: _encode(item) if isinstance(item, KnownColumns) else item for key, item in value.items()}
     return value
 
 

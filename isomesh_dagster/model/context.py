@@ -8,6 +8,7 @@ from typing import Any
 
 from isomesh_dagster.model.audits import AuditDefinition
 from isomesh_dagster.model.model import Json
+from isomesh_dagster.relation import KnownColumns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,8 @@ class ParseContext:
     time_column_format  strftime format of time columns that give none
     physical_schema     from a model's schema to that of its tables
     audits              the project's shared audits by lower-case name
+    columns             of relations that macros may ask for, by normalised name without the default catalog; None where
+                        nobody knows them. A relation that is missing is awaited: see `ParsedFile`
     read_seed           the bytes of a file by path relative to the root (posix); FileNotFoundError when it is not
                         there, ModelError when it lies outside the project
     """
@@ -36,13 +39,21 @@ class ParseContext:
     time_column_format: str = "%Y-%m-%d"
     physical_schema: Callable[[str], str]
     audits: Mapping[str, AuditDefinition] = field(default_factory=dict)
+    columns: Mapping[str, KnownColumns | None] = field(default_factory=dict)
     read_seed: Callable[[str], bytes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reads:
-    """What was read besides the file: names of variables (defined or not) and of audits, and seed files, all sorted."""
+    """What was read besides the file, all sorted: names of variables (defined or not) and of audits, seed files, keys
+    of the project's macros, and names of relations whose columns a macro asked for.
+    """
 
     variables: tuple[str, ...] = ()
     audits: tuple[str, ...] = ()
     seeds: tuple[str, ...] = ()
+    macros: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+
+
+NOTHING_READ = Reads()

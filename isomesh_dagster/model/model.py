@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from isomesh_dagster.model.kinds import ModelKind
-from isomesh_dagster.relation import Column, Reference
+from isomesh_dagster.relation import Column, KnownColumns, Reference
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
@@ -54,6 +54,13 @@ class Model:
     pre_statements, post_statements, on_virtual_update   statements as written, `@DEF`s included, in order
     variables       the configuration's variables this model reads, by lower-case name (gateway overrides applied);
                     `gateway` is always there
+    blueprint       those of its entry of `blueprints` that it reads, SQL texts by lower-case name; they hide
+                    `variables`
+    macros          digests of the project's own macros that rendering again will call, by key (`macros/project.py`); it
+                    is refused when they are not what they were
+    schemas         columns of relations that macros asked for, by normalised name, kept for rendering again
+    column_comments comments behind the columns of the query, by normalised name; like all comments, no part of a
+                    fingerprint. `column_descriptions` win over them
     start, end      dates as written ("2020-01-01", "1 week ago"); `end` inclusive
     cron            five fields or @daily…; `cron_tz` an IANA name
     interval_unit   "year" … "five_minute", given or inferred from cron
@@ -75,11 +82,15 @@ class Model:
     audit_reads: tuple[str, ...] = ()
     columns: tuple[Column, ...] | None = None
     column_descriptions: Mapping[str, str] = field(default_factory=dict)
+    column_comments: Mapping[str, str] = field(default_factory=dict)
     pre_statements: tuple[str, ...] = ()
     post_statements: tuple[str, ...] = ()
     on_virtual_update: tuple[str, ...] = ()
     audits: tuple[AuditCall, ...] = ()
     variables: Mapping[str, Json] = field(default_factory=dict)
+    blueprint: Mapping[str, str] = field(default_factory=dict)
+    macros: Mapping[str, str] = field(default_factory=dict)
+    schemas: Mapping[str, KnownColumns] = field(default_factory=dict)
     description: str | None = None
     owner: str | None = None
     tags: tuple[str, ...] = ()
@@ -109,6 +120,11 @@ class Model:
         """The schema part of the name."""
         parts = self.name.split(".")
         return parts[-2] if len(parts) > 1 else "default"
+
+    @property
+    def described_columns(self) -> Mapping[str, str]:
+        """Descriptions of columns by normalised name: those of the header, else the comments of the query."""
+        return {**self.column_comments, **self.column_descriptions}
 
     @property
     def table(self) -> str:

@@ -10,56 +10,64 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from hashlib import blake2b
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from isomesh_dagster.dialect.header import Definition, Statement, parse_file
+from isomesh_dagster.dialect.header import Definition, Property, Statement, parse_file
 from isomesh_dagster.dialect.query import QueryFacts, analyse, normalize_name
-from isomesh_dagster.errors import ConfigError, IsomeshError, ModelError, UnsupportedError
+from isomesh_dagster.errors import ConfigError, IsomeshError, MacroError, ModelError, UnsupportedError
 from isomesh_dagster.macros.expander import Expander
+from isomesh_dagster.macros.relations import AWAITED_COLUMNS
+from isomesh_dagster.macros.values import Fragment
 from isomesh_dagster.macros.variables import RUNTIME_VARIABLES
 from isomesh_dagster.model.audit_blocks import audit_definition
-from isomesh_dagster.model.audits import BUILT_IN, AuditDefinition, AuditUse, resolve
-from isomesh_dagster.model.context import ParseContext, Reads
+from isomesh_dagster.model.audits import AuditDefinition, AuditUse, resolve
+from isomesh_dagster.model.blueprints import Blueprint, read_blueprints
+from isomesh_dagster.model.context import NOTHING_READ, ParseContext, Reads
 from isomesh_dagster.model.cron import infer_interval_unit, validate_unit
 from isomesh_dagster.model.decode import Given, count, nearest, without_catalog
+from isomesh_dagster.model.kind_checks import check_kind, check_result, check_self_reference
 from isomesh_dagster.model.kind_properties import HeaderKind, SeedFile, parse_kind
 from isomesh_dagster.model.kinds import (
     Embedded,
     External,
-    Full,
     IncrementalByTimeRange,
     ModelKind,
     Seed,
     View,
     kind_name,
+    managed_columns,
 )
+from isomesh_dagster.model.mentions import audit_reads, may_read, statement_reads
 from isomesh_dagster.model.model import AuditCall, Json, Model
 from isomesh_dagster.model.properties import MODEL_PROPERTIES, Header, default_value, read_properties
 from isomesh_dagster.model.render import RenderContext, loading_context, render, render_audit
-from isomesh_dagster.relation import Column
+from isomesh_dagster.model.seeds import seed_columns, seed_hash
+from isomesh_dagster.model.statements import sort_statements
+from isomesh_dagster.relation import Column, KnownColumns
 
 _AUDITING = RenderContext(start=0, end=86_400_000, execution_time=0, stage="auditing", this_model="audited")
 
-_QUERY_START = re.compile(r"(?:select|with|from|values|table|pivot|unpivot)\b|\(", re.IGNORECASE)
-_QUERY_MACRO = re.compile(r"@(?:union|with|date_spine|deduplicate)\b", re.IGNORECASE)
-_DEFINING_MACRO = re.compile(r"@def\b", re.IGNORECASE)
-_INSERT_SEED = re.compile(r"@insert_seed\s*\(\s*\)\Z", re.IGNORECASE)
-_COMMENT = re.compile(r"(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?\*/)+", re.DOTALL)
+_READS = tuple(field.name for field in fields(Reads))
 _MENTION = re.compile(r"@(?:blueprint_)?var\s*\(\s*'(\w+)'|@\{?\s*([a-z_]\w*)\b(?!\s*\()", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedFile:
-    """What a file of `models/` says. `model` is None when it is not `enabled`."""
+    """What a file of `models/` says: one model, one for each entry of its `blueprints`, or none that is `enabled`.
 
-    model: Model | None
+    When its macros ask for columns that the context does not have (yet), there are no models: `awaiting` are the
+    relations, and `names` are what the models will be called. Parse it again when the columns are known.
+    """
+
+    models: tuple[Model, ...]
     reads: Reads
+    names: tuple[str, ...] = ()
+    awaiting: tuple[str, ...] = ()
 
 
 def parse_model(text: str, path: str, context: ParseContext) -> ParsedFile:
-    """The model in the text of a file at `path` (relative to the root, posix).
+    """The models in the text of a file at `path` (relative to the root, posix).
 
     Raises ModelError (or its kinds) with path and line; ConfigError when one of `model_defaults` is wrong.
     """
@@ -73,34 +81,45 @@ def parse_model(text: str, path: str, context: ParseContext) -> ParsedFile:
 
 
 class _ModelFile:
-    """The steps from text to model; each says what it refuses."""
+    """A file: its blocks, and the models its entries make."""
 
     def __init__(self, text: str, path: str, context: ParseContext) -> None:
         self.text = text
         self.path = path
         self.context = context
-        self.variables: dict[str, Json] = {**context.variables, "gateway": context.gateway}
 
     def parse(self) -> ParsedFile:
         definition, inline = self._definitions()
-        block, dialect = definition.block, definition.dialect
+        block = definition.block
         if block is None:
             raise ModelError("there is no MODEL (…) block", line=1, hint="begin the file with MODEL (name …);")
-        expander = Expander(dialect, self.variables, path=self.path, line=block.line)
-        header = read_properties(
-            block,
-            MODEL_PROPERTIES,
-            dialect=dialect,
-            expander=expander,
-            defaults=self.context.model_defaults,
+        given = block.get("blueprints")
+        first = _Entry(self, definition, inline, {})
+        entries: tuple[Blueprint, ...] = ()
+        if given is not None:
+            entries = read_blueprints(given, definition.dialect, first.expander)
+            others = tuple(item for item in block.properties if item is not given)
+            definition = replace(definition, block=replace(block, properties=others))
+        parsed = [_Entry(self, definition, inline, entry).parse() for entry in entries or ({},)]
+        self._check_names([one.name for one in parsed if one.name is not None], given)
+        reads = [*(one.reads for one in parsed), Reads(variables=_sorted(first.expander.used_variables))]
+        awaiting = set().union(first.awaiting, *(one.awaiting for one in parsed))
+        return ParsedFile(
+            models=() if awaiting else tuple(one.model for one in parsed if one.model is not None),
+            reads=Reads(**{key: _sorted({name for one in reads for name in getattr(one, key)}) for key in _READS}),
+            names=tuple(one.name for one in parsed if one.name is not None),
+            awaiting=_sorted(awaiting),
         )
-        if header.get("enabled") is False:
-            return ParsedFile(model=None, reads=Reads(variables=_sorted(expander.used_variables)))
-        name = self._name(header, dialect, block.line)
-        try:
-            return self._model(name, definition, header, inline, expander)
-        except ModelError as error:
-            raise error.located(path=self.path, line=block.line, model=name) from None
+
+    def _check_names(self, names: list[str], given: Property | None) -> None:
+        """Every entry of `blueprints` makes a model of its own name."""
+        again = next((name for k, name in enumerate(names) if name in names[:k]), None)
+        if again is not None:
+            raise ModelError(
+                f"two entries of `blueprints` make the model {again}",
+                line=given.line if given is not None else None,
+                hint="use a variable of the entries in the name, as in `name sales.@{customer}`",
+            )
 
     def _definitions(self) -> tuple[Definition, dict[str, AuditDefinition]]:
         first, *others = parse_file(self.text, self.context.dialect, self.path)
@@ -123,6 +142,86 @@ class _ModelFile:
             inline[audit.name.lower()] = audit
         return first, inline
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Parsed:
+    """What one entry makes; `model` is None when it is not enabled, or awaits columns."""
+
+    model: Model | None = None
+    name: str | None = None
+    reads: Reads = NOTHING_READ
+    awaiting: frozenset[str] = frozenset()
+
+
+class _Entry:
+    """The steps from one entry of `blueprints` (or none) to a model; each says what it refuses."""
+
+    def __init__(
+        self,
+        file: _ModelFile,
+        definition: Definition,
+        inline: Mapping[str, AuditDefinition],
+        blueprint: Blueprint,
+    ) -> None:
+        assert definition.block is not None
+        self.path = file.path
+        self.context = file.context
+        self.definition = definition
+        self.block = definition.block
+        self.inline = inline
+        self.blueprint = blueprint
+        self.variables: dict[str, Json] = {**file.context.variables, "gateway": file.context.gateway}
+        if file.context.default_catalog is not None:
+            self.variables["default_catalog"] = file.context.default_catalog
+        self.schemas: dict[str, KnownColumns] = {}
+        self.audit_reads: set[str] = set()
+        self.awaiting: set[str] = set()
+        self.expander = Expander(
+            definition.dialect,
+            {**self.variables, **{name: Fragment(text) for name, text in blueprint.items()}},
+            path=file.path,
+            line=definition.block.line,
+            blueprint=blueprint,
+            columns=self._columns_of,
+        )
+
+    def parse(self) -> _Parsed:
+        name: str | None = None
+        try:
+            header = read_properties(
+                self.block,
+                MODEL_PROPERTIES,
+                dialect=self.definition.dialect,
+                expander=self.expander,
+                defaults=self.context.model_defaults,
+            )
+            if header.get("enabled") is False:
+                return _Parsed(reads=Reads(variables=_sorted(self.expander.used_variables)))
+            name = self._name(header, self.definition.dialect, self.block.line)
+            model, reads = self._model(name, header)
+        except ModelError as error:
+            if self.awaiting:  # what is wrong may come from columns that are not known yet
+                return _Parsed(name=name, awaiting=frozenset(self.awaiting))
+            if name is None:
+                raise
+            raise error.located(path=self.path, line=self.block.line, model=name) from None
+        return _Parsed(model=model, name=name, reads=reads, awaiting=frozenset(self.awaiting))
+
+    def _columns_of(self, name: str) -> KnownColumns:
+        """The columns of a relation; some that stand for them while they are awaited."""
+        name = without_catalog(name, self.context.default_catalog, self.definition.dialect)
+        if name not in self.context.columns:
+            self.awaiting.add(name)
+            return AWAITED_COLUMNS
+        known = self.context.columns[name]
+        if known is None:
+            raise MacroError(
+                f"the columns of {name} are not known",
+                hint="give it `columns (…)`, declare the table in external_models.yaml, or list the columns here",
+            )
+        self.schemas[name] = known
+        return known
+
     def _name(self, header: Header, dialect: str, line: int) -> str:
         if "name" not in header.values:
             raise ModelError("the model has no name", line=line, hint="write name schema.table")
@@ -141,18 +240,12 @@ class _ModelFile:
                 )
         return name
 
-    def _model(
-        self,
-        name: str,
-        definition: Definition,
-        header: Header,
-        inline: Mapping[str, AuditDefinition],
-        expander: Expander,
-    ) -> ParsedFile:
-        assert definition.block is not None
+    def _model(self, name: str, header: Header) -> tuple[Model, Reads]:
+        definition, inline = self.definition, self.inline
         dialect = definition.dialect
         kind, seeds = self._kind(header, dialect)
-        pre, query, post, virtual_update = self._statements(definition, kind)
+        statements = sort_statements(definition, kind)
+        query = statements.query
         # what is never built runs nothing, so defaults are not for it
         defaults = header.values if not isinstance(kind, Embedded | External) else {}
         uses: tuple[AuditUse, ...] = header.get("audits", ())
@@ -173,20 +266,21 @@ class _ModelFile:
         model = Model(
             name=name,
             path=self.path,
-            line=definition.block.line,
+            line=self.block.line,
             dialect=dialect,
             kind=kind,
             query=query.text if query is not None else "",
-            columns=_columns(header),
+            columns=_columns(header, kind),
             column_descriptions=header.get("column_descriptions", {}),
-            pre_statements=(*defaults.get("pre_statements", ()), *(statement.text for statement in pre)),
-            post_statements=(*defaults.get("post_statements", ()), *(statement.text for statement in post)),
+            pre_statements=(*defaults.get("pre_statements", ()), *(statement.text for statement in statements.pre)),
+            post_statements=(*defaults.get("post_statements", ()), *(statement.text for statement in statements.post)),
             on_virtual_update=(
                 *defaults.get("on_virtual_update", ()),
-                *(statement.text for statement in virtual_update),
+                *(statement.text for statement in statements.virtual_update),
             ),
             audits=audits,
             variables=self.variables,
+            blueprint=self.blueprint,
             description=header.get("description", definition.comment),
             owner=header.get("owner"),
             tags=header.get("tags", ()),
@@ -211,34 +305,38 @@ class _ModelFile:
         )
         _check_header(model, header)
         lines = {statement.text: statement.line for statement in definition.statements}
-        rendered = render(model, loading_context(kind), lines=lines)
+        rendered = render(model, replace(loading_context(kind), columns=self._columns_of), lines=lines)
         facts = self._facts(query, rendered.query, dialect)
         if facts is not None:
             _check_output(model, facts, header)
-        self._check_audits(model, header)
-        used = {*expander.used_variables, *rendered.used_variables, *_audit_variables(audits)}
+        kept = {*rendered.kept, *self._check_audits(model, header)}
+        used = {*self.expander.used_variables, *rendered.used_variables, *_audit_variables(audits)}
         depends_on = {*header.get("depends_on", ()), *(facts.depends_on if facts is not None else ())}
+        depends_on |= statement_reads((*rendered.pre, *rendered.post), dialect, self.context.default_catalog)
         model = replace(
             model,
             rendered=rendered.query,
             references=facts.references if facts is not None else (),
-            is_dynamic=_is_dynamic(model, rendered.used_variables),
-            output=facts.output if facts is not None else None,
+            is_dynamic=bool(model.query) and model.query in rendered.varying,
+            output=facts.output if facts is not None else self._seed_output(kind, dialect),
             has_star=facts is not None and facts.has_star,
+            column_comments=facts.comments if facts is not None else {},
             depends_on=_sorted(
                 {without_catalog(parent, self.context.default_catalog, dialect) for parent in depends_on} - {name}
             ),
+            audit_reads=_sorted(self.audit_reads - depends_on - {name}),
             variables={key: self.variables[key] for key in sorted(used & self.variables.keys() | {"gateway"})},
+            blueprint={key: self.blueprint[key] for key in sorted(used & self.blueprint.keys())},
+            schemas={key: known for key, known in sorted(self.schemas.items()) if f"columns {key}" in kept},
             physical_schema=self.context.physical_schema(model.schema),
         )
-        return ParsedFile(
-            model=model,
-            reads=Reads(
-                variables=_sorted(used - RUNTIME_VARIABLES),
-                audits=_sorted(use.name.lower() for use in uses if use.name.lower() not in inline),
-                seeds=seeds,
-            ),
+        reads = Reads(
+            variables=_sorted(used - RUNTIME_VARIABLES - self.blueprint.keys()),
+            audits=_sorted(use.name.lower() for use in uses if use.name.lower() not in inline),
+            seeds=seeds,
+            columns=_sorted(self.schemas),
         )
+        return model, reads
 
     def _kind(self, header: Header, dialect: str) -> tuple[ModelKind, tuple[str, ...]]:
         """The kind, and the files it needs."""
@@ -288,36 +386,11 @@ class _ModelFile:
         except OSError as error:
             raise ModelError(f"{path} cannot be read: {error.strerror}") from None
 
-    def _statements(
-        self, definition: Definition, kind: ModelKind
-    ) -> tuple[list[Statement], Statement | None, list[Statement], list[Statement]]:
-        """Statements before the query, the query, those after it, those of the virtual update."""
-        plain: list[Statement] = []
-        virtual_update: list[Statement] = []
-        for statement in definition.statements:
-            if statement.kind.startswith("jinja"):
-                raise UnsupportedError(
-                    "Jinja is not supported", line=statement.line, hint="write it with macros: @var, @IF(…), @EACH(…)"
-                )
-            (virtual_update if statement.kind == "virtual_update" else plain).append(statement)
-        if isinstance(kind, Seed):
-            at = next((k for k, statement in enumerate(plain) if _INSERT_SEED.match(_bare(statement.text))), len(plain))
-            for statement in plain:
-                if _QUERY_START.match(_bare(statement.text)):
-                    raise ModelError("a seed has no query", line=statement.line, hint="its rows come from its file")
-            return plain[:at], None, plain[at + 1 :], virtual_update
-        if isinstance(kind, External):
-            if plain or virtual_update:
-                raise ModelError(
-                    "an external table has no statements",
-                    line=(plain or virtual_update)[0].line,
-                    hint="somebody else writes it; only its columns are declared",
-                )
-            return [], None, [], []
-        at = _query_index(plain)
-        if isinstance(kind, Embedded):
-            _refuse_statements([*plain[:at], *plain[at + 1 :], *virtual_update])
-        return plain[:at], plain[at], plain[at + 1 :], virtual_update
+    def _seed_output(self, kind: ModelKind, dialect: str) -> tuple[str, ...] | None:
+        """The names in the header of a seed's file."""
+        if not isinstance(kind, Seed):
+            return None
+        return seed_columns(self._seed_bytes(kind.path), kind.csv_settings, dialect)
 
     def _audits(
         self,
@@ -340,16 +413,22 @@ class _ModelFile:
         except ModelError as error:
             raise error.located(line=header.lines.get("audits")) from None
 
-    def _check_audits(self, model: Model, header: Header) -> None:
-        """Refuse now what no audit could be rendered with later. Built-in ones with plain arguments always can."""
+    def _check_audits(self, model: Model, header: Header) -> set[str]:
+        """Refuse now what no audit could be rendered with later; what the others read. Built-in audits with plain
+        arguments can always be rendered, and read nothing.
+        """
+        reads: set[str] = set()
         for call in model.audits:
-            is_built_in = (known := BUILT_IN.get(call.name)) is not None and known.query == call.query
-            if is_built_in and not any("@" in text for text in call.arguments.values()):
+            if not may_read(call) and not any("@" in text for text in call.arguments.values()):
                 continue
             try:
-                render_audit(call, model, _AUDITING)
+                text = render_audit(call, model, replace(_AUDITING, columns=self._columns_of), reads)
+                if may_read(call):
+                    language = call.dialect or model.dialect
+                    self.audit_reads |= audit_reads(text, language, self.context.default_catalog, "audited")
             except ModelError as error:
                 raise error.located(line=header.lines.get("audits")) from None
+        return reads
 
     def _facts(self, query: Statement | None, rendered: str, dialect: str) -> QueryFacts | None:
         """What the rendered query tells. Its lines are those of the file as long as macros kept to one line."""
@@ -373,39 +452,6 @@ def _misplaced(keyword: str, line: int) -> IsomeshError:
     return ModelError(f"{keyword} (…) comes before MODEL (…)", line=line, hint="begin the file with MODEL (name …);")
 
 
-def _refuse_statements(statements: list[Statement]) -> None:
-    for statement in statements:
-        if not _DEFINING_MACRO.match(_bare(statement.text)):
-            raise ModelError(
-                "an EMBEDDED model runs no statements, only @DEF may stand beside its query",
-                line=statement.line,
-                hint="move the statement to a model that reads it",
-            )
-
-
-def _query_index(statements: list[Statement]) -> int:
-    if not statements:
-        raise ModelError("the model has no query", hint="write a SELECT after MODEL (…);")
-    texts = [_bare(statement.text) for statement in statements]
-    candidates = [k for k, its in enumerate(texts) if _QUERY_START.match(its) or _QUERY_MACRO.match(its)]
-    if not candidates:
-        # any macro may return the query, if just one can
-        candidates = [k for k, its in enumerate(texts) if its.startswith("@") and not _DEFINING_MACRO.match(its)]
-    if len(candidates) > 1:
-        raise ModelError(
-            "a model has one query, this is the second",
-            line=statements[candidates[1]].line,
-            hint="combine them with UNION ALL, or give the second a file of its own",
-        )
-    if not candidates:
-        if len(statements) == 1:
-            return 0  # told what it is by the analysis
-        raise ModelError(
-            "none of the statements is a query", line=statements[0].line, hint="exactly one must be a SELECT"
-        )
-    return candidates[0]
-
-
 def _check_header(model: Model, header: Header) -> None:
     if model.clustered_by and isinstance(model.kind, View | Embedded | External):
         raise ModelError(
@@ -413,17 +459,15 @@ def _check_header(model: Model, header: Header) -> None:
         )
     if model.end is not None and model.start is None:
         raise ModelError("`end` needs a `start`", line=header.lines["end"], hint="say from when the model has rows")
-    kind = model.kind
-    if isinstance(kind, IncrementalByTimeRange) and model.columns is not None:
-        _check_time_column(kind, [column.name for column in model.columns], "`columns`", header)
+    try:
+        check_kind(model)
+    except ModelError as error:
+        raise error.located(line=header.lines.get("kind")) from None
 
 
 def _check_output(model: Model, facts: QueryFacts, header: Header) -> None:
-    if model.name in facts.depends_on and not isinstance(model.kind, IncrementalByTimeRange):
-        hint = "only kind INCREMENTAL_BY_TIME_RANGE has rows of earlier runs to read"
-        if isinstance(model.kind, Full):
-            raise UnsupportedError("a FULL model that reads itself is not supported yet", hint=hint)
-        raise ModelError("the model reads itself", hint=hint)
+    if model.name in facts.depends_on:
+        check_self_reference(model)
     if facts.output is None:
         return
     for column in model.columns or ():
@@ -433,51 +477,27 @@ def _check_output(model: Model, facts: QueryFacts, header: Header) -> None:
                 line=header.lines["columns"],
                 hint=nearest(column.name, facts.output) or f"it returns {', '.join(facts.output)}",
             )
-    if isinstance(model.kind, IncrementalByTimeRange):
-        _check_time_column(model.kind, facts.output, "the query's result", header)
-
-
-def _check_time_column(
-    kind: IncrementalByTimeRange, columns: tuple[str, ...] | list[str], where: str, header: Header
-) -> None:
-    if kind.time_column not in columns:
-        raise ModelError(
-            f"time_column {kind.time_column!r} is not in {where}",
-            line=header.lines.get("kind"),
-            hint=nearest(kind.time_column, columns) or f"there are {', '.join(columns)}",
-        )
+    try:
+        check_result(model, facts.output)
+    except ModelError as error:
+        raise error.located(line=header.lines.get("kind")) from None
 
 
 # --- small answers
 
 
-def seed_hash(content: bytes) -> str:
-    """What a seed's bytes say, whatever the line endings and the blank lines at the end."""
-    text = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n").rstrip(b"\n")
-    return blake2b(text, digest_size=16).hexdigest()
-
-
-def _bare(text: str) -> str:
-    """The statement without the comments and spaces before its first word."""
-    comment = _COMMENT.match(text)
-    return (text[comment.end() :] if comment else text).rstrip()
-
-
-def _columns(header: Header) -> tuple[Column, ...] | None:
+def _columns(header: Header, kind: ModelKind) -> tuple[Column, ...] | None:
+    """The declared columns of the query. Those that the kind adds may be declared as well; they stay its own."""
     listed: tuple[tuple[str, str], ...] | None = header.get("columns")
     if listed is None:
         return None
     descriptions = header.get("column_descriptions", {})
-    return tuple(Column(name=name, type=its_type, description=descriptions.get(name)) for name, its_type in listed)
-
-
-def _is_dynamic(model: Model, used: frozenset[str]) -> bool:
-    """Whether the query, or a `@DEF` before it, reads what differs at execution; `used` is what all statements read."""
-    if not model.query or RUNTIME_VARIABLES.isdisjoint(used):
-        return False
-    definitions = tuple(text for text in model.pre_statements if _DEFINING_MACRO.match(_bare(text)))
-    alone = replace(model, pre_statements=definitions, post_statements=(), on_virtual_update=())
-    return not RUNTIME_VARIABLES.isdisjoint(render(alone, loading_context(model.kind)).used_variables)
+    managed = {column.name for column in managed_columns(kind)}
+    return tuple(
+        Column(name=name, type=its_type, description=descriptions.get(name))
+        for name, its_type in listed
+        if name not in managed
+    )
 
 
 def _audit_variables(audits: tuple[AuditCall, ...]) -> set[str]:

@@ -9,13 +9,26 @@ header winning and `NULL` removing a default, audits and statements in front of 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from isomesh_dagster.dialect.header import Block, Call, Items, Pair, Property, Raw, String, Value, Word, parse_value
+from isomesh_dagster.dialect.header import (
+    Block,
+    Call,
+    Items,
+    Pair,
+    Property,
+    Raw,
+    String,
+    Value,
+    Word,
+    parse_properties,
+    parse_value,
+)
 from isomesh_dagster.errors import ConfigError, IsomeshError, MacroError, ModelError, UnsupportedError
 from isomesh_dagster.model.audits import AuditUse
+from isomesh_dagster.model.blueprints import blueprints
 from isomesh_dagster.model.cron import ALIASES as CRON_ALIASES
 from isomesh_dagster.model.cron import UNITS, validate_cron, validate_timezone
 from isomesh_dagster.model.decode import (
@@ -181,7 +194,7 @@ MODEL_PROPERTIES: Mapping[str, Decoder | Refused] = {
         instead="remove it; choose a finer interval_unit and cron to see rows earlier", harmless=_NO
     ),
     "signals": Refused(instead="remove it, and start runs by a Dagster sensor instead", harmless=_EMPTY),
-    "blueprints": Refused(instead="write one file for each model", harmless=_EMPTY),
+    "blueprints": blueprints,
     "grants": Refused(instead="grant between ON_VIRTUAL_UPDATE_BEGIN and ON_VIRTUAL_UPDATE_END", harmless=_EMPTY),
     "grants_target_layer": Refused(
         instead="grant between ON_VIRTUAL_UPDATE_BEGIN and ON_VIRTUAL_UPDATE_END", harmless=frozenset({"virtual"})
@@ -229,7 +242,7 @@ def read_properties(
     """
     values: dict[str, Any] = {}
     lines: dict[str, int] = {}
-    for item in block.properties:
+    for item in _with_macros_expanded(block.properties, dialect, expander):
         key = _ALIASES.get(item.key, item.key)
         if key in values:
             raise ModelError(f"`{item.key}` and `{key}` are the same property", line=item.line, column=item.column)
@@ -245,6 +258,26 @@ def read_properties(
     for key in _MERGED & values.keys():
         values[key] = {name: sql for name, sql in values[key].items() if sql is not None}
     return Header(values=values, lines=lines)
+
+
+def _with_macros_expanded(
+    properties: tuple[Property, ...], dialect: str, expander: Expander | None
+) -> Iterator[Property]:
+    """The properties, those that a macro stands for in its place: none, one or several."""
+    for item in properties:
+        if not item.key.startswith("@"):
+            yield item
+        elif expander is None:
+            raise UnsupportedError(
+                "a macro cannot stand in place of this property", line=item.line, hint="write the property itself"
+            )
+        else:
+            written = ", ".join(expander.expand_statement(item.text, item.line))
+            try:
+                yield from parse_properties(written, dialect, item.line)
+            except ModelError as error:
+                error.line, error.column = item.line, item.column
+                raise
 
 
 def _read(

@@ -7,14 +7,15 @@ the clock and the range come in through the context.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
-from isomesh_dagster.errors import ModelError
+from isomesh_dagster.errors import MacroError, ModelError
 from isomesh_dagster.model.kinds import ModelKind, is_incremental, kind_name
 from isomesh_dagster.model.model import AuditCall, Model
-from isomesh_dagster.relation import Relation
+from isomesh_dagster.relation import KnownColumns, Relation
 
 if TYPE_CHECKING:
     from isomesh_dagster.macros.expander import Expander
@@ -29,8 +30,9 @@ class RenderContext:
 
     `start` and `end` are the range in epoch milliseconds UTC, half-open; None for what has no range (FULL, VIEW), where
     the `start_*` and `end_*` variables do not exist. `execution_time` is in epoch milliseconds too. `stage` is
-    `loading`, `creating`, `evaluating`, `auditing` or `promoting`. `this_model` is the SQL of the relation at hand;
-    None means the model's name. `extra` are further variables, as texts.
+    `loading`, `creating`, `evaluating`, `auditing`, `promoting` or `testing`. `this_model` is the SQL of the relation at hand;
+    None means the model's name. `extra` are further variables, as texts. `columns` tells the columns of relations; None
+    means those the model has kept.
     """
 
     start: int | None
@@ -39,21 +41,31 @@ class RenderContext:
     stage: str
     this_model: str | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
+    columns: Callable[[str], KnownColumns] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """The statements to run, and the lower-case names of the variables and macros that were read to render them.
+    """The statements to run, and what was read to render them, names in lower case.
 
-    Statements of which nothing is left are gone. `query` is "" for models without one.
+    Statements of which nothing is left are gone. `query` is "" for models without one. `varying` are the texts, as
+    written, that read something which differs at execution. `hidden` are variables, macros of the project and relations
+    (`columns <name>`) whose change these SQL texts need not show, because a macro call decided over them by the moment;
+    `hidden_update` are those of `virtual_update`. `kept` are macros of the project and relations that will be asked for
+    when the model is rendered again.
     """
 
     pre: tuple[str, ...]
     query: str
     post: tuple[str, ...]
     virtual_update: tuple[str, ...]
-    used_variables: frozenset[str]
-    used_macros: frozenset[str]
+    used_variables: frozenset[str] = frozenset()
+    used_macros: frozenset[str] = frozenset()
+    used_columns: Mapping[str, KnownColumns] = field(default_factory=dict)
+    varying: frozenset[str] = frozenset()
+    hidden: frozenset[str] = frozenset()
+    hidden_update: frozenset[str] = frozenset()
+    kept: frozenset[str] = frozenset()
 
 
 def loading_context(kind: ModelKind) -> RenderContext:
@@ -76,43 +88,70 @@ def render(model: Model, context: RenderContext, *, lines: Mapping[str, int] | N
     if context.stage == "promoting":
         groups = (tuple(text for text in model.pre_statements if _DEFINITION.match(text)), (), ())
     groups = (*groups, model.on_virtual_update)
-    variables: frozenset[str] = frozenset()
-    macros: frozenset[str] = frozenset()
-    if any("@" in text for texts in groups for text in texts):
-        expander = _expander(model, context, model.dialect, {})
-        known = lines or {}
-        try:
-            groups = tuple(
-                tuple(part for text in texts for part in expander.expand_statement(text, known.get(text)))
-                for texts in groups
-            )
-        except ModelError as error:
-            raise error.located(model=model.name) from None
-        variables, macros = frozenset(expander.used_variables), frozenset(expander.used_macros)
-    pre, query, post, virtual_update = groups
+    if not any(is_template(text) for texts in groups for text in texts):
+        pre, query, post, update = groups
+        return Rendered(pre=pre, query="; ".join(query), post=post, virtual_update=update)
+    from isomesh_dagster.macros.variables import RUNTIME_VARIABLES
+
+    expander = _expander(model, context, model.dialect, {})
+    known = lines or {}
+    varying: set[str] = set()
+    kept: set[str] = set()
+
+    def expanded(texts: tuple[str, ...]) -> tuple[str, ...]:
+        pieces: list[str] = []
+        for text in texts:
+            with expander.scope.reading() as names:
+                pieces += expander.expand_statement(text, known.get(text))
+            if not RUNTIME_VARIABLES.isdisjoint(names):
+                varying.add(text)
+            if text in varying or text != model.query:
+                kept.update(names)
+        return tuple(pieces)
+
+    try:
+        pre, query, post = (expanded(texts) for texts in groups[:3])
+        hidden = frozenset(expander.scope.hidden)
+        update = expanded(groups[3])
+    except ModelError as error:
+        raise error.located(model=model.name) from None
     return Rendered(
         pre=pre,
         query="; ".join(query),
         post=post,
-        virtual_update=virtual_update,
-        used_variables=variables,
-        used_macros=macros,
+        virtual_update=update,
+        used_variables=frozenset(expander.used_variables),
+        used_macros=frozenset(expander.used_macros),
+        used_columns=dict(expander.used_columns),
+        varying=frozenset(varying),
+        hidden=hidden,
+        hidden_update=frozenset(expander.scope.hidden) - hidden,
+        kept=frozenset(kept),
     )
 
 
-def render_audit(audit: AuditCall, model: Model, context: RenderContext) -> str:
+def is_template(text: str) -> bool:
+    """Whether there is anything to render in a text."""
+    return "@" in text
+
+
+def render_audit(audit: AuditCall, model: Model, context: RenderContext, reads: set[str] | None = None) -> str:
     """The audit's query for a model: its arguments are variables that hold SQL, `@this_model` is what it looks at.
 
-    Raises `MacroError` and `UnsupportedError` with the model's path and name.
+    `reads`, if given, is filled with all that was read for it. Raises `MacroError` with the model's path and name.
     """
     if "@" not in audit.query:
         return audit.query
     expander = _expander(model, context, audit.dialect or model.dialect, audit.arguments)
     try:
-        return expander.expand(audit.query)
+        with expander.scope.reading() as names:
+            text = expander.expand(audit.query)
     except ModelError as error:
         error.message = f"audit {audit.name}: {error.message}"
         raise error.located(model=model.name) from None
+    if reads is not None:
+        reads |= names
+    return text
 
 
 def _expander(model: Model, context: RenderContext, dialect: str, arguments: Mapping[str, str]) -> Expander:
@@ -126,6 +165,7 @@ def _expander(model: Model, context: RenderContext, dialect: str, arguments: Map
     this_model = context.this_model or Relation.parse(model.name).sql
     variables: dict[str, Variable] = {
         **model.variables,
+        **{name: Fragment(text) for name, text in model.blueprint.items()},
         **time_variables(dialect, start=context.start, end=context.end, execution=context.execution_time),
         "runtime_stage": context.stage,
         "model_kind_name": kind_name(model.kind),
@@ -133,4 +173,18 @@ def _expander(model: Model, context: RenderContext, dialect: str, arguments: Map
         **context.extra,
         **{name: Fragment(text) for name, text in arguments.items()},
     }
-    return Expander(dialect, variables, path=model.path, line=None)
+    return Expander(
+        dialect,
+        variables,
+        path=model.path,
+        line=None,
+        blueprint=model.blueprint,
+        columns=context.columns or partial(_kept_columns, model),
+    )
+
+
+def _kept_columns(model: Model, name: str) -> KnownColumns:
+    known = model.schemas.get(name) or model.schemas.get(name.partition(".")[2])
+    if known is None:
+        raise MacroError(f"the columns of {name} were not read when the model was loaded", hint="plan again")
+    return known

@@ -7,13 +7,13 @@ Cosmetic edits (comments, layout, keyword case) change nothing. What rows depend
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any
 
 from isomesh_dagster.graph.order import ModelGraph
-from isomesh_dagster.model.codec import kind_to_json
+from isomesh_dagster.model.codec import kind_to_json, known_to_json
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.snapshot.snapshot import Fingerprint
 
@@ -23,6 +23,10 @@ ALGORITHM = 1
 _METADATA_PARAMETERS = frozenset(
     {"batch_size", "batch_concurrency", "disable_restatement", "partition_by_time_column", "path"}
 )
+
+
+# kind parameters that hold SQL: layout and keyword case are no part of what they say
+_SQL_PARAMETERS = frozenset({"unique_key", "when_matched", "merge_filter"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +48,9 @@ def own(model: Model) -> OwnFingerprint:
     from isomesh_dagster.dialect.canonical import digest as tokens
     from isomesh_dagster.model.render import loading_context, render
 
-    rendered = render(model, loading_context(model.kind))
-    kind = kind_to_json(model.kind)
+    # a query that is the same at every moment is there already, rendered
+    rendered = render(model if model.is_dynamic else replace(model, query=""), loading_context(model.kind))
+    kind = kind_parts(model)
     data = [
         ALGORITHM,
         model.name,
@@ -95,7 +100,48 @@ def own(model: Model) -> OwnFingerprint:
         model.optimize_query,
         model.project,
     ]
+    if hidden := _hidden(model, rendered.hidden):
+        data.append(hidden)
+    if varying := [text for text in (*model.pre_statements, *model.post_statements) if text in rendered.varying]:
+        data.append([tokens(text, model.dialect) for text in varying])
+    if model.macros or rendered.hidden_update:
+        metadata.append([dict(model.macros), _hidden(model, rendered.hidden_update)])
+    if varying := [text for text in model.on_virtual_update if text in rendered.varying]:
+        metadata.append([tokens(text, model.dialect) for text in varying])
     return OwnFingerprint(data=digest(data), metadata=digest(metadata))
+
+
+def _hidden(model: Model, names: Iterable[str]) -> list[tuple[str, Any]]:
+    """Variables, macros and columns that the rendered texts need not show, and what they are."""
+    found: list[tuple[str, Any]] = []
+    for name in sorted(names):
+        if name in model.macros:
+            found.append((name, model.macros[name]))
+        elif name.startswith("columns "):
+            known = model.schemas.get(name.removeprefix("columns "))
+            found.append((name, known and known_to_json(known)))
+        else:
+            found.append((name, model.blueprint.get(name, model.variables.get(name))))
+    return found
+
+
+def kind_parts(model: Model) -> dict[str, Any]:
+    """The kind's name and its non-default parameters; equal for kinds that differ in layout only."""
+    from isomesh_dagster.dialect.canonical import digest as tokens
+
+    parts = kind_to_json(model.kind)
+    for parameter in _SQL_PARAMETERS & parts.keys():
+        value = parts[parameter]
+        texts = [value] if isinstance(value, str) else value
+        parts[parameter] = [tokens(text, model.dialect) for text in texts]
+    return parts
+
+
+def changed_parameters(old: Model, new: Model) -> list[str]:
+    """The parameters on which rows depend that differ between two models of one kind."""
+    before, after = kind_parts(old), kind_parts(new)
+    names = (before.keys() | after.keys()) - _METADATA_PARAMETERS
+    return sorted(name for name in names if before.get(name) != after.get(name))
 
 
 def fingerprints(graph: ModelGraph, own_parts: Mapping[str, OwnFingerprint]) -> dict[str, Fingerprint]:

@@ -415,3 +415,87 @@ def test_the_cache_forgets_what_is_old(root: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(load, "_KEPT_PER_FILE", 0)
     loaded(root)
     assert loaded(root).misses == 6
+
+
+# --- files whose macros ask for columns
+
+STARS = {
+    "external_models.yaml": "- name: raw.orders\n  columns: {id: INT, day: DATE}\n",
+    # named so that readers come before what they read
+    "models/a.sql": "MODEL (name m.a, kind FULL); SELECT @STAR(m.b) FROM m.b",
+    "models/b.sql": "MODEL (name m.b, kind FULL); SELECT *, 1 AS one FROM m.c",
+    "models/c.sql": "MODEL (name m.c, kind FULL); SELECT @STAR(raw.orders) FROM raw.orders",
+    "models/d.sql": "MODEL (name m.d, kind FULL); SELECT id FROM m.b",
+}
+
+
+@pytest.fixture
+def stars(tmp_path: Path) -> Path:
+    write(tmp_path, "config.yaml", CONFIG)
+    for path, text in STARS.items():
+        write(tmp_path, path, text)
+    return tmp_path
+
+
+def test_a_macro_sees_the_columns_of_models_that_are_read_later(stars: Path) -> None:
+    files = loaded(stars)
+    assert files.misses == 5
+    assert files.models["m.a"].rendered == 'SELECT "b"."id" AS "id", "b"."day" AS "day", "b"."one" AS "one" FROM m.b'
+    assert "CAST(" in files.models["m.c"].rendered
+    again = loaded(stars)
+    assert (again.models, again.own, again.digest, again.misses) == (files.models, files.own, files.digest, 0)
+
+
+def test_a_new_column_above_renders_its_readers_again_and_no_others(stars: Path) -> None:
+    before = loaded(stars)
+    write(stars, "external_models.yaml", "- name: raw.orders\n  columns: {id: INT, day: DATE, note: TEXT}\n")
+    after = loaded(stars)
+    assert after.misses == 3  # the declaration, m.c and m.a
+    assert '"note"' in after.models["m.a"].rendered
+    assert after.own["m.d"] == before.own["m.d"]
+    assert after.own["m.a"] != before.own["m.a"]
+    write(stars, "external_models.yaml", STARS["external_models.yaml"])
+    back = loaded(stars)
+    assert (back.misses, back.own, back.digest) == (0, before.own, before.digest)
+
+
+def test_a_column_that_nobody_asks_for_leaves_readers_alone(stars: Path) -> None:
+    loaded(stars)
+    write(stars, "models/d.sql", "MODEL (name m.d, kind FULL); SELECT id, 2 AS two FROM m.b")
+    assert loaded(stars).misses == 1
+
+
+def test_columns_that_nobody_knows_are_told(stars: Path) -> None:
+    write(stars, "models/c.sql", "MODEL (name m.c, kind FULL);\nSELECT @STAR(raw.nobody) FROM raw.nobody")
+    told = error(stars)
+    assert (told.path, told.line, told.column) == ("models/c.sql", 2, 8)
+    assert "columns of raw.nobody are not known" in told.message
+
+
+def test_columns_that_follow_from_each_other_are_told(stars: Path) -> None:
+    write(stars, "models/c.sql", "MODEL (name m.c, kind FULL); SELECT @STAR(m.a) FROM m.a")
+    told = error(stars)
+    assert "columns follow from each other: m.b → m.a → m.c → m.b" in told.message
+    write(stars, "models/c.sql", "MODEL (name m.c, kind FULL); SELECT @STAR(m.c) FROM raw.orders")
+    assert "m.c → m.c" in error(stars).message
+
+
+def test_a_model_rendered_again_later_keeps_the_columns_it_asked_for(stars: Path) -> None:
+    header = "MODEL (name m.e, kind INCREMENTAL_BY_TIME_RANGE (time_column day));"
+    write(stars, "models/e.sql", f"{header} SELECT @STAR(m.b) FROM m.b WHERE day BETWEEN @start_date AND @end_date")
+    files = loaded(stars)
+    assert [column.name for column in files.models["m.e"].schemas["m.b"].columns] == ["id", "day", "one"]
+    assert files.models["m.a"].schemas == {}
+    assert loaded(stars).models == files.models
+
+
+def test_a_file_with_blueprints_is_one_file(stars: Path) -> None:
+    write(stars, "models/f.sql", "MODEL (name f.@{k}, blueprints ((k := x), (k := y))); SELECT @STAR(m.@k) FROM m.@k")
+    write(stars, "models/x.sql", "MODEL (name m.x); SELECT 1 AS x_id")
+    write(stars, "models/y.sql", "MODEL (name m.y); SELECT @STAR(f.x) FROM f.x")
+    told = error(stars)
+    assert "follow from each other" in told.message
+    write(stars, "models/y.sql", "MODEL (name m.y); SELECT @STAR(m.x) FROM m.x")
+    files = loaded(stars)
+    assert files.models["f.y"].rendered == 'SELECT "y"."x_id" AS "x_id" FROM m.y'
+    assert loaded(stars).misses == 0

@@ -12,10 +12,11 @@ from isomesh_dagster.dialect.header import (
     pairs,
     parse_columns,
     parse_file,
+    parse_properties,
     parse_value,
     split_expressions,
 )
-from isomesh_dagster.errors import ModelError, UnsupportedError
+from isomesh_dagster.errors import ModelError
 
 DIALECTS = (
     "duckdb postgres bigquery snowflake spark databricks redshift tsql mysql trino clickhouse athena".split()  # noqa: SIM905
@@ -154,10 +155,16 @@ def test_broken_headers_are_told_at_their_place(text: str, message: str, line: i
     assert (caught.value.path, caught.value.line, caught.value.column) == ("models/a.sql", line, column)
 
 
-def test_a_macro_in_place_of_a_property_is_not_supported() -> None:
-    with pytest.raises(UnsupportedError) as caught:
-        parse_file("MODEL (name a, @IF(true, kind FULL));", "duckdb", "a.sql")
-    assert (caught.value.line, caught.value.column) == (1, 16)
+def test_a_macro_may_stand_in_place_of_a_property() -> None:
+    (definition,) = parse_file("MODEL (name a, @IF(true, kind FULL));", "duckdb", "a.sql")
+    assert definition.block is not None
+    _, macro = definition.block.properties
+    assert (macro.key[0], macro.text, macro.line, macro.column) == ("@", "@IF(true, kind FULL)", 1, 16)
+
+
+def test_properties_that_a_macro_gave_are_read_as_any() -> None:
+    found = parse_properties("kind FULL, owner 'me, and you'", "duckdb", 7)
+    assert [(item.key, item.text, item.line) for item in found] == [("kind", "FULL", 7), ("owner", "'me, and you'", 7)]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from isomesh_dagster.errors import MacroError, ModelError, UnsupportedError
+from isomesh_dagster.errors import MacroError, ModelError
 from isomesh_dagster.macros.expander import Expander
 from isomesh_dagster.macros.values import Fragment, Variable
 from isomesh_dagster.macros.variables import time_variables
@@ -321,14 +321,19 @@ def test_lines_are_those_of_the_file() -> None:
     assert (caught.value.line, caught.value.column) == (None, None)
 
 
-@pytest.mark.parametrize("name", ["STAR", "union", "BLUEPRINT_VAR", "resolve_template", "Mine"])
-def test_what_is_not_supported_is_told_by_name(name: str) -> None:
-    with pytest.raises(UnsupportedError) as caught:
-        make(python_macros=["mine"]).expand(f"SELECT\n  @{name}(a)")
-    error = caught.value
-    assert error.message == f"macro @{name} is not supported"
-    assert (error.path, error.line, error.column) == ("m.sql", 2, 3)
-    assert error.hint
+def test_what_decides_by_the_moment_hides_what_it_reads() -> None:
+    def hidden(text: str) -> set[str]:
+        expander = Expander("duckdb", {"x": 1, "y": 2, **time_variables("duckdb", start=0, end=9, execution=0)})
+        for statement in text.split(";"):
+            expander.expand_statement(statement)
+        return expander.scope.hidden
+
+    assert hidden("SELECT @x, @IF(@y > 1, @x, 0), @start_ds") == set()
+    assert hidden("SELECT @IF(@start_ds > '2000-01-01', @x, 0), @y") == {"x"}
+    assert hidden("SELECT a FROM t @WHERE(@start_ds > '2000-01-01') b = @y") == {"y"}
+    assert hidden("@DEF(late, @start_ds > '2000-01-01'); SELECT @IF(@late, @x, @y)") == {"x", "y"}
+    assert hidden("@DEF(late, d -> @start_ds > d); SELECT @IF(@late('2000-01-01'), @x, 1)") == {"x"}
+    assert hidden("SELECT @EACH([@start_ds], d -> @IF(d > '2000-01-01', @x, 1))") == {"x"}
 
 
 # --- the generated SQL does what the macros promise

@@ -12,7 +12,8 @@ from isomesh_dagster.model.audits import AuditDefinition
 from isomesh_dagster.model.context import ParseContext
 from isomesh_dagster.model.kinds import Embedded, External, Full, IncrementalByTimeRange, Seed, View
 from isomesh_dagster.model.model import Model
-from isomesh_dagster.model.parse import ParsedFile, parse_model, seed_hash
+from isomesh_dagster.model.parse import ParsedFile, parse_model
+from isomesh_dagster.model.seeds import seed_hash
 from isomesh_dagster.relation import Column
 
 SEEDS = {"seeds/a.csv": b"id,name\n1,x\n", "models/b.csv": b"id\n1\n"}
@@ -47,8 +48,8 @@ def parsed(text: str, **changes: Any) -> ParsedFile:
 
 
 def model(text: str, **changes: Any) -> Model:
-    found = parsed(text, **changes).model
-    assert found is not None
+    (found,) = parsed(text, **changes).models
+
     return found
 
 
@@ -125,8 +126,8 @@ def test_what_was_read_is_told_also_when_it_is_not_defined() -> None:
 def test_an_audit_of_the_file_is_no_shared_one() -> None:
     found = parsed("MODEL (name a.b, audits (mine)); SELECT 1 AS a; AUDIT (name mine); SELECT 1 FROM @this_model")
     assert found.reads.audits == ()
-    assert found.model is not None
-    assert found.model.audits[0].query == "SELECT 1 FROM @this_model"
+    assert len(found.models) == 1
+    assert found.models[0].audits[0].query == "SELECT 1 FROM @this_model"
 
 
 def test_variables_of_audit_queries_are_kept_with_the_model() -> None:
@@ -140,7 +141,7 @@ def test_variables_of_audit_queries_are_kept_with_the_model() -> None:
 
 def test_a_model_that_is_not_enabled_is_none_at_all() -> None:
     found = parsed("MODEL (name a.b, enabled @VAR('on', FALSE)); SELECT 1 AS a, nonsense here")
-    assert found.model is None
+    assert found.models == ()
     assert found.reads.variables == ("on",)
 
 

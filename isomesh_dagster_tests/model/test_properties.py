@@ -69,6 +69,10 @@ SUPPORTED = [
     ("table_properties (a = 1)", "physical_properties", {"a": "1"}),
     ("virtual_properties (security = 'invoker')", "virtual_properties", {"security": "'invoker'"}),
     ("session_properties (query_label = 'nightly')", "session_properties", {"query_label": "'nightly'"}),
+    ("blueprints ()", "blueprints", ()),
+    ("blueprints ((A := x, b := 'y'), (a := 2))", "blueprints", ({"a": "x", "b": "'y'"}, {"a": "2"})),
+    ("blueprints (a := 1, b := f(x, 2))", "blueprints", ({"a": "1", "b": "f(x, 2)"},)),
+    ("blueprints ((a := 1))", "blueprints", ({"a": "1"},)),
     ("grain id", "grains", ("id",)),
     ("grains (id, (a, b))", "grains", ("id", "(a, b)")),
     ("references (customer_id AS c)", "references", ("customer_id AS c",)),
@@ -119,7 +123,6 @@ def test_every_supported_property_is_tried_above() -> None:
 REFUSED = {
     "allow_partials true": "allow_partials",
     "signals (fresh(x := 1))": "signals",
-    "blueprints ((a := 1), (a := 2))": "blueprints",
     "grants (select = ['x'])": "grants",
     "grants_target_layer all": "grants_target_layer",
     "physical_version '1'": "physical_version",
@@ -147,7 +150,6 @@ def test_every_refused_property_is_tried_above() -> None:
     [
         "allow_partials false",
         "signals ()",
-        "blueprints ()",
         "grants ()",
         "grants_target_layer virtual",
         "virtual_environment_mode full",
