@@ -50,11 +50,6 @@ class Report:
                 for audit in _audits_json((event,))
             ],
             "reused": [event.model for event in self.events if isinstance(event, Reused)],
-            "audited": [
-                {"model": event.model, "audits": _audits_json(event.audits)}
-                for event in self.events
-                if isinstance(event, Reused) and event.audits
-            ],
             "skipped": [
                 {"model": event.model, "because": event.because} for event in self.events if isinstance(event, Skipped)
             ],
@@ -76,19 +71,12 @@ class Report:
             parts.append(f"built {count(len(computed), 'model')}" + (f" ({count(rows, 'row')})" if rows else ""))
         if len(built) > len(computed):
             parts.append(f"pointed {count(len(built) - len(computed), 'view')} at new tables")
-<<<<<<<
         audited = {event.model for event in self.events if isinstance(event, Audited)}
         if audited:
             parts.append(f"audited {count(len(audited), 'table')}")
         reused = sum(isinstance(event, Reused) for event in self.events)
-=======
-        reused = sum(isinstance(event, Reused) and not event.audits for event in self.events)
->>>>>>>
         if reused:
             parts.append(f"reused {count(reused, 'table')}")
-        audited = sum(isinstance(event, Reused) and bool(event.audits) for event in self.events)
-        if audited:
-            parts.append(f"audited {count(audited, 'table')}")
         parts += [
             f"{event.environment} swapped in {seconds_words(event.seconds)}, promotion {event.number}"
             for event in self.events
@@ -105,10 +93,8 @@ def event_line(event: Event) -> tuple[str, str] | None:
         case Built():
             rows = f"  {count(event.rows, 'row')}" if event.rows is not None else ""
             return f"built    {event.model}{rows}  {seconds_words(event.seconds)}", "green"
-        case Reused(audits=()):
-            return f"reused   {event.model}", "dim"
         case Reused():
-            return f"audited  {event.model}  {count(len(event.audits), 'audit')}", "green"
+            return f"reused   {event.model}", "dim"
         case Skipped():
             return f"skipped  {event.model}, because {event.because} failed", "yellow"
         case Failed():
@@ -136,7 +122,7 @@ def event_line(event: Event) -> tuple[str, str] | None:
 def failing_audits(event: Event) -> tuple[Audited, ...]:
     """Audits of a build that found rows but did not stop it."""
     match event:
-        case Built() | Reused():
+        case Built():
             return tuple(audit for audit in event.audits if not audit.passed)
         case _:
             return ()

@@ -19,7 +19,7 @@ from isomesh_dagster.definitions.resource import register_environments
 from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.definitions.translator import IsomeshTranslator, check_names, is_built
 from isomesh_dagster.errors import PlanError
-from isomesh_dagster.execution.events import Audited, Built, Evaluated, Event, Failed, Reused
+from isomesh_dagster.execution.events import Audited, Built, Evaluated, Failed
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.names import validate_environment
 from isomesh_dagster.plan.plan import Plan
@@ -148,38 +148,30 @@ def _model_asset(model: Model, project: Project, translator: IsomeshTranslator, 
 def _materialize(
     model: Model, key: dg.AssetKey, session: RunSession, found: CheckResults, wanted: set[str]
 ) -> Iterator[Any]:
-    """Build the model, or only audit what is built, as the run's plan says; results of its audits, then the
-    materialization.
+    """Build the model if the run's plan says so; results of its audits, then the materialization.
 
-    A failed blocking audit gives its result and no materialization: what it audited is not shown.
+    A failed blocking audit gives its result and no materialization: what it audited was rolled back.
     """
     plan = session.plan
     snapshot = plan.snapshots[model.name]
     step = session.build_of(model.name)
     built: Built | None = None
     batches: list[Audited] = []
-    events: Iterator[Event] = iter(())
     if step is not None:
         session.check_parents(model.name)
-        events = session.application().build(step)
-    elif snapshot.id in plan.audits:
-        events = session.application().audit(snapshot.id)
-    try:
-        for event in events:
-            match event:
-                case Evaluated():
-                    batches += event.audits
-                case Failed():
-                    found.add([*batches, *event.audits])
-                case Built():
-                    built = event
-                    found.add(event.audits)
-                case Reused():
-                    found.add(event.audits)
-    except Exception:
-        yield from found.results(wanted)
-        raise
-    if step is not None:
+        try:
+            for event in session.application().build(step):
+                match event:
+                    case Evaluated():
+                        batches += event.audits
+                    case Failed():
+                        found.add([*batches, *event.audits])
+                    case Built():
+                        built = event
+                        found.add(event.audits)
+        except Exception:
+            yield from found.results(wanted)
+            raise
         session.built(model.name)
     yield from found.results(wanted)
     yield built_result(built, plan, snapshot, key) if built is not None else reused_result(plan, snapshot, key)

@@ -92,7 +92,6 @@ class Application:
         self._stopped = threading.Event()
         self._loaded: dict[str, tuple[Loaded, ...]] = {}
         self._done: set[SnapshotId] = set()
-        self._vouched: set[SnapshotId] = set()
         self._failed: dict[str, Exception] = {}
 
     # ---- begin -------------------------------------------------------------------------------------------
@@ -328,51 +327,18 @@ class Application:
             self._done.add(step.snapshot.id)
             self._failed.pop(step.snapshot.name, None)
 
-    # ---- audit -------------------------------------------------------------------------------------------
-
-    def audit(self, wanted: SnapshotId) -> Iterator[Event]:
-        """Run the audits of a reused snapshot over what its table holds: `Reused` with what they found.
-
-        When a blocking one finds rows: `Failed`, then AuditError is raised; the table stays, and is not shown.
-        """
-        self._require_begun()
-        snapshot = self.plan.snapshots[wanted.name]
-        physical = snapshot.physical
-        if physical is None:
-            return
-        audits: tuple[Audited, ...] = ()
-        try:
-            with self._connection.session() as session:
-                audits = run_audits(
-                    session, snapshot, Texts(snapshot, self._around), None, lambda: session.columns(physical)
-                )
-            refuse_failures(snapshot, audits, then="the table was built before this audit; it is not shown")
-        except IsomeshError as error:
-            with self._lock:
-                self._failed[snapshot.name] = error
-            yield Failed(model=snapshot.name, error=error, audits=audits)
-            raise
-        with self._lock:
-            self._vouched.add(wanted)
-            self._failed.pop(snapshot.name, None)
-        yield Reused(model=snapshot.name, snapshot=snapshot.id, physical=physical, audits=audits)
-
     # ---- promote -----------------------------------------------------------------------------------------
 
     def promote(self) -> Promoted | None:
         """Make the environment show the plan's target; None when the plan only builds. Idempotent.
 
-        Raises PlanError while a build of the plan is missing or failed, AuditError when a table it reuses does not pass
-        its audits, ConflictingPlanError when the environment moved.
+        Raises PlanError while a build of the plan is missing or failed, ConflictingPlanError when the environment
+        moved.
         """
         self._require_begun()
         promote = self.plan.promote
         if promote is None:
             return None
-        for wanted in self.plan.audits:
-            if wanted not in self._vouched and wanted.name not in self._failed:
-                for _ in self.audit(wanted):
-                    pass  # a driver that tells its audits one by one has run them before
         with self._connection.session() as session:
             self._check_built(session, promote.target)
             self._recorder.flush()

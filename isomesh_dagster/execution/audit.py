@@ -58,10 +58,8 @@ def run_audits(
     return tuple(results)
 
 
-def refuse_failures(
-    snapshot: Snapshot, audits: tuple[Audited, ...], *, then: str = "what was written is rolled back"
-) -> None:
-    """Raises AuditError when a blocking audit found bad rows; `then` says what follows from that."""
+def refuse_failures(snapshot: Snapshot, audits: tuple[Audited, ...]) -> None:
+    """Raises AuditError when a blocking audit found bad rows."""
     failed = [audit for audit in audits if audit.blocking and not audit.passed]
     if not failed:
         return
@@ -70,7 +68,7 @@ def refuse_failures(
     )
     where = f" of {failed[0].interval}" if failed[0].interval is not None else ""
     raise AuditError(
-        f"audit failed{where}: {told}; {then}",
+        f"audit failed{where}: {told}; what was written is rolled back",
         model=snapshot.name,
         path=snapshot.model.path,
         line=snapshot.model.line,

@@ -57,12 +57,11 @@ class Built:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reused:
-    """The snapshot was already built, by whomever; nothing ran but `audits` that had not seen its rows yet."""
+    """The snapshot was already built, by whomever; nothing ran."""
 
     model: str
     snapshot: SnapshotId
     physical: Relation
-    audits: tuple[Audited, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,26 +28,14 @@ class _Ended:
 
 
 def run_plan_steps(application: Application, concurrency: int = 1) -> Iterator[Event]:
-<<<<<<<
     """Apply the plan with `concurrency` threads: all builds, then audits of what is not built, then the promotion.
-=======
-    """Apply the plan with `concurrency` threads: audits of what is reused, all builds, then the promotion.
->>>>>>>
 
     After the last event raises the first error; when there are several its message lists them. The environment is
     untouched then.
     """
     application.begin()
     try:
-<<<<<<<
         errors = yield from _build_all(application, max(1, concurrency))
-=======
-        errors = yield from _audit_reused(application)
-        errors |= yield from _build_all(application, max(1, concurrency))
-        if errors:
-            raise _summary(errors)
-        promoted = application.promote()
->>>>>>>
         for step in application.plan.audits if not errors else ():
             try:
                 yield from application.audit(step)
@@ -60,16 +48,6 @@ def run_plan_steps(application: Application, concurrency: int = 1) -> Iterator[E
             yield promoted
     finally:
         application.finish()
-
-
-def _audit_reused(application: Application) -> Generator[Event, None, dict[str, BaseException]]:
-    errors: dict[str, BaseException] = {}
-    for wanted in application.plan.audits:
-        try:
-            yield from application.audit(wanted)
-        except IsomeshError as error:  # noqa: PERF203 (the rest is audited too)
-            errors[wanted.name] = error
-    return errors
 
 
 def _build_all(application: Application, concurrency: int) -> Generator[Event, None, dict[str, BaseException]]:

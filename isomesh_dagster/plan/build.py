@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -44,7 +44,6 @@ def build_plan(
     recorded: Recorded,
     now: int,
     within: Interval | None = None,
-    vouched: Iterable[Snapshot] = (),
 ) -> Plan:
     """The plan that makes `environment` show the decision's snapshots.
 
@@ -52,8 +51,7 @@ def build_plan(
     itself, prod for a new one, or None), `known` the ids the state has, `recorded` the intervals by physical relation,
     `now` epoch milliseconds UTC. `within` limits which intervals of time-range models are built (None: all that are
     missing). A plan does not catch up with the clock: models end where the environment compared with ends, `run` goes
-    on from there. `vouched` are further snapshots some environment shows or showed, so that their audits have passed: a
-    reused table is audited again only when none of them nor of `shown` has the same table and audits.
+    on from there.
     """
     already = current.target.snapshots if current is not None else {}
     begins = starts(graph, now)
@@ -87,7 +85,6 @@ def build_plan(
         promote=promote,
         is_new_environment=current is None,
         compared_with=compared_with,
-        audits=_unvouched(reuses, decision.snapshots, (*shown.values(), *vouched)),
     )
 
 
@@ -133,24 +130,6 @@ def build_run(
         promote=None,
         compared_with=current.name,
         restates=frozenset(step.snapshot.name for step in builds if not is_incremental(step.snapshot.model.kind)),
-    )
-
-
-def _unvouched(
-    reuses: Iterable[SnapshotId], snapshots: Mapping[str, Snapshot], vouched: Iterable[Snapshot]
-) -> tuple[SnapshotId, ...]:
-    """The reused snapshots with audits that never ran over their table as far as `vouched` tells."""
-    by_table: dict[str, list[Snapshot]] = {}
-    for one in vouched:
-        by_table.setdefault(str(one.physical), []).append(one)
-    return tuple(
-        each
-        for each in reuses
-        if (audits := snapshots[each.name].model.audits)
-        and not any(
-            all(audit in other.model.audits for audit in audits)
-            for other in by_table.get(str(snapshots[each.name].physical), ())
-        )
     )
 
 

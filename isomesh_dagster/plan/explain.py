@@ -185,8 +185,7 @@ def summary(plan: Plan) -> str:
     if repoints:
         parts.append(f"points {count(len(repoints), 'view')} at new tables")
     if plan.reuses:
-        audited = f", {len(plan.audits)} of them after an audit" if plan.audits else ""
-        parts.append(f"reuses {count(len(plan.reuses), 'table')} without work{audited}")
+        parts.append(f"reuses {count(len(plan.reuses), 'table')} without work")
     if plan.promote is not None:
         swaps = []
         if plan.promote.create:
@@ -215,10 +214,7 @@ def plan_sections(plan: Plan, *, diffs: bool = True) -> tuple[Section, ...]:
         Section(
             title="Reused, already built",
             tone="reuse",
-            items=tuple(
-                Item(name=each.name, label=_audits_words(plan, each), text=_physical(plan, each))
-                for each in plan.reuses
-            ),
+            items=tuple(Item(name=each.name, text=_physical(plan, each)) for each in plan.reuses),
         ),
         Section(title="Warnings", tone="warning", items=tuple(Item(name=text) for text in plan.warnings)),
     )
@@ -242,17 +238,6 @@ def plan_steps(plan: Plan) -> tuple[Section, ...]:
             items=(Item(name=plan.environment, text=f"refuse unless the environment {base}; record the intent"),),
         )
     ]
-    if plan.audits:
-        sections.append(
-            Section(
-                title="Audit what is reused",
-                tone="step",
-                items=tuple(
-                    Item(name=each.name, label=_audits_words(plan, each), text=_physical(plan, each))
-                    for each in plan.audits
-                ),
-            )
-        )
     if plan.builds:
         schemas = sorted({_schema(build.snapshot) for build in plan.builds})
         sections.append(
@@ -335,11 +320,6 @@ def _step_item(build: Build) -> Item:
     )
 
 
-def _audits_words(plan: Plan, wanted: SnapshotId) -> str:
-    """How many audits run over a reused table before it is shown; "" when none has to."""
-    return count(len(plan.snapshots[wanted.name].model.audits), "audit") if wanted in plan.audits else ""
-
-
 def _physical(plan: Plan, wanted: SnapshotId) -> str:
     return str(plan.snapshots[wanted.name].physical)
 
@@ -386,7 +366,6 @@ def plan_json(plan: Plan) -> dict[str, Json]:
             {"model": each.name, "version": each.version, "physical_table": _physical(plan, each)}
             for each in plan.reuses
         ],
-        "audits": [each.name for each in plan.audits],
         "promotes": _promotes_json(plan),
         "warnings": list(plan.warnings),
     }

@@ -104,12 +104,7 @@ class Plan:
     new_snapshots those that the state does not know yet
     builds        steps with work, parents before children
     reuses        physical snapshots of the target that need no work and were not already shown by the environment
-<<<<<<<
     audits        tables whose audits run although they are not built; after all builds, before the swap
-=======
-    audits        those of `reuses` whose audits have not vouched for their table yet: they run over what is built,
-                  before the swap
->>>>>>>
     promote       the swap; None when the environment already shows the target
     restates      names of models whose recorded intervals are made again (`run` of FULL models, restatement)
     """
@@ -128,11 +123,7 @@ class Plan:
     is_new_environment: bool = False
     compared_with: str | None = None
     restates: frozenset[str] = field(default_factory=frozenset)
-<<<<<<<
     audits: tuple[Audit, ...] = ()
-=======
-    audits: tuple[SnapshotId, ...] = ()
->>>>>>>
     warnings: tuple[str, ...] = ()
 
     @property

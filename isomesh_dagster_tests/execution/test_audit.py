@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from isomesh_dagster.errors import AuditError, EngineError
-from isomesh_dagster.execution.events import Built, Evaluated, Failed, Promoted, Reused
+from isomesh_dagster.execution.events import Built, Evaluated, Failed, Promoted
 from isomesh_dagster.execution.schedule import run_plan_steps
 from isomesh_dagster.model import kinds
 from isomesh_dagster_tests.factories import System, audit, days, model, snapshots
@@ -123,39 +121,3 @@ def test_an_audit_that_cannot_run_names_itself(system):
     with pytest.raises(EngineError, match="audit broken cannot run"):
         system.apply(system.plan(snapshots([model("mart.m", "SELECT 1 AS x", audits=(broken,))])))
     assert system.relations("isomesh__mart") == []
-
-
-def reusing(system, shown):
-    """A plan that shows what is built, and audits it first."""
-    plan = system.plan(shown)
-    return replace(plan, audits=plan.reuses)
-
-
-def test_what_is_reused_is_audited_before_it_is_shown(system):
-    system.apply(system.plan(snapshots([model("mart.m", "SELECT 1 AS x")])))
-    events = system.apply(reusing(system, snapshots([model("mart.m", "SELECT 1 AS x", audits=(POSITIVE,))])))
-    (reused,) = [event for event in events if isinstance(event, Reused)]
-    assert [(one.audit, one.failing_rows, one.interval) for one in reused.audits] == [("positive", 0, None)]
-    assert isinstance(events[-1], Promoted)
-
-
-def test_a_reused_table_that_fails_its_audit_is_not_shown_and_stays(system):
-    first = system.plan(snapshots([model("mart.m", "SELECT 0 AS x")]))
-    system.apply(first)
-    plan = reusing(system, snapshots([model("mart.m", "SELECT 0 AS x", audits=(POSITIVE,))]))
-    events, error = refused(system, plan)
-    assert "built before this audit" in str(error)
-    (failed,) = [event for event in events if isinstance(event, Failed)]
-    assert [(one.audit, one.failing_rows) for one in failed.audits] == [("positive", 1)]
-    assert system.state.environment("prod").plan_id == first.id
-    assert system.rows("SELECT x FROM mart.m") == [(0,)]
-    refused(system, plan)  # asking again does not make it pass
-
-
-def test_promotion_runs_the_audits_that_nobody_ran(system):
-    system.apply(system.plan(snapshots([model("mart.m", "SELECT 0 AS x")])))
-    application = system.application(reusing(system, snapshots([model("mart.m", "SELECT 0 AS x", audits=(POSITIVE,))])))
-    application.begin()
-    with pytest.raises(AuditError, match="positive"):
-        application.promote()
-    application.finish()

@@ -237,7 +237,6 @@ def test_json_golden() -> None:
         "builds",
         "repoints",
         "reuses",
-        "audits",
         "promotes",
         "warnings",
     ]
