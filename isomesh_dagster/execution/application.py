@@ -24,15 +24,16 @@ from isomesh_dagster.engine.connection import Connection, Session
 from isomesh_dagster.errors import ConflictingPlanError, IsomeshError, PlanError, WriteConflict
 from isomesh_dagster.execution import warehouse
 from isomesh_dagster.execution.audit import refuse_failures, run_audits
-from isomesh_dagster.execution.evaluate import Columns, Write, Written, write
+from isomesh_dagster.execution.evaluate import write
 from isomesh_dagster.execution.events import Audited, Built, Evaluated, Event, Failed, Promoted, Reused
 from isomesh_dagster.execution.promote import Swap, swap
 from isomesh_dagster.execution.reconcile import adopt_loaded, reconcile_in
 from isomesh_dagster.execution.record import Recorder
+from isomesh_dagster.execution.rows import Columns, Write, Written
 from isomesh_dagster.execution.stamp import check_stamp
 from isomesh_dagster.execution.texts import Surroundings, Texts
 from isomesh_dagster.execution.warehouse import Loaded
-from isomesh_dagster.model.kinds import IncrementalByTimeRange, is_incremental
+from isomesh_dagster.model.kinds import depends_on_past, is_incremental, keeps_history, lookback
 from isomesh_dagster.plan.plan import Build, Plan
 from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.environment import Environment, Target, View
@@ -275,13 +276,16 @@ class Application:
         done it.
         """
         kind = step.snapshot.model.kind
-        again = step.snapshot.name in self.plan.restates or (
-            isinstance(kind, IncrementalByTimeRange) and kind.lookback > 0
-        )
+        again = step.snapshot.name in self.plan.restates or lookback(kind) > 0
         counting = [one for one in loaded if one.plan_id == self.plan.id] if again else loaded
         if batch is None or (not is_incremental(kind) and not again):
             return bool(counting)
         return not subtract([batch], warehouse.intervals(counting))
+
+    def _begins_again(self, step: Build, before: Sequence[Loaded]) -> bool:
+        """Whether the next batch is the first of a history that this plan makes again from its beginning."""
+        is_again = step.snapshot.name in self.plan.restates and depends_on_past(step.snapshot.model.kind)
+        return is_again and all(one.plan_id != self.plan.id for one in before)
 
     def _write_batch(self, session: Session, batch: _Batch) -> Written | None:
         """The batch in one transaction; None when it was there already."""
@@ -298,13 +302,18 @@ class Application:
         step, interval = batch.step, batch.interval
         physical = str(batch.physical)
         batch.audits = ()
-        whole = not is_incremental(step.snapshot.model.kind)
+        kind = step.snapshot.model.kind
         with session.transaction(claim=physical):
             before = warehouse.loaded_of(session, physical)
             there = bool(before) and self._is_there(step, interval, before)
             written = None
+            anew = not before or self._begins_again(step, before)
+            whole = not is_incremental(kind) or anew
             if not there:
-                written = batch.write(session, is_new=not before)
+                if keeps_history(kind) and not anew:
+                    _refuse_overlap(step, interval, before)
+                is_first = anew or not warehouse.intervals(before)
+                written = batch.write(session, is_new=anew, is_first=is_first)
                 self._checkpoint("written")
                 record = Loaded(
                     start=interval.start if interval is not None else 0,
@@ -415,7 +424,7 @@ class _Batch:
         self._texts = texts
         self._root = root
 
-    def write(self, session: Session, *, is_new: bool) -> Written:
+    def write(self, session: Session, *, is_new: bool, is_first: bool) -> Written:
         """Rows and audits, inside the caller's transaction. Raises AuditError when a blocking audit fails."""
         text = self._texts.batch(self.interval, is_new=is_new)
         for statement in text.pre:
@@ -427,8 +436,11 @@ class _Batch:
                 physical=self.physical,
                 query=text.query,
                 typed=self._texts.typed(),
+                texts=self._texts.of_kind(),
                 interval=self.interval,
                 is_new=is_new,
+                is_first=is_first,
+                moment=self._texts.moment,
                 root=self._root,
             ),
         )
@@ -443,6 +455,15 @@ class _Batch:
         )
         refuse_failures(self.step.snapshot, self.audits)
         return replace(written, columns=written.columns)
+
+
+def _refuse_overlap(step: Build, interval: Interval | None, before: Sequence[Loaded]) -> None:
+    """Rows that a batch adds must not be added twice: what somebody else loaded since the plan was made is told."""
+    loaded = warehouse.intervals(before)
+    if interval is not None and subtract([interval], loaded) != (interval,):
+        raise ConflictingPlanError(
+            f"a part of {interval} was loaded since the plan was made", model=step.snapshot.name, hint="plan again"
+        )
 
 
 def _physical_of(step: Build) -> Relation:

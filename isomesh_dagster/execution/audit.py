@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import AuditError, EngineError, WriteConflict
-from isomesh_dagster.execution.evaluate import Columns, condition_of
+from isomesh_dagster.execution.evaluate import condition_of
 from isomesh_dagster.execution.events import Audited
+from isomesh_dagster.execution.rows import Columns
 from isomesh_dagster.execution.texts import Texts
-from isomesh_dagster.model.kinds import is_incremental
+from isomesh_dagster.model.kinds import IncrementalByTimeRange
 from isomesh_dagster.relation import quote
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Snapshot
@@ -52,7 +53,7 @@ def run_audits(
                 audit=call.name,
                 failing_rows=int(counted[0][0]),
                 blocking=call.blocking,
-                interval=interval if is_incremental(model.kind) else None,
+                interval=interval if isinstance(model.kind, IncrementalByTimeRange) else None,
             )
         )
     return tuple(results)

@@ -9,14 +9,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from isomesh_dagster.dialect import query as sql
-from isomesh_dagster.model.kinds import Embedded, External, is_incremental
+from isomesh_dagster.execution.rows import KindTexts
+from isomesh_dagster.model.kinds import (
+    Embedded,
+    External,
+    IncrementalByUniqueKey,
+    depends_on_past,
+    is_incremental,
+    managed_columns,
+    replaces_partitions,
+    unique_key,
+)
 from isomesh_dagster.model.model import AuditCall, Model
-from isomesh_dagster.relation import Column, Reference, Relation
+from isomesh_dagster.relation import Column, Reference, Relation, quote
 from isomesh_dagster.snapshot.interval import Interval, to_ms
 from isomesh_dagster.snapshot.snapshot import Snapshot
 
@@ -28,6 +38,7 @@ _DOUBLE_QUOTED = frozenset({"", "duckdb", "postgres", "redshift", "snowflake", "
 
 _NO_INTERVAL = Interval(start=0, end=86_400_000)
 
+_QUOTED_COLUMN = re.compile(r"([\"`])(?P<name>[^\"`]+)[\"`]")
 _FROM_OR_JOIN = re.compile(r"\b(?:FROM|JOIN)\b", re.IGNORECASE)
 
 
@@ -111,6 +122,46 @@ class Texts:
         return tuple(
             Column(name=column.name, type=self._type(column.type), description=column.description) for column in columns
         )
+
+    @property
+    def moment(self) -> datetime:
+        """The "now" of the plan, UTC."""
+        return self._around.execution_time
+
+    def of_kind(self) -> KindTexts:
+        """What the parameters of the model's kind say, for the engine."""
+        model = self._snapshot.model
+        kind = model.kind
+        if not depends_on_past(kind):
+            return KindTexts()
+        keys = unique_key(kind) or (model.partitioned_by if replaces_partitions(kind) else ())
+        managed = [replace(column, type=self._type(column.type)) for column in managed_columns(kind)]
+        when_matched = merge_filter = None
+        target_keys: list[str] = []
+        if isinstance(kind, IncrementalByUniqueKey):
+            target_keys = [self._expression(key, "target") for key in keys]
+            if kind.merge_filter is not None:
+                merge_filter = self._expression(kind.merge_filter)
+            if kind.when_matched is not None:
+                from isomesh_dagster.dialect.merge import matched_clauses
+
+                when_matched = matched_clauses(kind.when_matched, model.dialect, self._around.engine_dialect)
+        return KindTexts(
+            keys=tuple(self._expression(key) for key in keys),
+            target_keys=tuple(target_keys),
+            when_matched=when_matched,
+            merge_filter=merge_filter,
+            managed=tuple(managed),
+        )
+
+    def _expression(self, text: str, table: str | None = None) -> str:
+        """An expression in the engine's dialect, its columns those of `table` where that is given."""
+        read, written = self._snapshot.model.dialect, self._around.engine_dialect
+        if column := _QUOTED_COLUMN.fullmatch(text):
+            return quote(column["name"]) if table is None else f"{table}.{quote(column['name'])}"
+        from isomesh_dagster.dialect import merge  # only for what is not a plain column
+
+        return merge.condition(text, read, written) if table is None else merge.qualified(text, table, read, written)
 
     def _query(self, run: _Run) -> str:
         if not self._snapshot.model.query:

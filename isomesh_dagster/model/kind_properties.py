@@ -6,10 +6,20 @@ A kind or a parameter is supported, refused with what to do instead, or unknown 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
-from isomesh_dagster.dialect.header import Call, Items, Pair, String, Value, Word, pairs
+from isomesh_dagster.dialect.header import (
+    Call,
+    Items,
+    Pair,
+    String,
+    Value,
+    Word,
+    pairs,
+    parse_value,
+    split_expressions,
+)
 from isomesh_dagster.errors import ModelError, UnsupportedError
 from isomesh_dagster.model.decode import (
     Decoder,
@@ -17,7 +27,9 @@ from isomesh_dagster.model.decode import (
     boolean,
     choice,
     column_name,
+    column_type,
     count,
+    expressions,
     is_null,
     nearest,
     text,
@@ -28,7 +40,12 @@ from isomesh_dagster.model.kinds import (
     Embedded,
     External,
     Full,
+    IncrementalByPartition,
     IncrementalByTimeRange,
+    IncrementalByUniqueKey,
+    IncrementalUnmanaged,
+    ScdType2ByColumn,
+    ScdType2ByTime,
     View,
 )
 
@@ -41,7 +58,19 @@ class SeedFile:
     csv_settings: CsvSettings
 
 
-HeaderKind = View | Full | IncrementalByTimeRange | SeedFile | Embedded | External
+HeaderKind = (
+    View
+    | Full
+    | IncrementalByTimeRange
+    | IncrementalByUniqueKey
+    | IncrementalByPartition
+    | IncrementalUnmanaged
+    | ScdType2ByTime
+    | ScdType2ByColumn
+    | SeedFile
+    | Embedded
+    | External
+)
 
 _CHANGE = choice("ALLOW", "WARN", "ERROR", "IGNORE")
 
@@ -87,10 +116,74 @@ def _column(value: Value, given: Given) -> str:
         case String(content=name) | Word(text=name):
             return column_name(name, given.dialect)
     raise ModelError(
-        f"`time_column` must be a column, not `{value.text}`", hint="give the expression a name in the query"
+        f"`{given.key}` must be a column, not `{value.text}`", hint="give the expression a name in the query"
     )
 
 
+def _one_column(given: Given) -> str:
+    return _column(given.value, given)
+
+
+def _columns_or_star(given: Given) -> tuple[str, ...] | None:
+    """Normalised names, each once; None for `*`, which stands for all."""
+    members = given.value.items if isinstance(given.value, Items) else (given.value,)
+    if len(members) == 1 and members[0].text == "*":
+        return None
+    return tuple(dict.fromkeys(_column(member, given) for member in members))
+
+
+def _key(given: Given) -> tuple[str, ...]:
+    """SQL expressions, each once, a plain column as its quoted name: one way to write a key is as good as another."""
+    from isomesh_dagster.dialect.merge import expression_columns
+    from isomesh_dagster.dialect.rewrite import quote_name
+
+    members: tuple[str, ...] = expressions(given)
+    if isinstance(given.value, String):  # from YAML: one column, or a list in brackets
+        members = tuple(split_expressions(given.value.content, given.dialect))
+    elif isinstance(given.value, Items) and all(isinstance(member, String) for member in given.value.items):
+        members = tuple(member.content for member in given.value.items if isinstance(member, String))
+    found = []
+    for member in members:
+        value = parse_value(member, given.dialect)
+        if isinstance(value, Word):
+            found.append(quote_name(column_name(value.text, given.dialect), given.dialect))
+            continue
+        if not expression_columns(member, given.dialect):
+            raise ModelError(f"`{given.key}` names no column: `{member}`", hint="write the columns that name a row")
+        found.append(member)
+    if not found:
+        raise ModelError(f"`{given.key}` is empty", hint="write the columns that name a row")
+    return tuple(dict.fromkeys(found))
+
+
+def _free_text(given: Given) -> str:
+    """What is written, as SQL: brackets around the whole are layout. YAML gives it as a string."""
+    match given.value:
+        case String(content=written):
+            return written.strip()
+        case Items(text=written):
+            return written[1:-1].strip()
+        case value:
+            return value.text.strip()
+
+
+def _when_matched(given: Given) -> str:
+    from isomesh_dagster.dialect.merge import matched_clauses
+
+    clauses = _free_text(given)
+    matched_clauses(clauses, given.dialect, given.dialect)
+    return clauses
+
+
+def _merge_filter(given: Given) -> str:
+    from isomesh_dagster.dialect.merge import expression_columns
+
+    condition = given.value.content if isinstance(given.value, String) else given.value.text
+    expression_columns(condition, given.dialect)
+    return condition.strip()
+
+
+_CHANGES: Mapping[str, Decoder] = {"on_destructive_change": _CHANGE, "on_additive_change": _CHANGE}
 _TIME_RANGE: Mapping[str, Decoder] = {
     "time_column": _time_column,
     "batch_size": count(1),
@@ -99,8 +192,40 @@ _TIME_RANGE: Mapping[str, Decoder] = {
     "disable_restatement": boolean,
     "partition_by_time_column": boolean,
     "forward_only": boolean,
-    "on_destructive_change": _CHANGE,
-    "on_additive_change": _CHANGE,
+    **_CHANGES,
+}
+_UNIQUE_KEY: Mapping[str, Decoder] = {
+    "unique_key": _key,
+    "when_matched": _when_matched,
+    "merge_filter": _merge_filter,
+    "batch_size": count(1),
+    "batch_concurrency": count(1),
+    "lookback": count(0),
+    "disable_restatement": boolean,
+    "forward_only": boolean,
+    **_CHANGES,
+}
+_SCD: Mapping[str, Decoder] = {
+    "unique_key": _key,
+    "valid_from_name": _one_column,
+    "valid_to_name": _one_column,
+    "invalidate_hard_deletes": boolean,
+    "time_data_type": lambda given: column_type(given.value.text.strip("'\"")),
+    "batch_size": count(1),
+    "disable_restatement": boolean,
+    "forward_only": boolean,
+    **_CHANGES,
+}
+_SCD_BY_TIME: Mapping[str, Decoder] = {
+    **_SCD,
+    "updated_at_name": _one_column,
+    "updated_at_as_valid_from": boolean,
+}
+_SCD_BY_COLUMN: Mapping[str, Decoder] = {
+    **_SCD,
+    "columns": _columns_or_star,
+    "execution_time_as_valid_from": boolean,
+    "updated_at_name": _one_column,
 }
 
 # `batch_size` of a seed is how many rows an insert has; which rows there are it cannot change
@@ -108,24 +233,29 @@ _PARAMETERS: Mapping[str, Mapping[str, Decoder]] = {
     "VIEW": {"materialized": boolean},
     "FULL": {},
     "INCREMENTAL_BY_TIME_RANGE": _TIME_RANGE,
+    "INCREMENTAL_BY_UNIQUE_KEY": _UNIQUE_KEY,
+    "INCREMENTAL_BY_PARTITION": {"disable_restatement": boolean, **_CHANGES},
+    "INCREMENTAL_UNMANAGED": {
+        "insert_overwrite": boolean,
+        "disable_restatement": boolean,
+        "forward_only": boolean,
+        **_CHANGES,
+    },
+    "SCD_TYPE_2": _SCD_BY_TIME,
+    "SCD_TYPE_2_BY_TIME": _SCD_BY_TIME,
+    "SCD_TYPE_2_BY_COLUMN": _SCD_BY_COLUMN,
     "SEED": {"path": text, "batch_size": count(1), "csv_settings": _csv_settings},
     "EMBEDDED": {},
     "EXTERNAL": {},
 }
 
-_BY_TIME_OR_FULL = "use FULL, or INCREMENTAL_BY_TIME_RANGE where rows have a time"
-_HISTORY = "keep the history with an INCREMENTAL_BY_TIME_RANGE model of daily copies"
 _REFUSED_KINDS: Mapping[str, str] = {
-    "INCREMENTAL_BY_UNIQUE_KEY": _BY_TIME_OR_FULL,
-    "INCREMENTAL_BY_PARTITION": _BY_TIME_OR_FULL,
-    "INCREMENTAL_UNMANAGED": _BY_TIME_OR_FULL,
-    "SCD_TYPE_2": _HISTORY,
-    "SCD_TYPE_2_BY_TIME": _HISTORY,
-    "SCD_TYPE_2_BY_COLUMN": _HISTORY,
-    "MANAGED": "use VIEW or FULL",
+    "MANAGED": "no supported warehouse keeps a table up to date by itself; use VIEW or FULL",
     "CUSTOM": "use one of the other kinds",
     "DBT_CUSTOM": "dbt projects are not loaded",
 }
+# their changes are forward-only in the anchor unless they say otherwise, so that saying it is no news
+_FORWARD_ONLY_KINDS = frozenset({"INCREMENTAL_UNMANAGED", "SCD_TYPE_2", "SCD_TYPE_2_BY_TIME", "SCD_TYPE_2_BY_COLUMN"})
 _REFUSED_PARAMETERS: Mapping[str, str] = {
     "auto_restatement_cron": "restate by hand, or schedule a run that restates",
     "auto_restatement_intervals": "use lookback to build the last intervals again",
@@ -146,12 +276,30 @@ def parse_kind(value: Value, dialect: str, *, time_column_format: str) -> Header
     match name:
         case "VIEW":
             if given.get("materialized"):
-                raise UnsupportedError("materialized views are not supported yet", hint="use FULL")
+                raise UnsupportedError(
+                    "materialized views are not supported", hint="use FULL: a table, made again when its cron is due"
+                )
             return View()
         case "FULL":
             return Full()
         case "INCREMENTAL_BY_TIME_RANGE":
             return _time_range(given, time_column_format)
+        case "INCREMENTAL_BY_UNIQUE_KEY":
+            _require(name, given, "unique_key", "unique_key id")
+            if given.get("batch_concurrency", 1) != 1:
+                raise ModelError(f"batches of kind {name} run one after the other", hint="remove `batch_concurrency`")
+            return IncrementalByUniqueKey(**_only(given, IncrementalByUniqueKey))
+        case "INCREMENTAL_BY_PARTITION":
+            return IncrementalByPartition(**_only(given, IncrementalByPartition))
+        case "INCREMENTAL_UNMANAGED":
+            return IncrementalUnmanaged(**_only(given, IncrementalUnmanaged))
+        case "SCD_TYPE_2" | "SCD_TYPE_2_BY_TIME":
+            _require(name, given, "unique_key", "unique_key id")
+            return ScdType2ByTime(**_only(given, ScdType2ByTime))
+        case "SCD_TYPE_2_BY_COLUMN":
+            _require(name, given, "unique_key", "unique_key id, columns (a, b)")
+            _require(name, given, "columns", "unique_key id, columns (a, b)")
+            return ScdType2ByColumn(**_only(given, ScdType2ByColumn))
         case "SEED":
             if "path" not in given:
                 raise ModelError("kind SEED needs `path`", hint="write kind SEED (path 'file.csv')")
@@ -189,7 +337,7 @@ def _decoded(kind: str, settings: Mapping[str, Value], dialect: str) -> dict[str
             takes = f"it takes {', '.join(known)}" if known else "it takes none"
             raise ModelError(f"kind {kind} has no parameter `{key}`", hint=nearest(key, known) or takes)
         decoded[key] = known[key](Given(key=key, value=value, dialect=dialect))
-    if decoded.get("forward_only"):
+    if decoded.get("forward_only") and kind not in _FORWARD_ONLY_KINDS:
         raise UnsupportedError(
             "`forward_only` is not supported yet",
             hint="remove it; a change that leaves rows as they are does not build the table again anyway",
@@ -197,16 +345,21 @@ def _decoded(kind: str, settings: Mapping[str, Value], dialect: str) -> dict[str
     return decoded
 
 
+def _require(kind: str, given: Mapping[str, Any], parameter: str, example: str) -> None:
+    if parameter not in given:
+        raise ModelError(f"kind {kind} needs `{parameter}`", hint=f"write kind {kind} ({example})")
+
+
+def _only(given: Mapping[str, Any], kind: type) -> dict[str, Any]:
+    """The parameters that are fields of the kind; the others say nothing about rows."""
+    names = {field.name for field in fields(kind)}
+    return {key: value for key, value in given.items() if key in names}
+
+
 def _time_range(given: Mapping[str, Any], default_format: str) -> IncrementalByTimeRange:
-    if "time_column" not in given:
-        raise ModelError(
-            "kind INCREMENTAL_BY_TIME_RANGE needs `time_column`",
-            hint="write kind INCREMENTAL_BY_TIME_RANGE (time_column ds)",
-        )
+    _require("INCREMENTAL_BY_TIME_RANGE", given, "time_column", "time_column ds")
     column, time_format = given["time_column"]
-    own = {"batch_size", "batch_concurrency", "lookback", "disable_restatement", "partition_by_time_column"}
+    others = {key: value for key, value in given.items() if key not in ("time_column", "time_format")}
     return IncrementalByTimeRange(
-        time_column=column,
-        time_format=time_format or default_format,
-        **{key: value for key, value in given.items() if key in own},
+        time_column=column, time_format=time_format or default_format, **_only(others, IncrementalByTimeRange)
     )

@@ -6,7 +6,10 @@ the small properties here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from isomesh_dagster.relation import Column
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,9 +26,9 @@ class Full:
 class IncrementalByTimeRange:
     """`INCREMENTAL_BY_TIME_RANGE`: rows of a time range are replaced by the query's result for that range.
 
-    `time_column` is a column of the result, normalised; `time_format` its strftime format, used when the column is text or
-    a number. `batch_size` is the most interval units one batch may hold (None: one batch). `lookback` units before each
-    missing interval are built again with it.
+    `time_column` is a column of the result, normalised; `time_format` its strftime format, used when the column is text
+    or a number. `batch_size` is the most interval units one batch may hold (None: one batch). `lookback` units before
+    each missing interval are built again with it.
     """
 
     time_column: str
@@ -35,6 +38,85 @@ class IncrementalByTimeRange:
     lookback: int = 0
     disable_restatement: bool = False
     partition_by_time_column: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncrementalByUniqueKey:
+    """`INCREMENTAL_BY_UNIQUE_KEY`: one row for each key; a batch's rows replace those of the same key.
+
+    `unique_key` are SQL expressions over the result's columns, a plain column as its quoted name. `when_matched` are
+    `WHEN MATCHED … THEN …` clauses that say what becomes of a key's row (None: it is replaced); `merge_filter` is a
+    condition that a row of the table must meet to be matched. Both name the tables `source` and `target`. All are as
+    written, in the model's dialect. `batch_size` and `lookback` as for a time range.
+    """
+
+    unique_key: tuple[str, ...]
+    when_matched: str | None = None
+    merge_filter: str | None = None
+    batch_size: int | None = None
+    lookback: int = 0
+    disable_restatement: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncrementalByPartition:
+    """`INCREMENTAL_BY_PARTITION`: a batch's rows replace whole partitions, those that occur in it. What a partition is
+    says the model's `partitioned_by`.
+    """
+
+    disable_restatement: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncrementalUnmanaged:
+    """`INCREMENTAL_UNMANAGED`: a batch's rows are added to the others; with `insert_overwrite` they replace the
+    partitions that occur in them.
+    """
+
+    insert_overwrite: bool = False
+    disable_restatement: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScdType2ByTime:
+    """`SCD_TYPE_2_BY_TIME`: every version of a row with the time it was valid, told apart by `updated_at_name`.
+
+    `unique_key` as for `INCREMENTAL_BY_UNIQUE_KEY`; names are normalised. Validity is `[valid_from, valid_to)` in
+    `time_data_type` (a type of the model's dialect), without an end for what is valid now. Keys that are gone stay
+    valid unless `invalidate_hard_deletes`. A key's first version is valid since 1970, or since its update with
+    `updated_at_as_valid_from`.
+    """
+
+    unique_key: tuple[str, ...]
+    updated_at_name: str = "updated_at"
+    updated_at_as_valid_from: bool = False
+    valid_from_name: str = "valid_from"
+    valid_to_name: str = "valid_to"
+    invalidate_hard_deletes: bool = False
+    time_data_type: str = "TIMESTAMP"
+    batch_size: int | None = None
+    disable_restatement: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScdType2ByColumn:
+    """`SCD_TYPE_2_BY_COLUMN`: every version of a row with the time it was valid, told apart by the values of `columns`.
+
+    `columns` are normalised names; None stands for `*`, all of them. A version begins at the execution time, or at
+    `updated_at_name` where that is given; the first load's versions are valid since 1970 unless
+    `execution_time_as_valid_from`. The rest as for `SCD_TYPE_2_BY_TIME`.
+    """
+
+    unique_key: tuple[str, ...]
+    columns: tuple[str, ...] | None = None
+    execution_time_as_valid_from: bool = False
+    updated_at_name: str | None = None
+    valid_from_name: str = "valid_from"
+    valid_to_name: str = "valid_to"
+    invalidate_hard_deletes: bool = False
+    time_data_type: str = "TIMESTAMP"
+    batch_size: int | None = None
+    disable_restatement: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +136,9 @@ class CsvSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seed:
-    """`SEED`: rows of a CSV file. `path` is relative to the project root; `content_hash` is that of the file's bytes with
-    line endings and trailing blank lines normalised, so that moving it between systems changes nothing."""
+    """`SEED`: rows of a CSV file. `path` is relative to the project root; `content_hash` is that of the file's bytes
+    with line endings and trailing blank lines normalised, so that moving it between systems changes nothing.
+    """
 
     path: str
     content_hash: str
@@ -72,12 +155,30 @@ class External:
     """`EXTERNAL`: a table somebody else writes; known by its columns only."""
 
 
-ModelKind = View | Full | IncrementalByTimeRange | Seed | Embedded | External
+ScdType2 = ScdType2ByTime | ScdType2ByColumn
+ModelKind = (
+    View
+    | Full
+    | IncrementalByTimeRange
+    | IncrementalByUniqueKey
+    | IncrementalByPartition
+    | IncrementalUnmanaged
+    | ScdType2ByTime
+    | ScdType2ByColumn
+    | Seed
+    | Embedded
+    | External
+)
 
 KIND_NAMES: dict[type, str] = {
     View: "VIEW",
     Full: "FULL",
     IncrementalByTimeRange: "INCREMENTAL_BY_TIME_RANGE",
+    IncrementalByUniqueKey: "INCREMENTAL_BY_UNIQUE_KEY",
+    IncrementalByPartition: "INCREMENTAL_BY_PARTITION",
+    IncrementalUnmanaged: "INCREMENTAL_UNMANAGED",
+    ScdType2ByTime: "SCD_TYPE_2_BY_TIME",
+    ScdType2ByColumn: "SCD_TYPE_2_BY_COLUMN",
     Seed: "SEED",
     Embedded: "EMBEDDED",
     External: "EXTERNAL",
@@ -95,5 +196,71 @@ def is_physical(kind: ModelKind) -> bool:
 
 
 def is_incremental(kind: ModelKind) -> bool:
-    """Whether rows are written interval by interval."""
-    return isinstance(kind, IncrementalByTimeRange)
+    """Whether rows are written interval by interval, and which intervals are is remembered."""
+    return isinstance(kind, IncrementalByTimeRange) or depends_on_past(kind)
+
+
+def depends_on_past(kind: ModelKind) -> bool:
+    """Whether what a batch leaves in the table depends on the batches before it, so that they run strictly in order and
+    only all of history can be made again.
+    """
+    return isinstance(
+        kind, IncrementalByUniqueKey | IncrementalByPartition | IncrementalUnmanaged | ScdType2ByTime | ScdType2ByColumn
+    )
+
+
+def keeps_history(kind: ModelKind) -> bool:
+    """Whether the table may hold rows that the query cannot tell again: they are gone when it is built anew."""
+    return isinstance(kind, IncrementalUnmanaged | ScdType2ByTime | ScdType2ByColumn)
+
+
+def is_keyed(kind: ModelKind) -> bool:
+    """Whether of several rows with one key in a batch one is chosen."""
+    return isinstance(kind, IncrementalByUniqueKey | ScdType2ByTime | ScdType2ByColumn)
+
+
+def replaces_partitions(kind: ModelKind) -> bool:
+    """Whether `partitioned_by` tells which rows a batch replaces."""
+    return isinstance(kind, IncrementalByPartition) or (
+        isinstance(kind, IncrementalUnmanaged) and kind.insert_overwrite
+    )
+
+
+def batch_size(kind: ModelKind) -> int | None:
+    """The most interval units one batch may hold; None: one batch for all."""
+    if isinstance(kind, IncrementalByTimeRange | IncrementalByUniqueKey | ScdType2ByTime | ScdType2ByColumn):
+        return kind.batch_size
+    return None
+
+
+def lookback(kind: ModelKind) -> int:
+    """How many units before each missing interval are built again with it."""
+    return kind.lookback if isinstance(kind, IncrementalByTimeRange | IncrementalByUniqueKey) else 0
+
+
+def unique_key(kind: ModelKind) -> tuple[str, ...]:
+    """The expressions that name a row; empty for kinds without."""
+    if isinstance(kind, IncrementalByUniqueKey | ScdType2ByTime | ScdType2ByColumn):
+        return kind.unique_key
+    return ()
+
+
+def managed_columns(kind: ModelKind) -> tuple[Column, ...]:
+    """Columns of the table that the kind adds to those of the query, last; types of the model's dialect."""
+    if not isinstance(kind, ScdType2ByTime | ScdType2ByColumn):
+        return ()
+    return (
+        Column(name=kind.valid_from_name, type=kind.time_data_type),
+        Column(name=kind.valid_to_name, type=kind.time_data_type),
+    )
+
+
+def table_columns(kind: ModelKind, columns: Sequence[Column]) -> tuple[Column, ...]:
+    """The columns of the table, given those of the query."""
+    managed = managed_columns(kind)
+    if not isinstance(kind, ScdType2ByTime):
+        return (*columns, *managed)
+    return (
+        *(replace(one, type=kind.time_data_type) if one.name == kind.updated_at_name else one for one in columns),
+        *managed,
+    )

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.model import kinds
-from isomesh_dagster.model.kinds import is_incremental
+from isomesh_dagster.model.kinds import depends_on_past, is_incremental, keeps_history
 from isomesh_dagster.model.model import Model
-from isomesh_dagster.plan.missing import batches, due_end, missing, starts
+from isomesh_dagster.plan.missing import batches, due_end, missing, must_begin_again, starts
 from isomesh_dagster.plan.plan import Build, Decision, Plan, Promote
 from isomesh_dagster.snapshot.environment import PROD, Environment, Target, View
 from isomesh_dagster.snapshot.fingerprint import digest
@@ -85,6 +85,8 @@ def build_plan(
         promote=promote,
         is_new_environment=current is None,
         compared_with=compared_with,
+        restates=frozenset(step.snapshot.name for step in builds if _begins_again(step, recorded)),
+        warnings=tuple(_lost_history(builds, shown, recorded)),
     )
 
 
@@ -113,6 +115,7 @@ def build_run(
         if not gaps or (_is_once(snapshot.model) and done):
             continue
         if is_incremental(snapshot.model.kind):
+            gaps = _in_order(snapshot.model, done, gaps)
             builds.append(Build(snapshot=snapshot, intervals=gaps, batches=batches(snapshot.model, gaps)))
         else:
             builds.append(_whole(snapshot, begins[name], end, repoint=False))
@@ -129,7 +132,11 @@ def build_run(
         reuses=(),
         promote=None,
         compared_with=current.name,
-        restates=frozenset(step.snapshot.name for step in builds if not is_incremental(step.snapshot.model.kind)),
+        restates=frozenset(
+            step.snapshot.name
+            for step in builds
+            if not is_incremental(step.snapshot.model.kind) or _begins_again(step, recorded)
+        ),
     )
 
 
@@ -160,12 +167,38 @@ def _build(
     if not is_incremental(model.kind):
         return _whole(snapshot, start, end, repoint=repoint) if done is None else None
     gaps = missing(model, done or (), start=start, end=end)
+    if within is not None and depends_on_past(model.kind) and gaps and within.end > gaps[0].start:
+        within = Interval(min(within.start, gaps[0].start), within.end)  # a later batch stands on all before it
     if within is not None:
         gaps = intersect(gaps, [within])
+    gaps = _in_order(model, done or (), gaps)
     if not gaps and done is not None:
         return None
     # nothing may be due yet (a start to come): the step then makes the empty table its view needs
     return Build(snapshot=snapshot, intervals=gaps, batches=batches(model, gaps))
+
+
+def _in_order(model: Model, done: Sequence[Interval], gaps: tuple[Interval, ...]) -> tuple[Interval, ...]:
+    """The gaps, or all of history where they cannot be filled by themselves."""
+    if not must_begin_again(model, done, gaps):
+        return gaps
+    return (Interval(min(done[0].start, gaps[0].start), max(done[-1].end, gaps[-1].end)),)
+
+
+def _begins_again(step: Build, recorded: Recorded) -> bool:
+    return must_begin_again(step.snapshot.model, recorded.get(str(step.snapshot.physical), ()), step.intervals)
+
+
+def _lost_history(builds: Iterable[Build], shown: Mapping[str, Snapshot], recorded: Recorded) -> Iterator[str]:
+    """A warning for each table that starts anew although the old one holds what no query can tell again."""
+    for step in builds:
+        snapshot, old = step.snapshot, shown.get(step.snapshot.name)
+        is_replaced = old is not None and old.physical is not None and old.physical != snapshot.physical
+        if old is not None and is_replaced and keeps_history(old.model.kind) and str(snapshot.physical) not in recorded:
+            yield (
+                f"{snapshot.name} begins anew: its new table holds what the query returns now, the history that "
+                f"{old.physical} gathered is not taken over"
+            )
 
 
 def _whole(snapshot: Snapshot, start: int, end: int, *, repoint: bool) -> Build:

@@ -8,12 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from isomesh_dagster.dialect.query import output_columns
 from isomesh_dagster.dialect.summary import Opaque, Verdict, VerdictKind, categorize, compare, summarize
-from isomesh_dagster.model.codec import kind_to_json
-from isomesh_dagster.model.kinds import External, IncrementalByTimeRange, Seed, kind_name
+from isomesh_dagster.model.kinds import (
+    External,
+    IncrementalByTimeRange,
+    Seed,
+    depends_on_past,
+    is_incremental,
+    is_keyed,
+    keeps_history,
+    kind_name,
+    replaces_partitions,
+)
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.render import loading_context, render
 from isomesh_dagster.relation import Column
+from isomesh_dagster.snapshot.fingerprint import changed_parameters
 from isomesh_dagster.snapshot.snapshot import Category
 
 Schema = Mapping[str, Sequence[Column]]
@@ -48,6 +59,10 @@ def judge_direct(old: Model, new: Model, old_schema: Schema, new_schema: Schema)
     Storage-only edits are non-breaking, what can change rows is breaking (departure 4), and the query is compared
     column by column.
     """
+    return _as_kind_writes(_edit(old, new, old_schema, new_schema), new, new_schema, Category.BREAKING)
+
+
+def _edit(old: Model, new: Model, old_schema: Schema, new_schema: Schema) -> Judgement:
     for judgement in (_kind_change(old, new), _row_properties(old, new), _statement_change(old, new)):
         if judgement is not None:
             return judgement
@@ -65,6 +80,8 @@ def judge_direct(old: Model, new: Model, old_schema: Schema, new_schema: Schema)
         case _:
             if verdict.reordered:
                 return Judgement(category=Category.NON_BREAKING, reason=verdict.reason, reordered=True)
+            if storage is not None and keeps_history(new.kind) and _may_stay_as_stored(old, new):
+                return Judgement(category=Category.METADATA, reason=f"{storage}; the table keeps its rows as they are")
             if storage is not None:
                 return Judgement(category=Category.NON_BREAKING, reason=storage)
             return Judgement(
@@ -102,6 +119,41 @@ def judge_indirect(
             else "what it reads keeps its rows",
         )
     return _column_reader(new, new_schema, hits)
+
+
+def _as_kind_writes(judgement: Judgement, new: Model, schema: Schema, breaking: Category) -> Judgement:
+    """What a judgement about the query means for a table in which one batch's rows meet another's.
+
+    There a changed column may decide which rows stay, and what is built anew has lost what only the old table knew.
+    """
+    kind = new.kind
+    if not depends_on_past(kind) or judgement.category in (Category.METADATA, Category.INDIRECT_NON_BREAKING):
+        return judgement
+    reason = "another table begins without the history of this one"
+    if judgement.category is Category.NON_BREAKING and not keeps_history(kind):
+        if not is_keyed(kind) or _cannot_choose(judgement.added, new, schema):
+            return judgement
+        reason = "of several rows with one key another may stay"
+    elif judgement.changed == ALL:
+        return judgement
+    elif not keeps_history(kind):
+        reason = "they may decide which rows stay"
+    return replace(judgement, category=breaking, changed=ALL, reason=f"{judgement.reason}; {reason}")
+
+
+def _cannot_choose(added: frozenset[str], new: Model, schema: Schema) -> bool:
+    """Whether new columns leave the choice among rows with one key as it is: they are compared after all others."""
+    if not added or new.columns is not None:
+        return True  # what is not declared does not reach the table
+    columns = output_columns(new.rendered, new.dialect, schema)
+    if columns is None:
+        return False
+    last = columns[len(columns) - len(added) :]
+    return {column.name for column in last} == added and all(_is_no_time(column.type) for column in last)
+
+
+def _is_no_time(column_type: str) -> bool:
+    return column_type != "UNKNOWN" and not column_type.upper().startswith(("DATE", "TIME"))
 
 
 def _column_reader(new: Model, schema: Schema, hits: Mapping[str, frozenset[str]]) -> Judgement:
@@ -206,17 +258,17 @@ def _kind_change(old: Model, new: Model) -> Judgement | None:
             return _breaking("the seed file's content changed")
         if old.kind.csv_settings != new.kind.csv_settings:
             return _breaking("csv_settings changed")
-    if isinstance(old.kind, IncrementalByTimeRange) and isinstance(new.kind, IncrementalByTimeRange):
-        before, after = kind_to_json(old.kind), kind_to_json(new.kind)
-        for parameter in ("time_column", "time_format", "lookback"):
-            if before.get(parameter) != after.get(parameter):
-                return _breaking(f"{parameter} changed")
+    changed = changed_parameters(old, new)
+    if changed:
+        return _breaking(f"{_names(changed)} changed")
     return None
 
 
 def _row_properties(old: Model, new: Model) -> Judgement | None:
-    if old.interval_unit != new.interval_unit and isinstance(new.kind, IncrementalByTimeRange):
+    if old.interval_unit != new.interval_unit and is_incremental(new.kind):
         return _breaking(f"interval_unit {old.interval_unit} → {new.interval_unit}")
+    if old.partitioned_by != new.partitioned_by and replaces_partitions(new.kind):
+        return _breaking("partitioned_by changed, and whole partitions are replaced")
     if dict(old.session_properties) != dict(new.session_properties):
         return _breaking("session_properties changed")
     if isinstance(new.kind, External) or old.columns == new.columns:
@@ -277,6 +329,11 @@ _STORAGE = (
 def _storage_change(old: Model, new: Model) -> str | None:
     changed = [name for name in _STORAGE if getattr(old, name) != getattr(new, name)]
     return f"storage only: {_names(changed)}" if changed else None
+
+
+def _may_stay_as_stored(old: Model, new: Model) -> bool:
+    """Whether the old table may go on to be used: it has the name and the intervals of the new one."""
+    return (old.physical_schema, old.stamp, old.interval_unit) == (new.physical_schema, new.stamp, new.interval_unit)
 
 
 def _has_time_column_in(model: Model, hits: Mapping[str, frozenset[str]]) -> bool:

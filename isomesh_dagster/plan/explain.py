@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from isomesh_dagster.model.kinds import Embedded, External, Full, IncrementalByTimeRange, Seed, View, kind_name
+from isomesh_dagster.model.kinds import Embedded, External, Seed, View, is_incremental, kind_name
 from isomesh_dagster.model.model import Json
 from isomesh_dagster.plan.plan import Build, Change, ChangeType, Plan
 from isomesh_dagster.snapshot.interval import Interval, from_ms, iso, to_ms
@@ -95,20 +95,20 @@ def range_words(intervals: Sequence[Interval], unit: str) -> str:
 def build_words(build: Build) -> str:
     """What a build writes: `2013-01-01 → 2013-12-31 (365 days, 13 batches)`, `whole table`, `seed file`, `view`."""
     model = build.snapshot.model
+    if is_incremental(model.kind):
+        ranges = range_words(build.intervals, model.interval_unit)
+        units = sum(_units(interval, model.interval_unit) for interval in build.intervals)
+        amount = count(units, *_UNIT_WORDS[model.interval_unit])
+        return f"{ranges} ({amount}, {count(len(build.batches), 'batch', 'batches')})"
     match model.kind:
-        case IncrementalByTimeRange():
-            ranges = range_words(build.intervals, model.interval_unit)
-            units = sum(_units(interval, model.interval_unit) for interval in build.intervals)
-            amount = count(units, *_UNIT_WORDS[model.interval_unit])
-            return f"{ranges} ({amount}, {count(len(build.batches), 'batch', 'batches')})"
         case View():
             return "view"
-        case Full():
-            return "whole table"
         case Seed():
             return "seed file"
         case Embedded() | External():
             return "nothing physical"
+        case _:
+            return "whole table"
 
 
 def _one_range(interval: Interval, unit: str) -> str:
