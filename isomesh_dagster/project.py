@@ -10,6 +10,7 @@ the one module that reads the clock.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -61,6 +62,7 @@ class Project:
         own: Mapping[str, OwnFingerprint],
         digest: str,
         columns: Mapping[str, tuple[Column, ...] | None] | None = None,
+        tests: Mapping[str, str] | None = None,
     ) -> None:
         self.settings = settings
         self.root = settings.root
@@ -71,6 +73,7 @@ class Project:
         self.fingerprints: dict[str, Fingerprint] = fingerprints(self.graph, own)
         self._columns = dict(columns) if columns is not None else None
         self._catalog: ColumnCatalog | None = None
+        self._tests = tests
         self._unit_tests: tuple[UnitTest, ...] | None = None
         self._connection: Connection | None = None
         self._state: StateStore | None = None
@@ -117,13 +120,16 @@ class Project:
             own=manifest.own,
             digest=manifest.digest,
             columns=manifest.columns,
+            tests=manifest.tests,
         )
 
     def compile(self) -> Path:
         """Write the manifest of this project, unless it is there; its path. The name tells the content."""
         from isomesh_dagster.cache.manifest import Manifest, write_manifest
 
-        path = self.root / FOLDER / self.gateway / "manifests" / f"{self.digest}.json"
+        tests = self._test_files()
+        name = f"{self.digest}-{_digest(tests)}" if tests else self.digest
+        path = self.root / FOLDER / self.gateway / "manifests" / f"{name}.json"
         if not path.exists():
             write_manifest(
                 path,
@@ -134,6 +140,7 @@ class Project:
                     models=self.models,
                     own=self.own,
                     columns=self.all_columns(),
+                    tests=tests,
                 ),
             )
         return path
@@ -555,12 +562,12 @@ class Project:
     # -- testing
 
     def unit_tests(self) -> tuple[UnitTest, ...]:
-        """The unit tests under `tests/` that are for this gateway, read on first use. Raises ModelError with the line."""
-        from isomesh_dagster.cache.unit_tests import load_unit_tests
+        """The unit tests under `tests/` that are for this gateway, read on first use. Raises ModelError."""
+        from isomesh_dagster.cache.unit_tests import parse_unit_test_files
 
         with self._lock:
             if self._unit_tests is None:
-                self._unit_tests = load_unit_tests(self.settings, self.models)
+                self._unit_tests = parse_unit_test_files(self.settings, self.models, self._test_files())
             return self._unit_tests
 
     def unit_tests_of(self, plan: Plan) -> tuple[UnitTest, ...]:
@@ -606,6 +613,15 @@ class Project:
             include_ctes=include_ctes,
         )
         return draft_unit_test(self.connection(), draft, self._around(snapshots, None), self._unit_test_bed())
+
+    def _test_files(self) -> Mapping[str, str]:
+        """The texts of the files with unit tests by path, read on first use."""
+        from isomesh_dagster.cache.unit_tests import read_unit_test_files
+
+        with self._lock:
+            if self._tests is None:
+                self._tests = read_unit_test_files(self.settings)
+            return self._tests
 
     def _unit_test_bed(self) -> UnitTestBed:
         from isomesh_dagster.execution.unit_test import UnitTestBed
@@ -683,6 +699,10 @@ class Project:
 
 def _now() -> datetime:
     return datetime.now(timezone.utc)
+
+
+def _digest(texts: Mapping[str, str]) -> str:
+    return hashlib.blake2b(repr(sorted(texts.items())).encode(), digest_size=8).hexdigest()
 
 
 def _moment(now: datetime | None) -> int:

@@ -29,7 +29,7 @@ class Manifest:
     """A project as it was when compiled, under one gateway.
 
     `digest` is that of everything loaded (`LoadedFiles.digest`). `columns` are explicit or inferred output columns;
-    None when they cannot be known without a warehouse.
+    None when they cannot be known without a warehouse. `tests` are the texts of the files with unit tests, by path.
     """
 
     gateway: str
@@ -38,6 +38,7 @@ class Manifest:
     models: Mapping[str, Model]
     own: Mapping[str, OwnFingerprint]
     columns: Mapping[str, tuple[Column, ...] | None] = field(default_factory=dict)
+    tests: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_manifest(path: Path, data: Manifest) -> None:
@@ -56,6 +57,7 @@ def write_manifest(path: Path, data: Manifest) -> None:
             }
             for name in sorted(data.models)
         ],
+        "tests": dict(sorted(data.tests.items())),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -92,6 +94,7 @@ def read_manifest(path: Path) -> Manifest:
                 model.name: columns_from_json(row["columns"]) if "columns" in row else None
                 for model, row in zip(models, rows, strict=True)
             },
+            tests=content.get("tests", {}),
         )
     except FileNotFoundError:
         raise IsomeshError("there is no such manifest", path=str(path), hint="compile the project again") from None

@@ -30,29 +30,38 @@ def unit_test_files(settings: Settings) -> list[str]:
     return sorted(found)
 
 
-def load_unit_tests(settings: Settings, models: Mapping[str, Model]) -> tuple[UnitTest, ...]:
-    """All tests that are for the gateway, file by file. Raises ModelError with path and line."""
-    files = unit_test_files(settings)
-    if not files:
+def read_unit_test_files(settings: Settings) -> dict[str, str]:
+    """The texts of the project's test files by path. Raises ModelError for one that cannot be read."""
+    return {path: _text(settings.root, path) for path in unit_test_files(settings)}
+
+
+def parse_unit_test_files(
+    settings: Settings, models: Mapping[str, Model], texts: Mapping[str, str]
+) -> tuple[UnitTest, ...]:
+    """All tests that are for the gateway, file by file. `texts` are those of the files by path.
+
+    Raises ModelError with path and line.
+    """
+    if not texts:
         return ()
-    read_file = _reader(settings.root)
     context = UnitTestContext(
         models=models,
         dialect=settings.dialect,
         default_catalog=settings.default_catalog,
         gateways=settings.gateways,
-        read_file=read_file,
+        read_file=_reader(settings.root),
     )
-    tests: list[UnitTest] = []
-    for path in files:
-        try:
-            text = read_file(path).decode("utf-8-sig")
-        except UnicodeDecodeError:
-            raise ModelError("the file is not UTF-8", path=path, hint="save it as UTF-8") from None
-        except OSError as error:
-            raise ModelError(f"the file cannot be read: {error.strerror}", path=path) from None
-        tests += parse_unit_tests(text, path, context)
+    tests = [test for path, text in texts.items() for test in parse_unit_tests(text, path, context)]
     return tuple(test for test in tests if test.gateway in (None, settings.gateway))
+
+
+def _text(root: Path, path: str) -> str:
+    try:
+        return _reader(root)(path).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ModelError("the file is not UTF-8", path=path, hint="save it as UTF-8") from None
+    except OSError as error:
+        raise ModelError(f"the file cannot be read: {error.strerror}", path=path) from None
 
 
 def _reader(root: Path) -> Callable[[str], bytes]:

@@ -1,7 +1,7 @@
 """Models as assets, one op each, and the asset whose partitions are the environments."""
 
 # no postponed annotations: Dagster reads those of ops and assets when it makes them
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import dagster as dg
@@ -18,10 +18,12 @@ from isomesh_dagster.definitions.events import (
 from isomesh_dagster.definitions.resource import register_environments
 from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.definitions.translator import IsomeshTranslator, check_names, is_built
+from isomesh_dagster.definitions.unit_tests import named_checks, run_checks, tests_by_model
 from isomesh_dagster.errors import PlanError
 from isomesh_dagster.execution.events import Audited, Built, Evaluated, Failed
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.names import validate_environment
+from isomesh_dagster.model.unit_tests import UnitTest
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.project import Project
 
@@ -30,10 +32,11 @@ environments = dg.DynamicPartitionsDefinition(name=keys.ENVIRONMENTS)
 
 
 def model_assets(project: Project, translator: IsomeshTranslator) -> list[dg.AssetsDefinition]:
-    """An op and an asset per model, with a check per audit. Needs the resource `isomesh` at run time."""
+    """An op and an asset per model, with a check per audit and unit test. Needs the resource `isomesh` at run time."""
     built = [name for name in project.graph.order if is_built(project.models[name])]
     names = keys.op_names(built)
-    return [_model_asset(project.models[name], project, translator, names[name]) for name in built]
+    tests = tests_by_model(project) if translator.settings.unit_tests_as_checks else {}
+    return [_model_asset(project.models[name], project, translator, names[name], tests.get(name, ())) for name in built]
 
 
 def external_specs(
@@ -114,7 +117,9 @@ def promote(session: RunSession) -> tuple[Plan, Mapping[str, Any], str]:
     return plan, metadata, shown.plan_id if shown is not None else plan.id
 
 
-def _model_asset(model: Model, project: Project, translator: IsomeshTranslator, op_name: str) -> dg.AssetsDefinition:
+def _model_asset(
+    model: Model, project: Project, translator: IsomeshTranslator, op_name: str, unit_tests: Iterable[UnitTest]
+) -> dg.AssetsDefinition:
     key = translator.get_asset_key(model.name)
     checks = {}
     if translator.settings.audits_as_checks:
@@ -122,6 +127,9 @@ def _model_asset(model: Model, project: Project, translator: IsomeshTranslator, 
             name: translator.get_asset_check_spec(model, audit, name, project)
             for name, audit in zip(check_names(model), model.audits, strict=True)
         }
+    tests = named_checks(unit_tests, taken=checks)
+    for name, test in tests.items():
+        checks[name] = translator.get_unit_test_check_spec(model, test, name, project)
 
     @dg.multi_asset(
         name=op_name,
@@ -135,10 +143,14 @@ def _model_asset(model: Model, project: Project, translator: IsomeshTranslator, 
         session: RunSession = context.resources.isomesh.session
         wanted = {check.name for check in context.selected_asset_check_keys}
         found = CheckResults(model, key)
+        chosen = {name: test for name, test in tests.items() if name in wanted}
         with failures():
             if context.selected_asset_keys:
+                yield from run_checks(chosen, session.project, key, session.plan)
                 yield from _materialize(model, key, session, found, wanted)
-            else:
+                return
+            yield from run_checks(chosen, session.project, key, None)
+            if wanted - chosen.keys():
                 found.add(list(session.project.audit(session.environment, models=[model.name])))
                 yield from found.results(wanted)
 

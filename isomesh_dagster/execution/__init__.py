@@ -2,7 +2,8 @@
 
 Here      application (begin, build, promote, finish: the protocol), schedule (builds in threads, critical path first),
           evaluate (one function per kind), timerange, texts (the SQL of a batch), audit, promote (and rollback),
-          reconcile, janitor, stamp, warehouse (what it records), record (the state's share, in bulk), ask, events.
+          reconcile, janitor, stamp, warehouse (what it records), record (the state's share, in bulk), ask, events;
+          unit_test (with fixture and comparison: on a warehouse in memory, of no plan) and unit_test_draft.
 Not here  what to build and why (`plan/`), how to render (`model/`), drivers (`engine/`), the state's tables (`state/`).
 Imports   state, engine, plan, snapshot, model, dialect, relation, errors.
 Decided   the warehouse is the authority: `loaded` and `environments` are written in the transactions of the rows and

@@ -2,7 +2,8 @@
 
 Here: `Model` and its kinds, audits, header properties (`properties`, `kind_properties`, decoded by `decode`), a file as
 a model (`parse`), shared audits (`audit_blocks`), external tables (`external`), rendering for one moment (`render`),
-names, dates and crons, models as JSON (`codec`), and `Settings` resolved for one gateway (`settings`).
+unit tests and their rows (`unit_tests`, `fixtures`), names, dates and crons, models as JSON (`codec`), and `Settings`
+resolved for one gateway (`settings`).
 Not here: walking folders and remembering what files said (cache/), what makes a model the same model (snapshot/), who
 reads whom (graph/).
 

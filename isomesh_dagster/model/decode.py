@@ -6,7 +6,6 @@ a place, which the reader of the header fills in. A decoder takes what YAML give
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from isomesh_dagster.dialect.query import normalize_name
 from isomesh_dagster.dialect.rewrite import quote_name
 from isomesh_dagster.errors import ModelError
 from isomesh_dagster.model import dates
+from isomesh_dagster.model.names import nearest as nearest  # known by this name too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,12 +205,6 @@ def from_json(data: object) -> Value:
         case _:
             raise ModelError(f"{data!r} is not a value a header could hold")
     return Items(text=f"({', '.join(member.text for member in members)})", items=members)
-
-
-def nearest(name: str, names: Iterable[str]) -> str | None:
-    """`did you mean x?` for the nearest of `names`; None when none is near."""
-    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
-    return f"did you mean `{close[0]}`?" if close else None
 
 
 def _map(given: Given) -> dict[str, Value]:

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from isomesh_dagster.errors import ModelError
-from isomesh_dagster.model.decode import nearest
+from isomesh_dagster.model.names import nearest
 
 if TYPE_CHECKING:
     import yaml

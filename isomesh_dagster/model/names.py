@@ -25,6 +25,14 @@ _ENVIRONMENT = re.compile(r"[a-z][a-z0-9_]*\Z")
 _GATEWAY = re.compile(r"[a-z][a-z0-9_-]*\Z")
 
 
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """`did you mean x?` for the nearest of `names`; None when none is near."""
+    import difflib  # only where something is wrong
+
+    close = difflib.get_close_matches(name, list(names), n=1, cutoff=0.6)
+    return f"did you mean `{close[0]}`?" if close else None
+
+
 def validate_environment(name: object) -> str:
     """The name, unchanged, if it may name an environment.
 

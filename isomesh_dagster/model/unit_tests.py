@@ -14,10 +14,10 @@ from typing import Any
 
 from isomesh_dagster.errors import ModelError
 from isomesh_dagster.model import dates, fixtures
-from isomesh_dagster.model.decode import nearest, without_catalog
 from isomesh_dagster.model.fixtures import Fixture, YamlNode
 from isomesh_dagster.model.kinds import Embedded, kind_name
 from isomesh_dagster.model.model import Json, Model
+from isomesh_dagster.model.names import nearest
 
 _DAY = 86_400_000
 
@@ -271,7 +271,10 @@ class _Reader:
         return name
 
     def _name(self, written: str, dialect: str) -> str:
+        if written in self._context.models:  # as most are written: no SQL library is needed to know it
+            return written
         from isomesh_dagster.dialect.query import normalize_name
+        from isomesh_dagster.model.decode import without_catalog
 
         return without_catalog(normalize_name(written, dialect), self._context.default_catalog, dialect)
 

@@ -21,7 +21,7 @@ def test_every_isomesh_command_is_in_the_table_and_exists() -> None:
 
 
 def test_commands_used_in_the_text_exist() -> None:
-    used = set(re.findall(r"isomesh (?:--gateway \w+ )?([a-z]+)(?![a-z]*=)", README))
+    used = set(re.findall(r"isomesh (?:--gateway \w+ )?([a-z_]+)(?![a-z_]*=)", README))
     assert used
     assert used <= set(cli.commands)
 
