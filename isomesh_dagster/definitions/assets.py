@@ -185,5 +185,17 @@ def _materialize(
             yield from found.results(wanted)
             raise
         session.built(model.name)
+    elif (audit := session.audit_of(model.name)) is not None:
+        session.check_parents(model.name)
+        try:
+            for event in session.application().audit(audit):
+                match event:
+                    case Audited():
+                        found.add((event,))
+                    case Failed():
+                        found.add(event.audits)
+        except Exception:
+            yield from found.results(wanted)
+            raise
     yield from found.results(wanted)
     yield built_result(built, plan, snapshot, key) if built is not None else reused_result(plan, snapshot, key)

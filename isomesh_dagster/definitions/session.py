@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from isomesh_dagster.errors import IsomeshError, PlanError
 from isomesh_dagster.model import dates
-from isomesh_dagster.plan.plan import Build, Plan
+from isomesh_dagster.plan.plan import Audit, Build, Plan
 from isomesh_dagster.snapshot import interval
 
 if TYPE_CHECKING:
@@ -76,6 +76,10 @@ class RunSession:
         self._once(self._make_plan)
         return self._steps.get(model)
 
+    def audit_of(self, model: str) -> Audit | None:
+        """The audits the plan runs over the model's table, which it does not build; None when there are none."""
+        return next((step for step in self.plan.audits if step.snapshot.name == model), None)
+
     def built(self, model: str) -> None:
         """Note that this run has built the model."""
         with self._lock:
@@ -83,7 +87,8 @@ class RunSession:
 
     def check_parents(self, model: str) -> None:
         """Raises PlanError when something the model reads is neither built nor was built by this run."""
-        above = self.project.graph.ancestors([model])
+        graph = self.project.graph
+        above = graph.ancestors([model]).union(graph.models[model].audit_reads)
         with self._lock:
             missing = sorted(name for name in above if name in self._steps and name not in self._built)
         if missing:

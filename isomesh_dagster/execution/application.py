@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 
 from isomesh_dagster.engine.connection import Connection, Session
@@ -34,12 +35,12 @@ from isomesh_dagster.execution.stamp import check_stamp
 from isomesh_dagster.execution.texts import Surroundings, Texts
 from isomesh_dagster.execution.warehouse import Loaded
 from isomesh_dagster.model.kinds import depends_on_past, is_incremental, keeps_history, lookback
-from isomesh_dagster.plan.plan import Build, Plan
+from isomesh_dagster.plan.plan import Audit, Build, Plan
 from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.environment import Environment, Target, View
 from isomesh_dagster.snapshot.interval import Interval, subtract
 from isomesh_dagster.snapshot.naming import view_relation
-from isomesh_dagster.snapshot.snapshot import SnapshotId
+from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 from isomesh_dagster.state.protocol import Identity, PlanRecord, StateStore
 
 _CONFLICT_TRIES = 5
@@ -93,6 +94,7 @@ class Application:
         self._stopped = threading.Event()
         self._loaded: dict[str, tuple[Loaded, ...]] = {}
         self._done: set[SnapshotId] = set()
+        self._audited: set[SnapshotId] = set()
         self._failed: dict[str, Exception] = {}
 
     # ---- begin -------------------------------------------------------------------------------------------
@@ -238,7 +240,7 @@ class Application:
                 if wrote and columns is None:
                     columns = session.columns(physical)
         except Exception as error:
-            failure = _located(error, step)
+            failure = _located(error, snapshot)
             with self._lock:
                 self._failed[snapshot.name] = failure
             yield Failed(model=snapshot.name, error=failure, audits=attempt.audits if attempt is not None else ())
@@ -262,6 +264,29 @@ class Application:
     def stop(self) -> None:
         """Running steps end after the batch they are in, others do not begin."""
         self._stopped.set()
+
+    def audit(self, step: Audit) -> Iterator[Event]:
+        """Run the audits of a table that is not built: `Audited` for each. A blocking one that finds rows gives
+        `Failed`, then AuditError is raised; nothing is promoted then.
+        """
+        self._require_begun()
+        snapshot = step.snapshot
+        audits: tuple[Audited, ...] = ()
+        try:
+            with self._connection.session() as session:
+                columns = partial(session.columns, snapshot.physical) if snapshot.physical is not None else list
+                audits = run_audits(session, snapshot, Texts(snapshot, self._around), step.interval, columns)
+            refuse_failures(snapshot, audits, "its rows stay as they were")
+        except Exception as error:
+            failure = _located(error, snapshot)
+            with self._lock:
+                self._failed[snapshot.name] = failure
+            yield Failed(model=snapshot.name, error=failure, audits=audits)
+            raise failure from error.__cause__
+        with self._lock:
+            self._audited.add(snapshot.id)
+            self._failed.pop(snapshot.name, None)
+        yield from audits
 
     def _todo(self, step: Build, loaded: Sequence[Loaded]) -> list[Interval | None]:
         """The batches that are not there yet; `[None]` when only the empty table is missing."""
@@ -348,6 +373,9 @@ class Application:
         promote = self.plan.promote
         if promote is None:
             return None
+        for step in self.plan.audits:
+            if step.snapshot.id not in self._audited:
+                deque(self.audit(step), maxlen=0)
         with self._connection.session() as session:
             self._check_built(session, promote.target)
             self._recorder.flush()
@@ -425,8 +453,30 @@ class _Batch:
         self._root = root
 
     def write(self, session: Session, *, is_new: bool, is_first: bool) -> Written:
-        """Rows and audits, inside the caller's transaction. Raises AuditError when a blocking audit fails."""
-        text = self._texts.batch(self.interval, is_new=is_new)
+        """Rows and audits, inside the caller's transaction. Raises AuditError when a blocking audit fails.
+
+        A table that is filled interval by interval is first made empty, at stage `creating`; every batch of it, the
+        first one too, then finds it there and runs at stage `evaluating`.
+        """
+        if is_new and is_incremental(self.step.snapshot.model.kind):
+            written = self._run(session, None, is_new=True, is_first=True)
+            if self.interval is not None:
+                written = self._run(session, self.interval, is_new=False, is_first=True)
+        else:
+            written = self._run(session, self.interval, is_new=is_new, is_first=is_first)
+        self.audits = run_audits(
+            session,
+            self.step.snapshot,
+            self._texts,
+            self.interval,
+            lambda: written.columns or session.columns(self.physical),
+        )
+        refuse_failures(self.step.snapshot, self.audits)
+        return written
+
+    def _run(self, session: Session, interval: Interval | None, *, is_new: bool, is_first: bool) -> Written:
+        """The model's statements in their order, its query written between them."""
+        text = self._texts.batch(interval, is_new=is_new)
         for statement in text.pre:
             session.execute(statement)
         written = write(
@@ -437,7 +487,7 @@ class _Batch:
                 query=text.query,
                 typed=self._texts.typed(),
                 texts=self._texts.of_kind(),
-                interval=self.interval,
+                interval=interval,
                 is_new=is_new,
                 is_first=is_first,
                 moment=self._texts.moment,
@@ -446,15 +496,7 @@ class _Batch:
         )
         for statement in text.post:
             session.execute(statement)
-        self.audits = run_audits(
-            session,
-            self.step.snapshot,
-            self._texts,
-            self.interval,
-            lambda: written.columns or session.columns(self.physical),
-        )
-        refuse_failures(self.step.snapshot, self.audits)
-        return replace(written, columns=written.columns)
+        return written
 
 
 def _refuse_overlap(step: Build, interval: Interval | None, before: Sequence[Loaded]) -> None:
@@ -472,10 +514,10 @@ def _physical_of(step: Build) -> Relation:
     return step.snapshot.physical
 
 
-def _located(error: Exception, step: Build) -> Exception:
+def _located(error: Exception, snapshot: Snapshot) -> Exception:
     """The error with its model's place, where it is one a person can mend."""
     if isinstance(error, IsomeshError):
-        model = step.snapshot.model
+        model = snapshot.model
         with suppress(AttributeError):
             return error.located(path=model.path, line=model.line, model=model.name)
     return error

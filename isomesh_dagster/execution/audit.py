@@ -59,7 +59,9 @@ def run_audits(
     return tuple(results)
 
 
-def refuse_failures(snapshot: Snapshot, audits: tuple[Audited, ...]) -> None:
+def refuse_failures(
+    snapshot: Snapshot, audits: tuple[Audited, ...], consequence: str = "what was written is rolled back"
+) -> None:
     """Raises AuditError when a blocking audit found bad rows."""
     failed = [audit for audit in audits if audit.blocking and not audit.passed]
     if not failed:
@@ -69,7 +71,7 @@ def refuse_failures(snapshot: Snapshot, audits: tuple[Audited, ...]) -> None:
     )
     where = f" of {failed[0].interval}" if failed[0].interval is not None else ""
     raise AuditError(
-        f"audit failed{where}: {told}; what was written is rolled back",
+        f"audit failed{where}: {told}; {consequence}",
         model=snapshot.name,
         path=snapshot.model.path,
         line=snapshot.model.line,

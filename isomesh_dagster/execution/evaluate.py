@@ -17,6 +17,7 @@ from isomesh_dagster.execution.scd2 import write_versions
 from isomesh_dagster.execution.timerange import time_condition
 from isomesh_dagster.model import kinds
 from isomesh_dagster.model.kinds import IncrementalByTimeRange, Seed
+from isomesh_dagster.model.seeds import seed_hash
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Snapshot
 
@@ -60,6 +61,13 @@ def _write_seed(session: Session, work: Write, kind: Seed) -> Written:
     if not path.is_file():
         raise ModelError(
             f"the seed's file {kind.path} is missing", model=work.snapshot.name, path=work.snapshot.model.path
+        )
+    if seed_hash(path.read_bytes()) != kind.content_hash:
+        raise ModelError(
+            f"the seed's file {kind.path} is not what it was when the plan was made",
+            model=work.snapshot.name,
+            path=work.snapshot.model.path,
+            hint="plan again",
         )
     columns = None if work.typed is None else [(column.name, column.type) for column in work.typed]
     return Written(rows=session.load_csv(work.physical, str(path), columns, given))

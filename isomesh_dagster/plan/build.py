@@ -10,6 +10,7 @@ from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.model import kinds
 from isomesh_dagster.model.kinds import depends_on_past, is_incremental, keeps_history
 from isomesh_dagster.model.model import Model
+from isomesh_dagster.plan.audits import audit_steps
 from isomesh_dagster.plan.missing import batches, due_end, missing, must_begin_again, starts
 from isomesh_dagster.plan.plan import Build, Decision, Plan, Promote
 from isomesh_dagster.snapshot.environment import PROD, Environment, Target, View
@@ -82,6 +83,7 @@ def build_plan(
         new_snapshots=tuple(one.id for one in decision.snapshots.values() if one.id not in known),
         builds=tuple(builds),
         reuses=tuple(reuses),
+        audits=audit_steps(decision.snapshots, shown, builds, recorded),
         promote=promote,
         is_new_environment=current is None,
         compared_with=compared_with,
@@ -130,6 +132,7 @@ def build_run(
         new_snapshots=(),
         builds=tuple(builds),
         reuses=(),
+        audits=audit_steps(snapshots, snapshots, builds, recorded),
         promote=None,
         compared_with=current.name,
         restates=frozenset(

@@ -32,7 +32,7 @@ class ColumnCatalog:
         return self._known.get(name)
 
     def schema(self, name: str) -> dict[str, tuple[Column, ...]]:
-        """The columns of everything a model reads, by name, as far as they are known; types only where they are at hand.
+        """The columns of everything a model reads, by name, as far as they are known; types only where at hand.
 
         What is compared column by column needs names only, and most queries tell theirs without being analysed again.
         """
@@ -54,7 +54,9 @@ class ColumnCatalog:
         columns: tuple[Column, ...] | None
         if model.columns is not None:
             columns = model.columns
-        elif not model.rendered or name in above:
+        elif not model.rendered:
+            columns = None if model.output is None else tuple(Column(name=column) for column in model.output)
+        elif name in above:
             columns = None
         else:
             schema = {}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from isomesh_dagster.model.kinds import Embedded, External, Seed, View, is_incremental, kind_name
 from isomesh_dagster.model.model import Json
-from isomesh_dagster.plan.plan import Build, Change, ChangeType, Plan
+from isomesh_dagster.plan.plan import Audit, Build, Change, ChangeType, Plan
 from isomesh_dagster.snapshot.interval import Interval, from_ms, iso, to_ms
 from isomesh_dagster.snapshot.snapshot import Category, Snapshot, SnapshotId
 
@@ -184,6 +184,8 @@ def summary(plan: Plan) -> str:
     parts = [f"builds {count(len(builds), 'model')}"] if builds else ["builds nothing"]
     if repoints:
         parts.append(f"points {count(len(repoints), 'view')} at new tables")
+    if plan.audits:
+        parts.append(f"audits {count(len(plan.audits), 'table')} already built")
     if plan.reuses:
         parts.append(f"reuses {count(len(plan.reuses), 'table')} without work")
     if plan.promote is not None:
@@ -210,6 +212,11 @@ def plan_sections(plan: Plan, *, diffs: bool = True) -> tuple[Section, ...]:
             title="Views to point at new tables (no rows computed)",
             tone="build",
             items=tuple(Item(name=build.snapshot.name, label="view") for build in repoints_of(plan)),
+        ),
+        Section(
+            title="To audit, already built",
+            tone="build",
+            items=tuple(_audit_item(step) for step in plan.audits),
         ),
         Section(
             title="Reused, already built",
@@ -252,6 +259,14 @@ def plan_steps(plan: Plan) -> tuple[Section, ...]:
                 title="Build: write, audit and record each batch in one transaction",
                 tone="step",
                 items=tuple(_step_item(build) for build in plan.builds),
+            )
+        )
+    if plan.audits:
+        sections.append(
+            Section(
+                title="Audit what is built already; a blocking audit that finds rows stops the swap",
+                tone="step",
+                items=tuple(_audit_item(step) for step in plan.audits),
             )
         )
     if plan.promote is not None:
@@ -310,14 +325,20 @@ def _step_item(build: Build) -> Item:
     if len(build.batches) > 1:
         first = _one_range(build.batches[0], snapshot.model.interval_unit)
         children.append(f"{count(len(build.batches), 'batch', 'batches')}, first {first}")
-    children += [
-        f"audit {audit.name}" + ("" if audit.blocking else " (non-blocking)") for audit in snapshot.model.audits
-    ]
+    children += [f"audit {text}" for text in _audit_texts(snapshot)]
     return Item(
         name=snapshot.name,
         label=f"{kind_name(snapshot.model.kind)}: {build_words(build)}",
         children=tuple(children),
     )
+
+
+def _audit_item(step: Audit) -> Item:
+    return Item(name=step.snapshot.name, text=", ".join(_audit_texts(step.snapshot)))
+
+
+def _audit_texts(snapshot: Snapshot) -> list[str]:
+    return [audit.name + ("" if audit.blocking else " (non-blocking)") for audit in snapshot.model.audits]
 
 
 def _physical(plan: Plan, wanted: SnapshotId) -> str:
@@ -338,7 +359,8 @@ def _listed(parts: Sequence[str]) -> str:
 def plan_json(plan: Plan) -> dict[str, Json]:
     """The whole decision as a JSON document; moments are ISO 8601 in UTC, intervals pairs of them, half-open.
 
-    `builds` compute rows, `repoints` do not; `promotes` is None when no view and no record changes.
+    `builds` compute rows, `repoints` do not; `audits` run over tables that are not built; `promotes` is None when no
+    view and no record changes.
     """
     return {
         "gateway": plan.gateway,
@@ -362,6 +384,15 @@ def plan_json(plan: Plan) -> dict[str, Json]:
         ],
         "builds": [_build_json(build) for build in builds_of(plan)],
         "repoints": [_build_json(build) for build in repoints_of(plan)],
+        "audits": [
+            {
+                "model": step.snapshot.name,
+                "physical_table": str(step.snapshot.physical),
+                "interval": list(step.interval.iso()) if step.interval is not None else None,
+                "audits": [audit.name for audit in step.snapshot.model.audits],
+            }
+            for step in plan.audits
+        ],
         "reuses": [
             {"model": each.name, "version": each.version, "physical_table": _physical(plan, each)}
             for each in plan.reuses

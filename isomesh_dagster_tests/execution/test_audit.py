@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from isomesh_dagster.errors import AuditError, EngineError
 from isomesh_dagster.execution.events import Built, Evaluated, Failed, Promoted
 from isomesh_dagster.execution.schedule import run_plan_steps
 from isomesh_dagster.model import kinds
+from isomesh_dagster.plan.plan import Audit
 from isomesh_dagster_tests.factories import System, audit, days, model, snapshots
 
 POSITIVE = audit("positive", "SELECT * FROM @this_model WHERE x <= 0")
@@ -121,3 +124,52 @@ def test_an_audit_that_cannot_run_names_itself(system):
     with pytest.raises(EngineError, match="audit broken cannot run"):
         system.apply(system.plan(snapshots([model("mart.m", "SELECT 1 AS x", audits=(broken,))])))
     assert system.relations("isomesh__mart") == []
+
+
+def audited(system, shown, *names, environment="prod"):
+    """The plan that shows `shown` and audits the tables of `names`, which are built."""
+    plan = system.plan(shown, environment)
+    return replace(plan, audits=tuple(Audit(snapshot=shown[name], interval=None) for name in names))
+
+
+def with_audit(query, *, blocking=True):
+    """The snapshots of one model, and those of the same model with an audit."""
+    before = snapshots([model("mart.m", "SELECT 1 AS x")])
+    after = snapshots([model("mart.m", "SELECT 1 AS x", audits=(audit("new", query, blocking=blocking),))])
+    assert before["mart.m"].physical == after["mart.m"].physical
+    return before, after
+
+
+def test_a_new_audit_runs_over_rows_that_are_there(system):
+    before, after = with_audit("SELECT * FROM @this_model WHERE x <= 0")
+    system.apply(system.plan(before))
+    events = system.apply(audited(system, after, "mart.m"))
+    assert [type(event).__name__ for event in events] == ["Audited", "Promoted"]
+
+
+def test_a_new_blocking_audit_stops_the_promotion_and_touches_no_row(system):
+    before, after = with_audit("SELECT * FROM @this_model WHERE x > 0")
+    first = system.plan(before)
+    system.apply(first)
+    plan = audited(system, after, "mart.m")
+    events, error = refused(system, plan)
+    assert "new (1 row); its rows stay as they were" in str(error)
+    (failed,) = events
+    assert isinstance(failed, Failed)
+    assert [one.audit for one in failed.audits] == ["new"]
+    assert system.rows("SELECT x FROM mart.m") == [(1,)]
+    assert system.state.environment("prod").plan_id == first.id
+    # a driver that forgets to audit does not get past it either
+    application = system.application(plan)
+    application.begin()
+    with pytest.raises(AuditError):
+        application.promote()
+    assert system.state.environment("prod").plan_id == first.id
+
+
+def test_a_new_audit_that_does_not_block_only_warns(system):
+    before, after = with_audit("SELECT * FROM @this_model WHERE x > 0", blocking=False)
+    system.apply(system.plan(before))
+    told, promoted = system.apply(audited(system, after, "mart.m"))
+    assert (told.audit, told.passed) == ("new", False)
+    assert isinstance(promoted, Promoted)

@@ -7,6 +7,7 @@ import pytest
 from isomesh_dagster.errors import EngineError, ModelError
 from isomesh_dagster.execution.events import Built, Evaluated, Reused
 from isomesh_dagster.model import kinds
+from isomesh_dagster.model.seeds import seed_hash
 from isomesh_dagster.relation import Column
 from isomesh_dagster_tests.factories import System, days, model, snapshots
 
@@ -26,7 +27,7 @@ def events_of(events, kind, name):
 
 def test_full_view_and_seed(system):
     (system.root / "seed.csv").write_text("id,name\n1,one\n2,two\n")
-    seed = model("raw.seed", kind=kinds.Seed(path="seed.csv", content_hash="x"))
+    seed = model("raw.seed", kind=kinds.Seed(path="seed.csv", content_hash=seed_hash(b"id,name\n1,one\n2,two\n")))
     full = model("mart.tens", "SELECT id * 10 AS id, name FROM raw.seed")
     view = model("mart.view", "SELECT MAX(tens.id) AS top FROM mart.tens", kinds.View())
     events = system.apply(system.plan(snapshots([seed, full, view])))
@@ -37,6 +38,21 @@ def test_full_view_and_seed(system):
     assert built.columns == (("id", "BIGINT"), ("name", "VARCHAR"))
     assert built.rows == 2
     assert events_of(events, Built, "mart.view")[0].rows is None
+
+
+def test_a_seed_edited_after_the_plan_is_not_loaded(system):
+    file = system.root / "seed.csv"
+    file.write_text("id\n1\n")
+    seed = model("raw.seed", kind=kinds.Seed(path="seed.csv", content_hash=seed_hash(b"id\n1\n")))
+    plan = system.plan(snapshots([seed]))
+    file.write_text("id\n2\n")
+    with pytest.raises(ModelError, match="is not what it was when the plan was made"):
+        system.apply(plan)
+    assert system.state.environment("prod") is None
+    assert system.relations("isomesh__raw") == []
+    file.write_text("id\r\n1\r\n")  # the same content
+    system.apply(plan)
+    assert system.rows("SELECT * FROM raw.seed") == [(1,)]
 
 
 def test_declared_columns_are_cast_and_ordered(system):

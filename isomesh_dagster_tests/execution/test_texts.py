@@ -94,3 +94,25 @@ def test_a_dynamic_model_end_to_end(tmp_path):
         system.apply(system.plan(shown, batches={"mart.daily": [days(0, 1), days(1, 2)]}))
         rows = system.rows("SELECT CAST(ds AS VARCHAR), gateway FROM mart.daily ORDER BY ds")
         assert rows == [("2020-01-01", "test"), ("2020-01-02", "test")]
+
+
+def test_names_in_statements_are_tables_of_the_plan_or_views_of_the_environment():
+    embedded = model("stage.e", "SELECT id FROM raw.source", kinds.Embedded())
+    statements = {
+        "pre_statements": ("SET VARIABLE n = (SELECT MAX(id) FROM raw.source)", "SET VARIABLE raw = 'source'"),
+        "post_statements": ("INSERT INTO main.log SELECT m.id FROM mart.m JOIN STAGE.E ON e.id = m.id",),
+        "on_virtual_update": ("GRANT SELECT ON raw.source TO somebody",),
+    }
+    made, shown = texts(
+        [model("raw.source", "SELECT 1 AS id"), embedded, model("mart.m", "SELECT 1 AS id", **statements)], "mart.m"
+    )
+    source, own = shown["raw.source"].physical.sql, shown["mart.m"].physical.sql
+    batch = made.batch(days(0, 1), is_new=True)
+    assert batch.pre == (f'SET VARIABLE n = (SELECT MAX(id) FROM {source} AS "source")', "SET VARIABLE raw = 'source'")
+    (post,) = batch.post
+    assert post.startswith(f'INSERT INTO main.log SELECT m.id FROM {own} AS "m" JOIN (')
+    assert source in post
+    views = {"raw.source": "raw__dev.source"}
+    assert made.virtual_update(Relation(schema="mart__dev", name="m"), views) == (
+        'GRANT SELECT ON "raw__dev"."source" TO somebody',
+    )

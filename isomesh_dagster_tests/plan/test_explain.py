@@ -236,6 +236,7 @@ def test_json_golden() -> None:
         "changes",
         "builds",
         "repoints",
+        "audits",
         "reuses",
         "promotes",
         "warnings",
