@@ -295,6 +295,7 @@ class Project:
             recorded=recorded,
             now=moment,
             within=_range(start, end),
+            vouched=self._shown_somewhere(known),
         )
         return _warned(plan, warnings)
 
@@ -348,6 +349,20 @@ class Project:
         chosen = {str(one.physical) for one in decision.snapshots.values() if one.physical is not None}
         recorded.update(state.intervals(chosen - candidates))
         return decision, recorded
+
+    def _shown_somewhere(self, snapshots: Collection[Snapshot]) -> list[Snapshot]:
+        """Those with audits that an environment shows or showed: a snapshot is shown only when its audits passed."""
+        audited = [one for one in snapshots if one.model.audits]
+        if not audited:
+            return []
+        state = self.state()
+        ids = {
+            snapshot
+            for environment in state.environments()
+            for promotion in state.promotions(environment.name)
+            for snapshot in promotion.target.snapshots.values()
+        }
+        return [one for one in audited if one.id in ids]
 
     def _snapshots(self, environment: Environment | None) -> dict[str, Snapshot]:
         if environment is None:

@@ -45,6 +45,7 @@ def build_plan(
     recorded: Recorded,
     now: int,
     within: Interval | None = None,
+    vouched: Iterable[Snapshot] = (),
 ) -> Plan:
     """The plan that makes `environment` show the decision's snapshots.
 
@@ -52,7 +53,7 @@ def build_plan(
     itself, prod for a new one, or None), `known` the ids the state has, `recorded` the intervals by physical relation,
     `now` epoch milliseconds UTC. `within` limits which intervals of time-range models are built (None: all that are
     missing). A plan does not catch up with the clock: models end where the environment compared with ends, `run` goes
-    on from there.
+    on from there. `vouched` are further snapshots that some environment shows or showed, so that their audits passed.
     """
     already = current.target.snapshots if current is not None else {}
     begins = starts(graph, now)
@@ -83,7 +84,7 @@ def build_plan(
         new_snapshots=tuple(one.id for one in decision.snapshots.values() if one.id not in known),
         builds=tuple(builds),
         reuses=tuple(reuses),
-        audits=audit_steps(decision.snapshots, shown, builds, recorded),
+        audits=audit_steps(decision.snapshots, builds, recorded, (*shown.values(), *vouched)),
         promote=promote,
         is_new_environment=current is None,
         compared_with=compared_with,
@@ -132,7 +133,7 @@ def build_run(
         new_snapshots=(),
         builds=tuple(builds),
         reuses=(),
-        audits=audit_steps(snapshots, snapshots, builds, recorded),
+        audits=audit_steps(snapshots, builds, recorded, snapshots.values()),
         promote=None,
         compared_with=current.name,
         restates=frozenset(

@@ -118,6 +118,20 @@ def test_a_broken_model_in_json_mode_is_a_document(planned: Shop) -> None:
     assert document["error"]["line"] is not None
 
 
+def test_an_audit_added_later_runs_over_what_is_built(planned: Shop) -> None:
+    planned.edit(ORDERS, "positive_amount\n", "positive_amount,\n    accepted_range(column := lines, max_v := 1)\n")
+    result = planned("plan", "dev", "--auto-apply")
+    assert result.exit_code == 4
+    assert "accepted_range (" in result.stderr
+    assert "built    " not in result.stderr
+    planned.edit(ORDERS, "max_v := 1", "max_v := 100")
+    result = planned("plan", "dev", "--auto-apply")
+    assert result.exit_code == 0, result.stderr
+    assert "passed   shop.orders: accepted_range" in result.stderr
+    assert "audited 1 table" in result.stdout
+    assert "Nothing to do" in planned("plan", "dev").stdout
+
+
 def test_a_failed_audit_ends_with_4_and_the_environment_stays(planned: Shop) -> None:
     before = json.loads(planned("environments", "--json").stdout)
     planned.edit(ORDERS, "SUM(quantity * price)", "-1 * SUM(quantity * price)")

@@ -78,6 +78,26 @@ def test_only_what_changed_is_built_and_said_to_be(loaded_shop: Shop) -> None:
     assert loaded_shop.query("SELECT amount FROM marts__dev_jo.total") == [(21,)]
 
 
+def test_an_audit_added_later_runs_over_what_is_built(loaded_shop: Shop) -> None:
+    loaded_shop.run("apply", partition="prod")
+    text = (loaded_shop.root / "models/core/days.sql").read_text()
+    added = "not_null(columns := (day)), accepted_range(column := amount, max_v := {most})"
+    loaded_shop.write("models/core/days.sql", text.replace("not_null(columns := (day))", added.format(most=20)))
+    refused = loaded_shop.run("apply", partition="prod")
+    assert not refused.success
+    assert not checks(refused)["core.days:accepted_range"].passed
+    assert "core.days" not in materialized(refused)
+    assert "environment" not in materialized(refused)
+    loaded_shop.write("models/core/days.sql", text.replace("not_null(columns := (day))", added.format(most=21)))
+    accepted = loaded_shop.run("apply", partition="prod")
+    assert accepted.success
+    assert {name: one.passed for name, one in checks(accepted).items()} == {
+        "core.days:not_null": True,
+        "core.days:accepted_range": True,
+    }
+    assert reused(accepted)["core.days"] is True
+
+
 def test_without_a_partition_the_default_environment_is_meant(loaded_shop: Shop) -> None:
     result = loaded_shop.run("apply")
     assert result.success

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from isomesh_dagster.dialect.query import analyse
 from isomesh_dagster.graph.order import ModelGraph, build_graph
@@ -68,7 +68,9 @@ class System:
         current = self.environments.get(environment) or self.environments.get("prod")
         return {} if current is None else {n: self.by_id[i] for n, i in current.target.snapshots.items()}
 
-    def plan(self, new: ModelGraph, environment: str = "prod", now: int = NOW) -> Plan:
+    def plan(
+        self, new: ModelGraph, environment: str = "prod", now: int = NOW, vouched: Iterable[Snapshot] = ()
+    ) -> Plan:
         current = self.environments.get(environment)
         compared = current or self.environments.get("prod")
         return build_plan(
@@ -82,6 +84,7 @@ class System:
             known=set(self.by_id),
             recorded=self.recorded,
             now=now,
+            vouched=vouched,
         )
 
     def apply(self, plan: Plan) -> Plan:

@@ -52,3 +52,17 @@ def test_an_audit_runs_when_what_it_reads_is_built():
     assert [step.snapshot.name for step in plan.builds] == ["s.others"]
     assert steps(plan) == [("s.m", None)]
     assert {change.model for change in plan.changes} == {"s.others"}  # no row of s.m can change by it
+
+
+def test_a_table_of_another_environment_is_audited_unless_it_was_shown_with_these_audits():
+    def other(*audits):
+        return graph(model("s.m", "SELECT 2 AS x", audits=audits), model("s.others", "SELECT 1 AS x"))
+
+    system = System()
+    system.apply(system.plan(project((POSITIVE,))))
+    system.apply(system.plan(other(), "dev"))
+    assert steps(system.plan(other(POSITIVE))) == [("s.m", None)]  # prod had it, but not over this table
+    system.apply(system.plan(other(POSITIVE), "dev"))
+    assert steps(system.plan(other(POSITIVE))) == [("s.m", None)]
+    assert steps(system.plan(other(POSITIVE), vouched=system.shown("dev").values())) == []
+    assert steps(system.plan(other(POSITIVE), "dev")) == []
