@@ -198,6 +198,8 @@ def _tell_failure(console: Console, result: UnitTestResult, *, beside: bool, ver
             tell(f"         hint: {result.error.hint}", "cyan")
     for difference in result.differences:
         _tell_difference(console, difference, beside=beside)
+    if test.start is None and "'1970-01-01" in result.sql:
+        tell("         hint: `vars` gives no start and end, so the range is 1970-01-01", "cyan")
     if verbose and result.sql:
         tell("         the query that ran, on DuckDB:", "dim")
         tell(result.sql, "dim")

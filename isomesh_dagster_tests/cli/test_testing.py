@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
 from isomesh_dagster_tests.cli.conftest import Shop
+from isomesh_dagster_tests.sample.test_raw import copy_of_the_project
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "unit-tests.md").read_text()
@@ -70,6 +72,11 @@ def test_a_failed_test_shows_the_cells_and_ends_with_4(tested: Shop) -> None:
     assert re.search(r"actual +2 +≠ 4(\.0+)?\s", result.stdout)
     assert "1 passed, 1 failed" in result.stdout
     assert "isomesh_test_" in tested("test", "-v").stdout
+
+
+def test_a_forgotten_range_is_told(tested: Shop) -> None:
+    tested.edit("tests/test_shop.yaml", "  vars: {start: 2024-01-02}\n", "")
+    assert "the range is 1970-01-01" in tested("test").stdout
 
 
 @pytest.mark.parametrize(
@@ -197,6 +204,15 @@ def test_a_table_the_model_does_not_read_is_refused(planned: Shop) -> None:
 
 
 # ---- the page and the sample -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("gateway", ["nonproduction", "production"])
+def test_the_tests_of_the_sample_pass(tmp_path: Path, gateway: str) -> None:
+    root = copy_of_the_project(tmp_path)
+    shutil.copytree(ROOT / "tests", root / "tests", dirs_exist_ok=True)
+    result = Shop(root)("test", gateway=gateway)
+    assert result.exit_code == 0, result.output
+    assert "4 passed, 0 failed" in result.stdout
 
 
 def test_the_examples_of_the_page_pass(shop: Shop) -> None:
