@@ -67,7 +67,7 @@ class KnownColumns:
 class Reference:
     """One mention of a table in a rendered query: characters `[start, end)` of the text, and the normalised name meant.
 
-    `alias_needed` is the last written part of the name when the mention has no alias of its own, so that columns
+    `alias_needed` is the last part of the name, quoted, when the mention has no alias of its own, so that columns
     qualified with it still resolve after the name was replaced by a physical one; None when it has an alias. `by_text`
     is False when replacing these characters is not enough (columns are qualified by the schema too, say):
     `dialect.query.splice` then generates the query anew from its tree.

@@ -155,6 +155,17 @@ def test_broken_headers_are_told_at_their_place(text: str, message: str, line: i
     assert (caught.value.path, caught.value.line, caught.value.column) == ("models/a.sql", line, column)
 
 
+def test_the_last_statement_of_a_section_may_leave_out_its_semicolon() -> None:
+    text = "MODEL (name a); SELECT 1; ON_VIRTUAL_UPDATE_BEGIN; SELECT 2; SELECT 3 ON_VIRTUAL_UPDATE_END; SELECT 4"
+    (definition,) = parse_file(text, "duckdb", "a.sql")
+    assert [(statement.text, statement.kind) for statement in definition.statements] == [
+        ("SELECT 1", "sql"),
+        ("SELECT 2", "virtual_update"),
+        ("SELECT 3", "virtual_update"),
+        ("SELECT 4", "sql"),
+    ]
+
+
 def test_a_macro_may_stand_in_place_of_a_property() -> None:
     (definition,) = parse_file("MODEL (name a, @IF(true, kind FULL));", "duckdb", "a.sql")
     assert definition.block is not None

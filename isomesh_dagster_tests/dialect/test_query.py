@@ -89,8 +89,8 @@ def test_references_have_their_places_aliases_and_repeats() -> None:
     found = analyse(sql, "duckdb", default_catalog="main_db").references
     assert [(sql[r.start : r.end], r.name, r.alias_needed) for r in found] == [
         ('"Db" . "T"', "db.t", None),
-        ("main_db.db.t", "db.t", "t"),
-        ("db.U", "db.u", "U"),
+        ("main_db.db.t", "db.t", '"t"'),
+        ("db.U", "db.u", '"u"'),
     ]
 
 
@@ -188,37 +188,38 @@ def test_a_trailing_semicolon_and_comments_are_fine() -> None:
 @pytest.mark.parametrize(
     ("dialect", "sql", "expected"),
     [
-        ("duckdb", "SELECT t.a FROM db.t -- db.t", 'SELECT t.a FROM "p"."db__t" AS t -- db.t'),
+        ("duckdb", "SELECT t.a FROM db.t -- db.t", 'SELECT t.a FROM "p"."db__t" AS "t" -- db.t'),
         ("duckdb", "SELECT 'db.t' FROM db.t x", 'SELECT \'db.t\' FROM "p"."db__t" x'),
         ("duckdb", 'SELECT 1 FROM"Db"."T"WHERE a', 'SELECT 1 FROM "p"."db__t" AS "T" WHERE a'),
         (
             "duckdb",
             "SELECT 1 FROM db.t TABLESAMPLE (10 PERCENT)",
-            'SELECT 1 FROM "p"."db__t" AS t TABLESAMPLE (10 PERCENT)',
+            'SELECT 1 FROM "p"."db__t" AS "t" TABLESAMPLE (10 PERCENT)',
         ),
-        ("postgres", "SELECT 1 FROM db.t FOR UPDATE OF t", 'SELECT 1 FROM "p"."db__t" AS t FOR UPDATE OF t'),
-        ("snowflake", "SELECT t.a FROM db.t, x", 'SELECT t.a FROM "p"."DB__T" AS t, x'),
-        ("snowflake", "SELECT 1 FROM db.t AT (OFFSET => -60)", 'SELECT 1 FROM "p"."DB__T" AT (OFFSET => -60) AS t'),
-        ("bigquery", "SELECT 1 FROM `a-b.d.T`, p-q.d.u", "SELECT 1 FROM `p`.`a-b__d__T` AS `T`, `p`.`p-q__d__u` AS u"),
+        ("duckdb", "SELECT 1 FROM db.order", 'SELECT 1 FROM "p"."db__order" AS "order"'),
+        ("postgres", "SELECT 1 FROM db.t FOR UPDATE OF t", 'SELECT 1 FROM "p"."db__t" AS "t" FOR UPDATE OF t'),
+        ("snowflake", "SELECT t.a FROM db.t, x", 'SELECT t.a FROM "p"."DB__T" AS "T", x'),
+        ("snowflake", "SELECT 1 FROM db.t AT (OFFSET => -60)", 'SELECT 1 FROM "p"."DB__T" AT (OFFSET => -60) AS "T"'),
+        ("bigquery", "SELECT 1 FROM `a-b.d.T`, p-q.d.u", "SELECT 1 FROM `p`.`a-b__d__T` AS `T`, `p`.`p-q__d__u` AS `u`"),
         (
             "spark",
             "SELECT 1 FROM db.t LATERAL VIEW explode(x) AS y",
-            "SELECT 1 FROM `p`.`db__t` AS t LATERAL VIEW explode(x) AS y",
+            "SELECT 1 FROM `p`.`db__t` AS `t` LATERAL VIEW explode(x) AS y",
         ),
         (
             "spark",
             "SELECT 1 FROM db.t TABLESAMPLE (10 PERCENT)",
-            "SELECT 1 FROM `p`.`db__t` TABLESAMPLE (10 PERCENT) AS t",
+            "SELECT 1 FROM `p`.`db__t` TABLESAMPLE (10 PERCENT) AS `t`",
         ),
-        ("mysql", "SELECT 1 FROM db.t USE INDEX (i)", "SELECT 1 FROM `p`.`db__t` AS t USE INDEX (i)"),
+        ("mysql", "SELECT 1 FROM db.t USE INDEX (i)", "SELECT 1 FROM `p`.`db__t` AS `t` USE INDEX (i)"),
         ("tsql", "SELECT 1 FROM [dbo].[a b] WITH (NOLOCK)", "SELECT 1 FROM [p].[dbo__a b] AS [a b] WITH (NOLOCK)"),
         (
             "clickhouse",
             "SELECT 1 FROM db.t FINAL WHERE a IN db.u",
-            'SELECT 1 FROM "p"."db__t" AS t FINAL WHERE a IN "p"."db__u"',
+            'SELECT 1 FROM "p"."db__t" AS "t" FINAL WHERE a IN "p"."db__u"',
         ),
-        ("oracle", "SELECT t.a FROM db.t", 'SELECT t.a FROM "p"."DB__T" t'),
-        ("postgres", "TABLE db.t", 'SELECT * FROM "p"."db__t" AS t'),
+        ("oracle", "SELECT t.a FROM db.t", 'SELECT t.a FROM "p"."DB__T" "T"'),
+        ("postgres", "TABLE db.t", 'SELECT * FROM "p"."db__t" AS "t"'),
     ],
 )
 def test_names_are_replaced_in_the_author_s_text(dialect: str, sql: str, expected: str) -> None:
@@ -233,7 +234,7 @@ def test_names_without_a_replacement_stay_as_written() -> None:
     sql = 'SELECT 1 FROM "Db".t, other.X'
     references = analyse(sql, "duckdb").references
     assert splice(sql, references, {}, "duckdb") == sql
-    assert splice(sql, references, {"db.t": "p.q"}, "duckdb") == "SELECT 1 FROM p.q AS t, other.X"
+    assert splice(sql, references, {"db.t": "p.q"}, "duckdb") == 'SELECT 1 FROM p.q AS "t", other.X'
 
 
 @pytest.fixture(scope="module")
