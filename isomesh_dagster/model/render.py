@@ -30,9 +30,9 @@ class RenderContext:
 
     `start` and `end` are the range in epoch milliseconds UTC, half-open; None for what has no range (FULL, VIEW), where
     the `start_*` and `end_*` variables do not exist. `execution_time` is in epoch milliseconds too. `stage` is
-    `loading`, `creating`, `evaluating`, `auditing`, `promoting` or `testing`. `this_model` is the SQL of the relation at hand;
-    None means the model's name. `extra` are further variables, as texts. `columns` tells the columns of relations; None
-    means those the model has kept.
+    `loading`, `creating`, `evaluating`, `auditing`, `promoting` or `testing`. `this_model` is the SQL of the relation
+    at hand; None means the model's name. `extra` are further variables, as texts. `columns` tells the columns of
+    relations; None means those the model has kept.
     """
 
     start: int | None
