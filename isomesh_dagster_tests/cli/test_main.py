@@ -24,6 +24,9 @@ COMMANDS = (
     "render",
     "evaluate",
     "audit",
+    "test",
+    "create_test",
+    "lint",
     "info",
 )
 
