@@ -1,0 +1,206 @@
+"""`INCREMENTAL_BY_UNIQUE_KEY`: one row for each key, the same however history is cut."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from isomesh_dagster.errors import AuditError, EngineError
+from isomesh_dagster.execution.events import Audited, Evaluated
+from isomesh_dagster.model import kinds
+from isomesh_dagster.relation import Column
+from isomesh_dagster_tests.factories import System, audit, days, model, snapshots
+
+BY_ID = kinds.IncrementalByUniqueKey(unique_key=('"id"',))
+EVENTS = "SELECT id, v, ts FROM ext.events WHERE ts >= @start_dt AND ts <= @end_dt"
+
+
+@pytest.fixture
+def system(tmp_path):
+    with System(tmp_path) as system:
+        yield system
+
+
+def events(system, *rows):
+    """The source's rows: key, value, day."""
+    with system.connection.session() as session:
+        session.execute("CREATE SCHEMA IF NOT EXISTS ext")
+        session.execute("CREATE OR REPLACE TABLE ext.events (id INT, v INT, ts TIMESTAMP)")
+        for key, value, day in rows:
+            session.execute(
+                f"INSERT INTO ext.events VALUES (?, ?, TIMESTAMP '2020-01-01' + INTERVAL {day} DAY)", (key, value)
+            )
+
+
+def latest(kind=BY_ID, query=EVENTS, **more):
+    return model("mart.latest", query, kind, references=(), depends_on=(), **more)
+
+
+def table(system):
+    return system.rows("SELECT id, v FROM mart.latest ORDER BY id NULLS LAST, v")
+
+
+def test_the_first_build_has_one_row_for_each_key(system):
+    events(system, (1, 10, 0), (1, 11, 1), (1, 9, 1), (2, 20, 0), (None, 30, 0), (None, 31, 2))
+    system.apply(system.plan(snapshots([latest()]), batches={"mart.latest": [days(0, 3)]}))
+    assert table(system) == [(1, 11), (2, 20), (None, 31)]
+
+
+def test_a_later_batch_replaces_the_rows_of_its_keys(system):
+    events(system, (1, 10, 0), (2, 20, 0), (None, 30, 0), (1, 12, 3), (1, 11, 3), (3, 33, 3), (None, 29, 3))
+    shown = snapshots([latest()])
+    system.apply(system.plan(shown, batches={"mart.latest": [days(0, 3)]}))
+    told = system.apply(system.plan(shown, batches={"mart.latest": [days(3, 4)]}))
+    assert table(system) == [(1, 12), (2, 20), (3, 33), (None, 29)]
+    assert [event.rows for event in told if isinstance(event, Evaluated)] == [3]
+    physical = str(shown["mart.latest"].physical)
+    assert system.state.intervals([physical])[physical] == (days(0, 4),)
+
+
+def test_what_is_there_already_is_not_merged_again(system):
+    events(system, (1, 10, 0))
+    shown = snapshots([latest()])
+    plan = system.plan(shown, batches={"mart.latest": [days(0, 2), days(2, 4)]})
+    system.apply(plan)
+    events(system, (1, 99, 0))
+    system.apply(plan)
+    assert table(system) == [(1, 10)]
+
+
+def test_history_made_again_forgets_what_the_query_no_longer_returns(system):
+    events(system, (1, 10, 0), (2, 20, 1))
+    shown = snapshots([latest()])
+    batches = {"mart.latest": [days(0, 1), days(1, 2)]}
+    system.apply(system.plan(shown, batches=batches))
+    events(system, (1, 11, 0), (1, 12, 0), (3, 30, 1))
+    again = system.plan(shown, batches={"mart.latest": [days(0, 1), days(1, 3)]}, restates=["mart.latest"])
+    system.apply(again)
+    assert table(system) == [(1, 12), (3, 30)]
+    physical = str(shown["mart.latest"].physical)
+    assert system.state.intervals([physical])[physical] == (days(0, 3),)
+    events(system, (4, 40, 0))
+    system.apply(again)  # the same plan has done it
+    assert table(system) == [(1, 12), (3, 30)]
+
+
+def test_a_history_made_again_goes_on_after_a_stop(system):
+    events(system, (1, 10, 0), (2, 20, 1))
+    bad = audit("no_nines", "SELECT * FROM @this_model WHERE v = 9")
+    shown = snapshots([latest(audits=(bad,))])
+    system.apply(system.plan(shown, batches={"mart.latest": [days(0, 2)]}))
+    events(system, (1, 11, 0), (2, 9, 1))
+    again = system.plan(shown, batches={"mart.latest": [days(0, 1), days(1, 2)]}, restates=["mart.latest"])
+    with pytest.raises(AuditError, match="no_nines"):
+        system.apply(again)
+    assert table(system) == [(1, 11)]  # the second batch is rolled back, the first stays
+    events(system, (1, 12, 0), (2, 21, 1))
+    system.apply(again)
+    assert table(system) == [(1, 11), (2, 21)]
+
+
+def test_lookback_merges_again(system):
+    events(system, (1, 10, 1), (2, 20, 2))
+    shown = snapshots([latest(kinds.IncrementalByUniqueKey(unique_key=('"id"',), lookback=1))])
+    system.apply(system.plan(shown, batches={"mart.latest": [days(0, 3)]}))
+    events(system, (1, 99, 1), (2, 21, 2), (3, 30, 3))
+    system.apply(system.plan(shown, batches={"mart.latest": [days(2, 4)]}))
+    assert table(system) == [(1, 10), (2, 21), (3, 30)]
+
+
+def test_keys_may_be_expressions_and_several(system):
+    kind = kinds.IncrementalByUniqueKey(unique_key=("COALESCE(id, -1)", "v % 10"))
+    events(system, (None, 1, 0), (-1, 11, 1), (1, 1, 0), (1, 2, 0))
+    shown = snapshots([latest(kind)])
+    system.apply(system.plan(shown, batches={"mart.latest": [days(0, 2)]}))
+    assert table(system) == [(-1, 11), (1, 1), (1, 2)]
+    events(system, (None, 21, 2), (1, 12, 2), (1, 3, 2))
+    system.apply(system.plan(shown, batches={"mart.latest": [days(2, 3)]}))
+    assert table(system) == [(1, 1), (1, 3), (1, 12), (None, 21)]
+
+
+def test_when_matched_says_what_becomes_of_a_row(system):
+    clauses = "WHEN MATCHED AND source.v < 0 THEN DELETE WHEN MATCHED THEN UPDATE SET target.v = source.v + target.v"
+    shown = snapshots([latest(kinds.IncrementalByUniqueKey(unique_key=('"id"',), when_matched=clauses))])
+    events(system, (1, 10, 0), (2, 20, 0), (1, 5, 1), (2, -1, 1), (3, 30, 1))
+    system.apply(system.plan(shown, batches={"mart.latest": [days(0, 1), days(1, 2)]}))
+    assert table(system) == [(1, 15), (3, 30)]
+    assert system.rows("SELECT CAST(ts AS DATE)::TEXT FROM mart.latest WHERE id = 1") == [("2020-01-01",)]
+
+
+def test_a_merge_filter_limits_what_is_matched(system):
+    kind = kinds.IncrementalByUniqueKey(unique_key=('"id"',), merge_filter="source.v > target.v")
+    events(system, (1, 10, 0), (2, 20, 0), (1, 11, 1))
+    shown = snapshots([latest(kind)])
+    system.apply(system.plan(shown, batches={"mart.latest": [days(0, 1), days(1, 2)]}))
+    assert table(system) == [(1, 11), (2, 20)]
+
+
+def test_a_failed_audit_leaves_the_table_as_it_was(system):
+    events(system, (1, 10, 0), (1, 9, 1))
+    bad = audit("no_nines", "SELECT * FROM @this_model WHERE v = 9")
+    shown = snapshots([latest(audits=(bad,))])
+    told = system.apply(system.plan(shown, batches={"mart.latest": [days(0, 1)]}))
+    assert [event.interval for one in told if isinstance(one, Evaluated) for event in one.audits] == [None]
+    assert not [event for event in told if isinstance(event, Audited) and event.failing_rows]
+    with pytest.raises(AuditError, match="no_nines"):
+        system.apply(system.plan(shown, batches={"mart.latest": [days(1, 2)]}))
+    assert table(system) == [(1, 10)]
+
+
+def test_declared_columns_are_cast(system):
+    columns = (Column(name="v", type="VARCHAR"), Column(name="id", type="BIGINT"), Column(name="ts", type="DATE"))
+    events(system, (1, 10, 0), (1, 11, 1))
+    shown = snapshots([latest(columns=columns)])
+    system.apply(system.plan(shown, batches={"mart.latest": [days(0, 1), days(1, 2)]}))
+    assert table(system) == [(1, "11")]
+
+
+def test_a_model_may_read_its_rows_of_before(system):
+    query = (
+        "SELECT events.id, CAST(events.v + COALESCE(old.v, 0) AS INT) AS v, events.ts FROM ext.events "
+        "LEFT JOIN mart.latest AS old ON old.id = events.id WHERE events.ts >= @start_dt AND events.ts <= @end_dt"
+    )
+    columns = (Column(name="id", type="INT"), Column(name="v", type="INT"), Column(name="ts", type="TIMESTAMP"))
+    reader = model("mart.latest", query, BY_ID, columns=columns, depends_on=())
+    events(system, (1, 10, 0), (1, 5, 1), (2, 20, 1), (1, 1, 2))
+    system.apply(system.plan(snapshots([reader]), batches={"mart.latest": [days(0, 1), days(1, 2), days(2, 3)]}))
+    assert table(system) == [(1, 16), (2, 20)]
+
+
+def test_columns_without_an_order_do_not_hinder_the_choice(system):
+    query = "SELECT id, MAP {'v': v} AS m, [v] AS l, {'v': v} AS s, v, ts FROM ext.events"
+    events(system, (1, 10, 0), (1, 11, 0), (1, 9, 0))
+    system.apply(system.plan(snapshots([latest(query=query)]), batches={"mart.latest": [days(0, 1), days(1, 2)]}))
+    assert len(table(system)) == 1
+
+
+def test_a_key_that_is_no_column_is_told(system):
+    events(system, (1, 10, 0))
+    with pytest.raises(EngineError, match="nowhere"):
+        system.apply(
+            system.plan(
+                snapshots([latest(kinds.IncrementalByUniqueKey(unique_key=('"nowhere"',)))]),
+                batches={"mart.latest": [days(0, 1)]},
+            )
+        )
+
+
+ROWS = st.lists(st.tuples(st.one_of(st.none(), st.integers(0, 3)), st.integers(0, 5), st.integers(0, 5)), max_size=14)
+CUTS = st.sets(st.integers(1, 5))
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rows=ROWS, cuts=CUTS)
+def test_any_cut_of_history_gives_the_same_table(tmp_path_factory, rows, cuts):
+    with System(tmp_path_factory.mktemp("keys")) as system:
+        events(system, *rows)
+        shown = snapshots([latest()])
+        borders = [0, *sorted(cuts), 6]
+        batches = [days(first, last) for first, last in zip(borders, borders[1:], strict=False)]
+        system.apply(system.plan(shown, batches={"mart.latest": batches}))
+        expected = {}
+        for key, value, day in sorted(rows, key=lambda row: (row[2], row[1])):
+            expected[key] = value
+        assert dict(table(system)) == expected
+        assert len(table(system)) == len(expected)
