@@ -15,7 +15,12 @@ from isomesh_dagster.model.kinds import (
     Embedded,
     External,
     Full,
+    IncrementalByPartition,
     IncrementalByTimeRange,
+    IncrementalByUniqueKey,
+    IncrementalUnmanaged,
+    ScdType2ByColumn,
+    ScdType2ByTime,
     View,
 )
 from isomesh_dagster.model.properties import (
@@ -242,6 +247,69 @@ def test_wrong(text: str, told: str, hint: str | None) -> None:
             ),
         ),
         ("INCREMENTAL_BY_TIME_RANGE (time_column ds, batch_size NULL)", IncrementalByTimeRange(time_column="ds")),
+        ("INCREMENTAL_BY_UNIQUE_KEY (unique_key id)", IncrementalByUniqueKey(unique_key=('"id"',))),
+        ("INCREMENTAL_BY_UNIQUE_KEY (unique_key [ID, Name])", IncrementalByUniqueKey(unique_key=('"id"', '"name"'))),
+        (
+            "INCREMENTAL_BY_UNIQUE_KEY (unique_key COALESCE(a, ''))",
+            IncrementalByUniqueKey(unique_key=("COALESCE(a, '')",)),
+        ),
+        (
+            """INCREMENTAL_BY_UNIQUE_KEY (
+              unique_key (id, lower(name)),
+              when_matched (
+                WHEN MATCHED AND source.gone THEN DELETE
+                WHEN MATCHED THEN UPDATE SET target.a = COALESCE(source.a, target.a), b = source.b
+              ),
+              merge_filter source.day > target.day - INTERVAL 7 DAY,
+              batch_size 30, batch_concurrency 1, lookback 2, forward_only false, disable_restatement true,
+              on_destructive_change warn
+            )""",
+            IncrementalByUniqueKey(
+                unique_key=('"id"', "lower(name)"),
+                when_matched="""WHEN MATCHED AND source.gone THEN DELETE
+                WHEN MATCHED THEN UPDATE SET target.a = COALESCE(source.a, target.a), b = source.b""",
+                merge_filter="source.day > target.day - INTERVAL 7 DAY",
+                batch_size=30,
+                lookback=2,
+                disable_restatement=True,
+            ),
+        ),
+        ("incremental_by_partition", IncrementalByPartition()),
+        ("INCREMENTAL_BY_PARTITION (disable_restatement true)", IncrementalByPartition(disable_restatement=True)),
+        ("INCREMENTAL_UNMANAGED", IncrementalUnmanaged()),
+        (
+            "INCREMENTAL_UNMANAGED (insert_overwrite true, forward_only true, disable_restatement false)",
+            IncrementalUnmanaged(insert_overwrite=True, disable_restatement=False),
+        ),
+        ("SCD_TYPE_2 (unique_key id)", ScdType2ByTime(unique_key=('"id"',))),
+        (
+            """SCD_TYPE_2_BY_TIME (unique_key (a, b), updated_at_name "Changed At", updated_at_as_valid_from true,
+              valid_from_name since, valid_to_name until, invalidate_hard_deletes true, time_data_type timestamptz,
+              batch_size 1, forward_only true, disable_restatement false)""",
+            ScdType2ByTime(
+                unique_key=('"a"', '"b"'),
+                updated_at_name="changed at",
+                updated_at_as_valid_from=True,
+                valid_from_name="since",
+                valid_to_name="until",
+                invalidate_hard_deletes=True,
+                time_data_type="TIMESTAMPTZ",
+                batch_size=1,
+                disable_restatement=False,
+            ),
+        ),
+        ("SCD_TYPE_2_BY_COLUMN (unique_key id, columns *)", ScdType2ByColumn(unique_key=('"id"',))),
+        ("SCD_TYPE_2_BY_COLUMN (unique_key id, columns (*))", ScdType2ByColumn(unique_key=('"id"',))),
+        (
+            "SCD_TYPE_2_BY_COLUMN (unique_key [id], columns [A, b, a], execution_time_as_valid_from true, "
+            "updated_at_name changed)",
+            ScdType2ByColumn(
+                unique_key=('"id"',),
+                columns=("a", "b"),
+                execution_time_as_valid_from=True,
+                updated_at_name="changed",
+            ),
+        ),
     ],
 )
 def test_kinds(text: str, expected: object) -> None:
@@ -251,16 +319,11 @@ def test_kinds(text: str, expected: object) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("INCREMENTAL_BY_UNIQUE_KEY (unique_key id)", "INCREMENTAL_BY_UNIQUE_KEY"),
-        ("incremental_by_partition", "INCREMENTAL_BY_PARTITION"),
-        ("INCREMENTAL_UNMANAGED", "INCREMENTAL_UNMANAGED"),
-        ("SCD_TYPE_2 (unique_key id)", "SCD_TYPE_2"),
-        ("SCD_TYPE_2_BY_TIME (unique_key id)", "SCD_TYPE_2_BY_TIME"),
-        ("SCD_TYPE_2_BY_COLUMN (unique_key id, columns *)", "SCD_TYPE_2_BY_COLUMN"),
         ("MANAGED", "MANAGED"),
         ("CUSTOM (materialization 'x')", "CUSTOM"),
         ("VIEW (materialized true)", "materialized"),
         ("INCREMENTAL_BY_TIME_RANGE (time_column ds, forward_only true)", "forward_only"),
+        ("INCREMENTAL_BY_UNIQUE_KEY (unique_key id, forward_only true)", "forward_only"),
         ("INCREMENTAL_BY_TIME_RANGE (time_column ds, auto_restatement_cron '@weekly')", "auto_restatement_cron"),
         ("INCREMENTAL_BY_TIME_RANGE (time_column ds, auto_restatement_intervals 3)", "auto_restatement_intervals"),
     ],
@@ -285,6 +348,24 @@ def test_kinds_not_supported(text: str, told: str) -> None:
         ("INCREMENTAL_BY_TIME_RANGE (time_column (ds, 'yyyy-MM-dd'))", "strftime", "%Y"),
         ("INCREMENTAL_BY_TIME_RANGE (time_column a + b)", "time_column", None),
         ("INCREMENTAL_BY_TIME_RANGE (time_column ds, time_column dt)", "given twice", None),
+        ("INCREMENTAL_BY_UNIQUE_KEY", "needs `unique_key`", "unique_key id"),
+        ("INCREMENTAL_BY_UNIQUE_KEY (unique_key ())", "`unique_key` is empty", None),
+        ("INCREMENTAL_BY_UNIQUE_KEY (unique_key 1 + 1)", "names no column", None),
+        ("INCREMENTAL_BY_UNIQUE_KEY (unique_key (SELECT 1))", "cannot be read", None),
+        ("INCREMENTAL_BY_UNIQUE_KEY (unique_key id, batch_concurrency 2)", "one after the other", None),
+        ("INCREMENTAL_BY_UNIQUE_KEY (unique_key id, when_matched (DELETE))", "when_matched|cannot be read", None),
+        (
+            "INCREMENTAL_BY_UNIQUE_KEY (unique_key id, when_matched (WHEN NOT MATCHED THEN INSERT (a) VALUES (1)))",
+            "no WHEN MATCHED clause",
+            "always inserted",
+        ),
+        ("INCREMENTAL_BY_UNIQUE_KEY (unique_key id, merge_filter source.a AS b)", "not one expression", None),
+        ("INCREMENTAL_BY_PARTITION (forward_only false)", "no parameter `forward_only`", None),
+        ("SCD_TYPE_2_BY_TIME", "needs `unique_key`", None),
+        ("SCD_TYPE_2_BY_TIME (unique_key id, columns *)", "no parameter `columns`", None),
+        ("SCD_TYPE_2_BY_COLUMN (unique_key id)", "needs `columns`", "columns (a, b)"),
+        ("SCD_TYPE_2_BY_COLUMN (unique_key id, columns (a + b))", "must be a column", None),
+        ("SCD_TYPE_2_BY_COLUMN (unique_key id, columns *, updated_at_as_valid_from true)", "no parameter", None),
         ("SEED", "needs `path`", None),
         ("SEED (path 'x', csv_settings (delimitr = ';'))", "no `delimitr`", "delimiter"),
     ],
