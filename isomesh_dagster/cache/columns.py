@@ -23,7 +23,8 @@ _KEEP = 20_000
 def infer_columns(models: Iterable[Model], cache: FactStore) -> dict[str, tuple[Column, ...] | None]:
     """The output columns of each model by name; `models` come parents before children.
 
-    Explicit columns are taken as written. None: the text does not tell (a star over a table nobody declared). Parses a query only when nothing equal was inferred before.
+    Explicit columns are taken as written. None: the text does not tell (a star over a table nobody declared).
+    Parses a query only when nothing equal was inferred before.
     """
     inference = ColumnInference(cache)
     for model in models:

@@ -15,7 +15,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from isomesh_dagster.model.audits import AuditDefinition
+from isomesh_dagster.macros.outline import ModuleOutline, outline_from_json, outline_to_json
+from isomesh_dagster.model.audits import AuditDefinition, Standalone
 from isomesh_dagster.model.codec import known_to_json, model_from_json, model_to_json
 from isomesh_dagster.model.context import NOTHING_READ, Reads
 from isomesh_dagster.model.model import Json, Model
@@ -28,11 +29,14 @@ _GROUND = ("errors.py", "relation.py", "cache/facts.py")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileFacts:
-    """What one file says: models with their own fingerprints, in order, or shared audits; and what was read for it."""
+    """What one file says: models with their own fingerprints, in order, or shared audits, or what a Python module
+    defines; and what was read for it.
+    """
 
     models: tuple[Model, ...] = ()
     own: tuple[OwnFingerprint, ...] = ()
     audits: tuple[AuditDefinition, ...] = ()
+    module: ModuleOutline | None = None
     reads: Reads = NOTHING_READ
 
 
@@ -44,6 +48,8 @@ def facts_to_text(facts: FileFacts) -> str:
         data["own"] = [[own.data, own.metadata] for own in facts.own]
     if facts.audits:
         data["audits"] = [audit_to_json(audit) for audit in facts.audits]
+    if facts.module is not None:
+        data["module"] = outline_to_json(facts.module)
     reads = facts.reads
     data["reads"] = [reads.variables, reads.audits, reads.seeds, reads.macros, reads.columns]
     return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
@@ -55,6 +61,7 @@ def facts_from_data(data: Mapping[str, Any]) -> FileFacts:
         models=tuple([model_from_json(item) for item in data.get("models", ())]),
         own=tuple([OwnFingerprint(data=item[0], metadata=item[1]) for item in data.get("own", ())]),
         audits=tuple([AuditDefinition(**_tupled(item)) for item in data.get("audits", ())]),
+        module=outline_from_json(data["module"]) if "module" in data else None,
         reads=reads_from_json(data["reads"]),
     )
 
@@ -77,11 +84,19 @@ def audit_to_json(audit: AuditDefinition) -> dict[str, Any]:
         "dialect": audit.dialect,
         "path": audit.path,
         "line": audit.line,
+        "standalone": None
+        if audit.standalone is None
+        else [audit.standalone.reads, dict(audit.standalone.variables), audit.standalone.digest],
     }
 
 
 def _tupled(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {**item, "arguments": None if item["arguments"] is None else tuple(item["arguments"])}
+    alone = item["standalone"]
+    return {
+        **item,
+        "arguments": None if item["arguments"] is None else tuple(item["arguments"]),
+        "standalone": None if alone is None else Standalone(reads=tuple(alone[0]), variables=alone[1], digest=alone[2]),
+    }
 
 
 def digest(parts: object) -> str:

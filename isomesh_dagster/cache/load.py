@@ -27,18 +27,19 @@ from isomesh_dagster.cache.facts import (
     file_key,
     first_valid,
 )
-from isomesh_dagster.cache.store import FactStore
+from isomesh_dagster.cache.macro_files import load_macros
+from isomesh_dagster.cache.standalone import place_standalone
+from isomesh_dagster.cache.store import CACHE_PATH, FactStore
 from isomesh_dagster.errors import GraphError, IsomeshError, ModelError, UnsupportedError
+from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.audits import AuditDefinition
-from isomesh_dagster.model.context import ParseContext
+from isomesh_dagster.model.context import ParseContext, Reads
 from isomesh_dagster.model.kinds import External
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.names import check_model_names
 from isomesh_dagster.model.settings import Settings
 from isomesh_dagster.relation import KnownColumns
 from isomesh_dagster.snapshot.fingerprint import OwnFingerprint
-
-CACHE_PATH = ".isomesh/cache.sqlite"
 
 MAX_ERRORS = 20  # told at once; more would scroll the first ones away
 _KEPT_PER_FILE = 20  # rows: gateways, branches and edits side by side
@@ -58,22 +59,32 @@ class LoadedFiles:
     own      their own fingerprints
     digest   of everything loaded under this gateway: equal exactly when every file and all it read are equal
     misses   how many files had to be parsed
+    macros   the project's own
     """
 
     models: Mapping[str, Model]
     own: Mapping[str, OwnFingerprint]
     digest: str
     misses: int
+    macros: ProjectMacros = NO_MACROS
 
 
-def load_project_files(settings: Settings, *, on_progress: Progress | None = None) -> LoadedFiles:
-    """Load the project under `settings.root`.
+def load_project_files(
+    settings: Settings, *, on_progress: Progress | None = None, instead: Mapping[str, bytes] | None = None
+) -> LoadedFiles:
+    """Load the project under `settings.root`; `instead` has contents that stand for those of files, by path.
 
     Raises the one error, or one ModelError that lists them all (at most 20), each with file and line; GraphError when
     two files declare one model.
     """
     with _without_gc(), FactStore(settings.root / CACHE_PATH) as store:
-        return _Loading(settings, store, on_progress).run()
+        return _Loading(settings, store, on_progress, instead or {}).run()
+
+
+def sql_files(settings: Settings) -> tuple[str, ...]:
+    """The files that hold SQL definitions, as posix paths relative to the root: models, then shared audits."""
+    tree = _Tree(settings)
+    return (*(path for path in tree.models if path.endswith(".sql")), *tree.audits)
 
 
 def cache_path(settings: Settings) -> Path:
@@ -91,8 +102,11 @@ class _File:
 class _Loading:
     """One load: hashes every file, takes what the cache knows, parses the rest, writes that back."""
 
-    def __init__(self, settings: Settings, store: FactStore, on_progress: Progress | None) -> None:
+    def __init__(
+        self, settings: Settings, store: FactStore, on_progress: Progress | None, instead: Mapping[str, bytes]
+    ) -> None:
         self.settings = settings
+        self.instead = instead
         self.root = str(settings.root)
         self.store = store
         self.on_progress = on_progress
@@ -115,7 +129,13 @@ class _Loading:
         self.total = len(audit_files) + len(external_files) + len(model_files)
         rows = self.store.get([file.key for file in (*audit_files, *external_files, *model_files)])
 
-        audits = self._audits(audit_files, rows)
+        try:
+            self.macros = load_macros(self.settings, self.store)
+            self.macro_digests = self.macros.digests
+        except IsomeshError as error:
+            raise _told([*self.errors, error]) from None
+        defined = self._audits(audit_files, rows)
+        audits = {name: audit for name, audit in defined.items() if audit.standalone is None}
         facts = self._facts(external_files, rows, audits, self._parse_external)
         facts += self._model_facts(model_files, rows, audits, facts)
         if self.new:
@@ -125,12 +145,16 @@ class _Loading:
         models, own = self._together(facts)
         if self.errors:
             raise _told(self.errors)
+        place_standalone(defined.values(), models, own)
         everything = digest([self.shape, sorted(self.parts)])
-        return LoadedFiles(models=models, own=own, digest=everything, misses=len(self.missed))
+        return LoadedFiles(models=models, own=own, digest=everything, misses=len(self.missed), macros=self.macros)
 
     # --- files and rows
 
     def _file(self, path: str) -> _File:
+        if path in self.instead:
+            content = self.instead[path]
+            return _File(path=path, content=content, key=file_key(content, path, self.shape))
         try:
             with open(f"{self.root}/{path}", "rb") as file:  # a Path costs more than the read
                 content = file.read()
@@ -161,7 +185,7 @@ class _Loading:
         audits: Mapping[str, AuditDefinition],
         parse: Callable[[_File, Mapping[str, AuditDefinition]], FileFacts],
     ) -> list[FileFacts]:
-        surroundings = Surroundings(self.variables, audits, self.seeds, {})
+        surroundings = Surroundings(self.variables, audits, self.seeds, self.macro_digests)
         result = []
         for file in files:
             valid = first_valid(rows.get(file.key, ()), surroundings)
@@ -186,7 +210,7 @@ class _Loading:
         external: list[FileFacts],
     ) -> list[FileFacts]:
         """The facts of the files of `models/`. Those whose macros ask for columns come last, when these are known."""
-        surroundings = Surroundings(self.variables, audits, self.seeds, {})
+        surroundings = Surroundings(self.variables, audits, self.seeds, self.macro_digests)
         by_path = {file.path: file for file in files}
         result: list[FileFacts] = []
         waiting: list[Awaiting] = []
@@ -262,7 +286,9 @@ class _Loading:
     def _parse_audits(self, file: _File, audits: Mapping[str, AuditDefinition]) -> FileFacts:
         from isomesh_dagster.model.audit_blocks import parse_audits
 
-        return FileFacts(audits=parse_audits(_text(file), file.path, self.settings.dialect))
+        audits_found = parse_audits(_text(file), file.path, self._context({}))
+        read = {name for audit in audits_found if audit.standalone for name in audit.standalone.variables}
+        return FileFacts(audits=audits_found, reads=Reads(variables=tuple(sorted(read))))
 
     def _parse_external(self, file: _File, audits: Mapping[str, AuditDefinition]) -> FileFacts:
         import yaml
@@ -295,6 +321,7 @@ class _Loading:
             physical_schema=settings.physical_schema,
             audits=audits,
             columns=columns or {},
+            macros=self.macros,
             read_seed=self.seeds.read,
         )
 
@@ -358,7 +385,7 @@ class _Seeds(Mapping[str, str | None]):
 
 _UNSUPPORTED_FOLDERS: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "models": ((".py",), "Python models are not supported", "write it in SQL, or as a Dagster asset that models read"),
-    "macros": ((".py", ".sql"), "macros of the project's own are not supported yet", "use the built-in ones and @DEF"),
+    "macros": ((".sql",), "Jinja macros are not supported yet", "write them in Python, or with @DEF"),
     "signals": ((".py",), "signals are not supported yet", "start runs by a Dagster sensor instead"),
     "metrics": ((".sql",), "metrics are not supported", "compute them in a model"),
     "materializations": ((".py",), "custom materializations are not supported", "use one of the kinds"),

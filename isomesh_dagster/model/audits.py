@@ -14,11 +14,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from isomesh_dagster.errors import ModelError
-from isomesh_dagster.model.model import AuditCall
+from isomesh_dagster.model.model import AuditCall, Json
 
 NON_BLOCKING = "_non_blocking"
 
 _RESERVED = {"blocking"}  # settings of a use, not arguments of the query
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standalone:
+    """What an audit that belongs to no model reads: `reads` are normalised names of tables, sorted, `variables` those
+    of the configuration by lower-case name. `digest` is that of its query.
+    """
+
+    reads: tuple[str, ...]
+    variables: Mapping[str, Json] = field(default_factory=dict)
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +38,7 @@ class AuditDefinition:
 
     `arguments` are the names a use may give; None means any that the query mentions. `defaults` are SQL texts by
     lower-case name; an argument without one must be given. `dialect` "" is that of the model which uses it. `skip`
-    means that a use is accepted and never run.
+    means that a use is accepted and never run. `standalone` is there for an audit that no model uses.
     """
 
     name: str
@@ -39,6 +50,7 @@ class AuditDefinition:
     dialect: str = ""
     path: str | None = None
     line: int | None = None
+    standalone: Standalone | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -206,15 +206,18 @@ MODEL_PROPERTIES: Mapping[str, Decoder | Refused] = {
     "default_catalog": Refused(instead="write the catalog in the names, or set it in the gateway's connection"),
 }
 
+STANDALONE_KEYS = ("cron", "cron_tz", "owner", "start", "end", "depends_on", "tags", "description", "interval_unit")
+"""What only a standalone audit may have besides. All but `depends_on` tell people something, and change nothing."""
+
 AUDIT_PROPERTIES: Mapping[str, Decoder | Refused] = {
     "name": text,
     "dialect": text,
     "skip": boolean,
     "blocking": boolean,
     "defaults": sql_map,
-    "standalone": Refused(instead="put it into the `audits` of the model it is about", harmless=_NO),
+    "standalone": boolean,
+    **{key: MODEL_PROPERTIES[key] for key in STANDALONE_KEYS},
 }
-_STANDALONE = ("cron", "owner", "start", "depends_on", "tags", "description", "signals", "interval_unit")
 
 _ALIASES = {"grain": "grains", "table_properties": "physical_properties"}
 _GONE = {"validate_query": "it was replaced by lint rules; remove it"}
@@ -298,11 +301,6 @@ def _read(
 def _decoder(written: str, key: str, known: Mapping[str, Decoder | Refused]) -> Decoder | Refused:
     if key in known:
         return known[key]
-    if known is AUDIT_PROPERTIES and key in _STANDALONE:
-        raise UnsupportedError(
-            f"`{written}` belongs to standalone audits, which are not supported yet",
-            hint="put the audit into the `audits` of the model it is about",
-        )
     raise ModelError(
         f"unknown property `{written}`",
         hint=_GONE.get(key) or nearest(key, [*known, *_ALIASES]) or f"known are {', '.join(sorted(known))}",

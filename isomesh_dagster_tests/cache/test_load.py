@@ -499,3 +499,23 @@ def test_a_file_with_blueprints_is_one_file(stars: Path) -> None:
     files = loaded(stars)
     assert files.models["f.y"].rendered == 'SELECT "y"."x_id" AS "x_id" FROM m.y'
     assert loaded(stars).misses == 0
+
+
+def test_a_standalone_audit_is_one_of_the_last_model_it_reads(root: Path) -> None:
+    before = loaded(root)
+    alone = "AUDIT (name alone, standalone true, defaults (least = @limit));\n"
+    query = "SELECT 1 FROM stage.names JOIN stage.orders USING (id) JOIN raw.orders USING (id) WHERE id < @least"
+    write(root, "audits/alone.sql", alone + query)
+    for found in (loaded(root), loaded(root)):  # parsed, then from the cache
+        orders = found.models["stage.orders"]
+        assert [(call.name, call.blocking) for call in orders.audits] == [("alone", False)]
+        assert orders.audit_reads == ("stage.names",)
+        assert found.own["stage.orders"].data == before.own["stage.orders"].data
+        assert found.own["stage.orders"].metadata != before.own["stage.orders"].metadata
+        assert found.own["stage.names"] == before.own["stage.names"]
+    write(root, "audits/alone.sql", "AUDIT (name alone, standalone true);\nSELECT 1 FROM raw.orders")
+    with pytest.raises(ModelError, match="reads no model that has a table") as caught:
+        loaded(root)
+    assert (caught.value.path, caught.value.line) == ("audits/alone.sql", 1)
+    write(root, "audits/alone.sql", "AUDIT (name alone, standalone true, skip true);\nSELECT 1 FROM raw.orders")
+    assert loaded(root).own == before.own

@@ -386,8 +386,6 @@ UNSUPPORTED = [
     ("MODEL (name a.b,\n gateway production\n);\nSELECT 1 AS id", 2, "'production'"),
     ("MODEL (name a.b,\n signals (x())\n);\nSELECT 1 AS id", 2, "signals"),
     ("MODEL (name a.b, kind FULL);\nSELECT * FROM a.b", 1, "reads itself"),
-    ("MODEL (name a.b);\nSELECT 1 AS a;\nAUDIT (name x,\n standalone true);\nSELECT 1", 4, "standalone"),
-    ("MODEL (name a.b);\nSELECT 1 AS a;\nAUDIT (name x,\n cron '@daily');\nSELECT 1", 4, "standalone"),
 ]
 
 
@@ -427,7 +425,7 @@ def test_a_file_of_audits() -> None:
         "AUDIT (name One, defaults (Limit = 3), blocking false);\nSELECT * FROM @this_model WHERE x > @limit;\n\n"
         "AUDIT (name two, dialect postgres, skip true);\nSELECT 1"
     )
-    first, second = parse_audits(text, "audits/a.sql", "duckdb")
+    first, second = parse_audits(text, "audits/a.sql", context())
     assert first == AuditDefinition(
         name="One",
         query="SELECT * FROM @this_model WHERE x > @limit",
@@ -447,14 +445,52 @@ def test_a_file_of_audits() -> None:
         ("AUDIT (name a); SELECT 1;\nMODEL (name b); SELECT 1", 2, "does not belong here"),
         ("AUDIT (name a); SELECT 1;\nSELECT 2", 2, "one query, not 2"),
         ("AUDIT (name a,\n bloking false); SELECT 1", 2, "unknown property"),
+        ("AUDIT (name a,\n cron '@daily'); SELECT 1", 2, "belongs to standalone audits"),
+        ("AUDIT (name a, standalone true);\nSELECT 1 FROM @this_model", 2, "no @this_model"),
+        ("AUDIT (name a, standalone true);\nDELETE FROM b.c", 2, "is not a query"),
         ("AUDIT (name a);\nJINJA_QUERY_BEGIN;\nSELECT 1\nJINJA_END;", 2, "an audit is one query"),
     ],
 )
 def test_wrong_files_of_audits(text: str, line: int, told: str) -> None:
     with pytest.raises(ModelError, match=told) as caught:
-        parse_audits(text, "audits/a.sql", "duckdb")
+        parse_audits(text, "audits/a.sql", context())
     assert (caught.value.path, caught.value.line) == ("audits/a.sql", line)
 
 
+def test_a_standalone_audit_tells_what_it_reads() -> None:
+    text = (
+        "AUDIT (name a, standalone true, cron '@hourly', owner me, depends_on (s.late), defaults (n = 1));\n"
+        "SELECT * FROM warehouse.s.t JOIN s.@part USING (id) WHERE id > @n"
+    )
+    (audit,) = parse_audits(text, "audits/a.sql", context(variables={"part": "u", "other": 1}))
+    assert audit.standalone is not None
+    assert audit.standalone.reads == ("s.late", "s.t", "s.u")
+    assert audit.standalone.variables == {"part": "u"}
+
+
+def test_a_standalone_audit_stands_in_no_models_file() -> None:
+    with pytest.raises(ModelError, match=r"no model's file"):
+        parsed("MODEL (name a.b); SELECT 1 AS a; AUDIT (name x, standalone true); SELECT 1 FROM a.b")
+
+
+def test_statements_and_audits_read_models_too() -> None:
+    found = model(
+        "MODEL (name a.b, kind FULL, \n"
+        "audits (known, not_null(columns := (x), condition := x IN (SELECT x FROM s.w))));\n"
+        "SET VARIABLE n = (SELECT MAX(n) FROM warehouse.s.limits);\n"
+        "CREATE TEMP TABLE own AS SELECT * FROM s.t;\n"
+        "SELECT x FROM s.t;\n"
+        "INSERT INTO s.log SELECT x FROM own JOIN a.b USING (x);\n"
+        "AUDIT (name known); SELECT * FROM @this_model WHERE x NOT IN (SELECT x FROM s.known UNION FROM s.t)"
+    )
+    assert found.depends_on == ("s.limits", "s.t")
+    assert found.audit_reads == ("s.known", "s.w")
+
+
+def test_a_seed_has_the_names_of_its_files_header() -> None:
+    found = model("MODEL (name a.b, kind SEED (path '$root/seeds/s.csv'))", read_seed=lambda path: b"Id,name\n1,x\n")
+    assert found.output == ("id", "name")
+
+
 def test_a_file_of_nothing_holds_no_audits() -> None:
-    assert parse_audits("-- later\n", "audits/a.sql", "duckdb") == ()
+    assert parse_audits("-- later\n", "audits/a.sql", context()) == ()

@@ -459,4 +459,5 @@ def test_audit_blocks_have_properties_of_their_own() -> None:
         "skip": True,
         "blocking": False,
         "defaults": {"a": "1", "b": "'x'"},
+        "standalone": False,
     }
