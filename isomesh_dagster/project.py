@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from isomesh_dagster.engine.connection import Connection
     from isomesh_dagster.execution.application import Application
     from isomesh_dagster.execution.events import Audited, Event, Promoted
+    from isomesh_dagster.execution.table_diff import Comparison, Question
     from isomesh_dagster.execution.texts import Surroundings
     from isomesh_dagster.execution.unit_test import UnitTestBed, UnitTestResult
     from isomesh_dagster.lint.rules import Violation
@@ -306,12 +307,7 @@ class Project:
         name = self._environment_name(environment)
         self._check_system()
         warnings = self._reconcile(name)
-        current = self.state().environment(name)
-        if current is None:
-            raise PlanError(
-                f"there is no environment {name!r} in gateway {self.gateway!r}",
-                hint=f"create it with `isomesh plan {name}`",
-            )
+        current = self._existing(name)
         snapshots = self._snapshots(current)
         graph = build_graph({model: snapshot.model for model, snapshot in snapshots.items()})
         recorded = self.state().intervals(
@@ -376,6 +372,16 @@ class Project:
                 hint="was the state restored from an older backup? restore the matching one",
             )
         return {name: found[its_id] for name, its_id in wanted.items()}
+
+    def _existing(self, name: str) -> Environment:
+        """The environment of that name; a PlanError when there is none."""
+        found = self.state().environment(name)
+        if found is None:
+            raise PlanError(
+                f"there is no environment {name!r} in gateway {self.gateway!r}",
+                hint=f"create it with `isomesh plan {name}`",
+            )
+        return found
 
     def _environment_name(self, environment: str | None) -> str:
         return validate_environment(self.settings.default_target_environment if environment is None else environment)
@@ -543,20 +549,39 @@ class Project:
         """Run the audits of an environment's models on what it shows; `models` limits them."""
         from isomesh_dagster.execution.ask import audited
 
-        name = self._environment_name(environment)
         self._check_system()
-        current = self.state().environment(name)
-        if current is None:
-            raise PlanError(
-                f"there is no environment {name!r} in gateway {self.gateway!r}",
-                hint=f"create it with `isomesh plan {name}`",
-            )
-        snapshots = self._snapshots(current)
+        snapshots = self._snapshots(self._existing(self._environment_name(environment)))
         for wanted in models or ():
             self.model(wanted)
         chosen = [one for one in snapshots.values() if models is None or one.name in models]
         around = self._around(snapshots, None)
         yield from audited(self.connection(), chosen, around, _range(start, end))
+
+    def table_diff(
+        self, source: str, target: str, *, models: Collection[str] | None = None, question: Question | None = None
+    ) -> Iterator[Comparison]:
+        """How rows differ between two environments, model by model, or between two tables (`schema.table`).
+
+        `models` limits environments to these; without, all whose tables are not the same are compared. Reads only.
+        Raises PlanError for an environment, table or column that is not there.
+        """
+        from isomesh_dagster.execution import table_diff
+
+        asked = question or table_diff.Question()
+        if "." in source or "." in target:
+            if models is not None:
+                raise PlanError("models are compared between environments, not between tables")
+            tables = table_diff.named_pair(source, target, self.settings.connection.dialect)
+            yield table_diff.compare_tables(self.connection(), tables, asked)
+            return
+        self._check_system()
+        first, second = (self._existing(validate_environment(name)) for name in (source, target))
+        snapshots = {**self._snapshots(first), **self._snapshots(second)}
+        for pair in table_diff.shown_pairs(first, second, snapshots, models):
+            if isinstance(pair, table_diff.Pair):
+                yield table_diff.compare_tables(self.connection(), pair, asked)
+            else:
+                yield pair
 
     def _around(self, snapshots: Mapping[str, Snapshot], execution_time: datetime | None) -> Surroundings:
         from isomesh_dagster.execution.texts import Surroundings

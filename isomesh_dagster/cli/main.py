@@ -17,6 +17,7 @@ from isomesh_dagster.cli.models import audit, evaluate, render
 from isomesh_dagster.cli.outcome import EXIT_CODES, INTERRUPTED, error_json, exit_code
 from isomesh_dagster.cli.plan import diff, plan, run
 from isomesh_dagster.cli.session import Session, answers_json, known_gateway
+from isomesh_dagster.cli.table_diff import table_diff
 from isomesh_dagster.cli.testing import create_test, test
 from isomesh_dagster.errors import IsomeshError
 
@@ -116,6 +117,7 @@ for _command in (
     janitor,
     render,
     evaluate,
+    table_diff,
     audit,
     test,
     create_test,
