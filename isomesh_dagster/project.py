@@ -566,20 +566,21 @@ class Project:
         Raises PlanError for an environment, table or column that is not there.
         """
         from isomesh_dagster.execution import table_diff
+        from isomesh_dagster.execution.row_comparison import compare_tables
 
         asked = question or table_diff.Question()
         if "." in source or "." in target:
             if models is not None:
                 raise PlanError("models are compared between environments, not between tables")
             tables = table_diff.named_pair(source, target, self.settings.connection.dialect)
-            yield table_diff.compare_tables(self.connection(), tables, asked)
+            yield compare_tables(self.connection(), tables, asked)
             return
         self._check_system()
         first, second = (self._existing(validate_environment(name)) for name in (source, target))
         snapshots = {**self._snapshots(first), **self._snapshots(second)}
         for pair in table_diff.shown_pairs(first, second, snapshots, models):
             if isinstance(pair, table_diff.Pair):
-                yield table_diff.compare_tables(self.connection(), pair, asked)
+                yield compare_tables(self.connection(), pair, asked)
             else:
                 yield pair
 

@@ -13,7 +13,7 @@ REVENUE = "models/shop/monthly_revenue.sql"
 
 @pytest.fixture
 def changed(planned: Shop) -> Shop:
-    """dev shows the files as they were, next one order more for every month after January."""
+    """The files as they were in dev, in next one order more for every month after January."""
     planned.edit(
         REVENUE, "COUNT(*) AS orders", "COUNT(*) + CASE WHEN MAX(ordered_on) < '2024-02-01' THEN 0 ELSE 1 END AS orders"
     )

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from isomesh_dagster.engine import Connection, open_connection
 from isomesh_dagster.errors import EngineError, PlanError
+from isomesh_dagster.execution.row_comparison import compare_tables
 from isomesh_dagster.execution.table_diff import (
     ColumnChange,
     ColumnMatch,
@@ -24,7 +25,6 @@ from isomesh_dagster.execution.table_diff import (
     SameTable,
     Side,
     TableDiff,
-    compare_tables,
     shown_pairs,
 )
 from isomesh_dagster.execution.table_diff_words import comparison_json, comparisons_markdown, verdict
