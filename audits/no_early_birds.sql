@@ -8,4 +8,5 @@ AUDIT (
 /* A flight that leaves an hour before its time is a wrong record, not a punctual airline. */
 SELECT *
 FROM @this_model
-WHERE departure_delay < @earliest;
+WHERE
+  departure_delay < @earliest;

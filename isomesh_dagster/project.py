@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from isomesh_dagster.cache.macro_files import macros_on_demand
 from isomesh_dagster.errors import GraphError, LockedError, PlanError
 from isomesh_dagster.graph.order import ModelGraph, build_graph
 from isomesh_dagster.model.names import validate_environment
@@ -33,6 +34,8 @@ from isomesh_dagster.snapshot.interval import Interval, to_ms
 from isomesh_dagster.snapshot.snapshot import Fingerprint, Snapshot
 
 if TYPE_CHECKING:
+    from isomesh_dagster.cache.format import FormattedFile
+    from isomesh_dagster.dialect.style import Style
     from isomesh_dagster.engine.connection import Connection
     from isomesh_dagster.execution.application import Application
     from isomesh_dagster.execution.events import Audited, Event, Promoted
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
     from isomesh_dagster.execution.texts import Surroundings
     from isomesh_dagster.execution.unit_test import UnitTestBed, UnitTestResult
     from isomesh_dagster.lint.rules import Violation
+    from isomesh_dagster.macros.project import ProjectMacros
     from isomesh_dagster.model.model import Json, Model
     from isomesh_dagster.model.unit_tests import UnitTest
     from isomesh_dagster.plan.columns import ColumnCatalog
@@ -64,6 +68,7 @@ class Project:
         digest: str,
         columns: Mapping[str, tuple[Column, ...] | None] | None = None,
         tests: Mapping[str, str] | None = None,
+        macros: ProjectMacros | None = None,
     ) -> None:
         self.settings = settings
         self.root = settings.root
@@ -72,6 +77,7 @@ class Project:
         self.own = own
         self.digest = digest
         self.fingerprints: dict[str, Fingerprint] = fingerprints(self.graph, own)
+        self.macros = macros if macros is not None else macros_on_demand(settings)
         self._columns = dict(columns) if columns is not None else None
         self._catalog: ColumnCatalog | None = None
         self._tests = tests
@@ -101,7 +107,7 @@ class Project:
 
         settings = load_settings(Path(root).resolve(), gateway, os.environ if environ is None else environ)
         files = load_project_files(settings, on_progress=on_progress)
-        return cls(settings=settings, models=files.models, own=files.own, digest=files.digest)
+        return cls(settings=settings, models=files.models, own=files.own, digest=files.digest, macros=files.macros)
 
     @classmethod
     def from_manifest(cls, path: Path | str, *, environ: Mapping[str, str] | None = None) -> Project:
@@ -341,6 +347,7 @@ class Project:
             known,
             self._column_catalog(),
             frozenset(recorded),
+            self.macros,
         )
         chosen = {str(one.physical) for one in decision.snapshots.values() if one.physical is not None}
         recorded.update(state.intervals(chosen - candidates))
@@ -445,6 +452,7 @@ class Project:
             identity=self.identity(),
             root=self.root,
             default_catalog=self.settings.default_catalog,
+            macros=self.macros,
         )
         try:
             yield application
@@ -468,6 +476,7 @@ class Project:
             now=_now(),
             to=to,
             default_catalog=self.settings.default_catalog,
+            macros=self.macros,
         )
 
     def invalidate(self, environment: str) -> None:
@@ -592,6 +601,7 @@ class Project:
             engine_dialect=self.settings.connection.dialect,
             default_catalog=self.settings.default_catalog,
             execution_time=_now() if execution_time is None else execution_time,
+            macros=self.macros,
         )
 
     def _shown(self, environment: str | None) -> dict[str, Snapshot]:
@@ -673,6 +683,7 @@ class Project:
             columns=self.columns,
             default_catalog=self.settings.default_catalog,
             extensions=connection.extensions if connection.type == "duckdb" else (),
+            macros=self.macros,
         )
 
     # -- checking
@@ -705,6 +716,15 @@ class Project:
                 tested={test.model for test in self.unit_tests()} if chosen.need_tests else (),
             )
         return on_file_lines(violations(examined, chosen, models), self.models, self.root)
+
+    def formatted(self, paths: Collection[str] | None = None, style: Style | None = None) -> tuple[FormattedFile, ...]:
+        """The SQL files of the project (`paths`: only these) as `style` has them, by default the configuration's.
+
+        Writes nothing. A file whose models would get another fingerprint is left alone, and says so.
+        """
+        from isomesh_dagster.cache.format import format_files
+
+        return format_files(self.settings, self.models, self.own, paths, style or self.settings.format)
 
     def _lint_warnings(self) -> tuple[str, ...]:
         """What a plan warns of when the linter is on. Raises LintError when a rule that is an error is broken."""

@@ -10,6 +10,7 @@ import click
 
 from isomesh_dagster import __version__
 from isomesh_dagster.cli.environments import environments, invalidate, janitor, rollback
+from isomesh_dagster.cli.format import format_
 from isomesh_dagster.cli.info import info
 from isomesh_dagster.cli.init import init
 from isomesh_dagster.cli.lint import lint
@@ -122,6 +123,7 @@ for _command in (
     test,
     create_test,
     lint,
+    format_,
     info,
 ):
     cli.add_command(_command)

@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
+from isomesh_dagster.dialect.style import Style
 from isomesh_dagster.errors import ConfigError, InvalidName
 from isomesh_dagster.model import names
 from isomesh_dagster.model.config_errors import dotted, nearest, unknown_key, validated
@@ -87,26 +88,6 @@ class LinterSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FormatSettings:
-    """`format.*`: how `isomesh format` lays files out.
-
-    indent               spaces inside brackets
-    pad                  spaces before what stands under a clause
-    max_text_width       what is longer than that is broken into lines, where it can be
-    leading_comma        commas begin lines instead of ending them
-    normalize_functions  case of known functions' names, where the dialect does not tell cases apart; None: as written
-    append_newline       whether a file ends with a line break
-    """
-
-    indent: int = 2
-    pad: int = 2
-    max_text_width: int = 80
-    leading_comma: bool = False
-    normalize_functions: Literal["upper", "lower"] | None = "upper"
-    append_newline: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class StateLocation:
     """Where a gateway keeps its state.
 
@@ -161,7 +142,7 @@ class Settings:
     ignore_patterns: tuple[str, ...] = (".ipynb_checkpoints/*",)
     plan: PlanSettings = PlanSettings()
     linter: LinterSettings = LinterSettings()
-    format: FormatSettings = FormatSettings()
+    format: Style = Style()
     notes: tuple[str, ...] = ()
 
     @property
@@ -367,7 +348,7 @@ class _Loading:
             ignore_patterns=top.ignore_patterns,
             plan=PlanSettings(no_prompts=top.plan.no_prompts, auto_apply=top.plan.auto_apply),
             linter=LinterSettings(**top.linter.model_dump(exclude={"use_project_index"})),
-            format=_format_settings(top.format),
+            format=_style(top.format),
         )
 
     def top(self, tree: MappingNode) -> RootConfig:
@@ -501,8 +482,8 @@ class _Loading:
         return validated(model, resolve(node, self.variables, key), node, key, root=self.root)
 
 
-def _format_settings(config: FormatConfig) -> FormatSettings:
-    return FormatSettings(
+def _style(config: FormatConfig) -> Style:
+    return Style(
         indent=config.indent,
         pad=config.indent if config.pad is None else config.pad,
         max_text_width=config.max_text_width,

@@ -5,9 +5,10 @@ from textwrap import dedent
 
 import pytest
 
+from isomesh_dagster.dialect.style import Style
 from isomesh_dagster.errors import ConfigError
 from isomesh_dagster.model.connections import DuckDBConnection, PostgresConnection, SqliteConnection
-from isomesh_dagster.model.settings import FormatSettings, LinterSettings, Settings, load_settings, state_location
+from isomesh_dagster.model.settings import LinterSettings, Settings, load_settings, state_location
 
 TWO_GATEWAYS = """\
 gateways:
@@ -447,7 +448,7 @@ class TestKeys:
         """
         settings = load(tmp_path, TINY + dedent(lines))
         assert settings.linter == LinterSettings(enabled=True, rules=("noselectstar",), warn_rules=("nomissingaudits",))
-        assert settings.format == FormatSettings(
+        assert settings.format == Style(
             indent=4, pad=4, max_text_width=100, leading_comma=True, normalize_functions=None
         )
 

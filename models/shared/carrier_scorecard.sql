@@ -31,10 +31,7 @@ SELECT
   totals.on_time_share,
   totals.cancelled_share,
   totals.miles_flown,
-  RANK() OVER (
-    PARTITION BY carriers.business_model
-    ORDER BY totals.on_time_share DESC
-  ) AS punctuality_rank,
+  RANK() OVER (PARTITION BY carriers.business_model ORDER BY totals.on_time_share DESC) AS punctuality_rank,
   @gateway AS computed_by
 FROM totals
 INNER JOIN core.carriers AS carriers
