@@ -7,12 +7,10 @@ itself would let two processes write one file without an error.
 
 from __future__ import annotations
 
-import csv
 import os
-import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from filelock import FileLock, Timeout
 
+from isomesh_dagster.engine import seed_file
 from isomesh_dagster.engine.connection import Capabilities
 from isomesh_dagster.errors import EngineError, LockedError, WriteConflict
 from isomesh_dagster.relation import Relation, quote
@@ -30,15 +29,6 @@ if TYPE_CHECKING:
 MEMORY = ":memory:"
 
 _CAPABILITIES = Capabilities(dialect="duckdb")
-
-# what pandas, and so the model format, reads as a missing value in a seed
-_DEFAULT_NA = (
-    "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
-    "NULL", "NaN", "None", "n/a", "nan", "null",
-)  # fmt: skip
-# the format infers numbers and booleans in a seed, never dates: a date is text unless the model declares its columns
-_SEED_TYPES = ("BOOLEAN", "BIGINT", "DOUBLE", "VARCHAR")
-_NATIVE_ENCODINGS = frozenset({"utf-8", "utf8", "utf-16", "latin-1"})
 
 
 # ---- opening and closing ---------------------------------------------------------------------------------
@@ -276,32 +266,15 @@ class DuckDBSession:
         `settings` are the model format's `csv_settings`, only those that were given. Columns are matched by the
         header's names; a type "UNKNOWN" leaves the column text.
         """
-        with _readable_csv(path, settings) as (readable, given):
-            quotechar = given.get("quotechar") or '"'
-            escape = given.get("escapechar") or (quotechar if given.get("doublequote", True) else "")
-            nulls = tuple(given.get("na_values") or ()) + (_DEFAULT_NA if given.get("keep_default_na", True) else ())
-            options = [
-                "header = true",
-                f"delim = {_literal(given.get('delimiter') or ',')}",
-                f"quote = {_literal(quotechar)}",
-                f"escape = {_literal(escape)}",
-                f"nullstr = [{', '.join(_literal(item) for item in dict.fromkeys(nulls)) or _literal(chr(0))}]",
-            ]
-            if given.get("encoding"):
-                options.append(f"encoding = {_literal(given['encoding'].lower().replace('utf8', 'utf-8'))}")
+        with seed_file.readable(path, settings) as (file, given):
+            rows = seed_file.source(file, given)
             if columns is None:
-                options.append(f"auto_type_candidates = [{', '.join(_literal(item) for item in _SEED_TYPES)}]")
-                options.append("sample_size = -1")
-                selected = "*"
+                names = self.fetch_table(f"SELECT * FROM {rows} LIMIT 0")[0]
+                (told,) = self.fetch(f"SELECT {seed_file.survey(names, given)} FROM {rows}")
+                items = seed_file.inferred(names, told, given)
             else:
-                options.append("all_varchar = true")
-                selected = ", ".join(
-                    quote(name) if kind == "UNKNOWN" else f"CAST({quote(name)} AS {kind}) AS {quote(name)}"
-                    for name, kind in columns
-                )
-            return self.replace_table(
-                relation, f"SELECT {selected} FROM read_csv({_literal(readable)}, {', '.join(options)})"
-            )
+                items = [seed_file.value(name, None if kind == "UNKNOWN" else kind, given) for name, kind in columns]
+            return self.replace_table(relation, f"SELECT {', '.join(items)} FROM {rows}")
 
     def replace_view(self, relation: Relation, query: str) -> None:
         """The view shows the query afterwards, whatever it showed before."""
@@ -486,29 +459,3 @@ def _count(result: duckdb.DuckDBPyConnection) -> int | None:
         return None
     row = result.fetchone()
     return None if row is None else int(row[0])
-
-
-@contextmanager
-def _readable_csv(path: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A CSV file DuckDB can read, and the settings left to tell it: odd encodings and separators are written anew."""
-    encoding = (settings.get("encoding") or "utf-8").lower()
-    if encoding in _NATIVE_ENCODINGS and not settings.get("skipinitialspace") and not settings.get("lineterminator"):
-        yield path, dict(settings)
-        return
-    with open(path, encoding=encoding, newline="") as source:
-        text = source.read()
-    if terminator := settings.get("lineterminator"):
-        text = text.replace(terminator, "\n")
-    rows = csv.reader(
-        text.splitlines(keepends=True),
-        delimiter=settings.get("delimiter") or ",",
-        quotechar=settings.get("quotechar") or '"',
-        escapechar=settings.get("escapechar"),
-        doublequote=settings.get("doublequote", True),
-        skipinitialspace=bool(settings.get("skipinitialspace")),
-    )
-    with tempfile.TemporaryDirectory(prefix="isomesh_seed_") as folder:
-        copy = Path(folder, "seed.csv")
-        with copy.open("w", encoding="utf-8", newline="") as target:
-            csv.writer(target, lineterminator="\n").writerows(rows)
-        yield str(copy), {key: settings[key] for key in ("na_values", "keep_default_na") if key in settings}
