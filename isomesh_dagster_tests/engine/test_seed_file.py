@@ -1,4 +1,4 @@
-"""What a seed's file says where the model declares no columns: the same types and values as the model format's pandas."""
+"""Seeds of models that declare no columns: types and values as the pandas of the model format gives them."""
 
 from __future__ import annotations
 
