@@ -13,7 +13,7 @@ from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.translator import check_names, column_schema, is_built
 from isomesh_dagster.errors import IsomeshError, LockedError
 from isomesh_dagster.execution.events import Audited, Built, Dropped, Promoted
-from isomesh_dagster.model.kinds import is_incremental
+from isomesh_dagster.model.kinds import depends_on_past, is_incremental
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.plan.explain import plan_markdown, range_words
 from isomesh_dagster.plan.plan import Plan
@@ -47,8 +47,9 @@ def built_result(built: Built, plan: Plan, snapshot: Snapshot, key: dg.AssetKey)
         metadata["isomesh/repointed"] = True
     if built.rows is not None:
         metadata[keys.ROWS_WRITTEN] = built.rows
-        # what was written is the whole table, unless days were added to older ones
-        if not is_incremental(model.kind) or snapshot.id in plan.new_snapshots:
+        # what was written is the whole table, unless days were added to older ones or rows met others of their key
+        is_all = snapshot.id in plan.new_snapshots and not depends_on_past(model.kind)
+        if is_all or not is_incremental(model.kind):
             metadata["dagster/row_count"] = built.rows
     if is_incremental(model.kind) and built.intervals:
         intervals = merge(built.intervals)

@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from isomesh_dagster.definitions import keys
-from isomesh_dagster.model.kinds import Embedded, External, IncrementalByTimeRange, Seed, kind_name
+from isomesh_dagster.model.kinds import (
+    Embedded,
+    External,
+    IncrementalByTimeRange,
+    Seed,
+    is_incremental,
+    kind_name,
+    managed_columns,
+    unique_key,
+)
 from isomesh_dagster.model.model import AuditCall, Model
 from isomesh_dagster.relation import Column, Relation
 
@@ -65,7 +74,9 @@ class IsomeshTranslator:
     def get_kinds(self, model: Model, project: Project) -> set[str]:
         """At most three: what it is written in, how rows reach it, where it lives."""
         written_in = "csv" if isinstance(model.kind, Seed) else "sql"
-        how = "incremental" if isinstance(model.kind, IncrementalByTimeRange) else kind_name(model.kind).lower()
+        how = "incremental" if is_incremental(model.kind) else kind_name(model.kind).lower()
+        if managed_columns(model.kind):
+            how = "scd_type_2"
         return {written_in, how, engine_name(project)}
 
     def get_owners(self, model: Model, project: Project) -> list[str]:
@@ -103,6 +114,8 @@ class IsomeshTranslator:
         metadata["isomesh/cron"] = model.cron
         if isinstance(model.kind, IncrementalByTimeRange):
             metadata["isomesh/time_column"] = model.kind.time_column
+        if key := unique_key(model.kind):
+            metadata["isomesh/unique_key"] = ", ".join(key)
         if self.settings.query and model.query:
             metadata["isomesh/query"] = dg.MetadataValue.md(f"```sql\n{model.query.strip()}\n```")
         if self.settings.code_references:

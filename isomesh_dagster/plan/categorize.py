@@ -59,7 +59,8 @@ def judge_direct(old: Model, new: Model, old_schema: Schema, new_schema: Schema)
     Storage-only edits are non-breaking, what can change rows is breaking (departure 4), and the query is compared
     column by column.
     """
-    return _as_kind_writes(_edit(old, new, old_schema, new_schema), new, new_schema, Category.BREAKING)
+    judgement = _edit(old, new, old_schema, new_schema)
+    return _as_kind_writes(judgement, _Sides(old, new, old_schema, new_schema), Category.BREAKING)
 
 
 def _edit(old: Model, new: Model, old_schema: Schema, new_schema: Schema) -> Judgement:
@@ -102,6 +103,18 @@ def judge_indirect(
     `hits` are changed columns (or `ALL`) by parent, `additions` new columns by parent (none for one whose columns only
     come in another order); parents that changed in neither way are absent.
     """
+    judgement = _reading(old, new, old_schema, new_schema, hits, additions)
+    return _as_kind_writes(judgement, _Sides(old, new, old_schema, new_schema), Category.INDIRECT_BREAKING)
+
+
+def _reading(
+    old: Model,
+    new: Model,
+    old_schema: Schema,
+    new_schema: Schema,
+    hits: Mapping[str, frozenset[str]],
+    additions: Mapping[str, frozenset[str]],
+) -> Judgement:
     rows_hit = sorted(parent for parent, columns in hits.items() if columns == ALL)
     if rows_hit:
         return Judgement(
@@ -121,17 +134,27 @@ def judge_indirect(
     return _column_reader(new, new_schema, hits)
 
 
-def _as_kind_writes(judgement: Judgement, new: Model, schema: Schema, breaking: Category) -> Judgement:
+@dataclass(frozen=True, slots=True)
+class _Sides:
+    """A model before and after, and what each reads."""
+
+    old: Model
+    new: Model
+    old_schema: Schema
+    new_schema: Schema
+
+
+def _as_kind_writes(judgement: Judgement, sides: _Sides, breaking: Category) -> Judgement:
     """What a judgement about the query means for a table in which one batch's rows meet another's.
 
     There a changed column may decide which rows stay, and what is built anew has lost what only the old table knew.
     """
-    kind = new.kind
+    kind = sides.new.kind
     if not depends_on_past(kind) or judgement.category in (Category.METADATA, Category.INDIRECT_NON_BREAKING):
         return judgement
     reason = "another table begins without the history of this one"
     if judgement.category is Category.NON_BREAKING and not keeps_history(kind):
-        if not is_keyed(kind) or _cannot_choose(judgement.added, new, schema):
+        if not is_keyed(kind) or not (judgement.added or judgement.reordered) or _chooses_alike(sides):
             return judgement
         reason = "of several rows with one key another may stay"
     elif judgement.changed == ALL:
@@ -141,15 +164,17 @@ def _as_kind_writes(judgement: Judgement, new: Model, schema: Schema, breaking: 
     return replace(judgement, category=breaking, changed=ALL, reason=f"{judgement.reason}; {reason}")
 
 
-def _cannot_choose(added: frozenset[str], new: Model, schema: Schema) -> bool:
-    """Whether new columns leave the choice among rows with one key as it is: they are compared after all others."""
-    if not added or new.columns is not None:
-        return True  # what is not declared does not reach the table
-    columns = output_columns(new.rendered, new.dialect, schema)
-    if columns is None:
+def _chooses_alike(sides: _Sides) -> bool:
+    """Whether among rows with one key the same stays: the columns are as before, what is new is compared after them."""
+    if sides.new.columns is not None:
+        return True  # the declared columns are the table's, in their order
+    before = output_columns(sides.old.rendered, sides.old.dialect, sides.old_schema)
+    after = output_columns(sides.new.rendered, sides.new.dialect, sides.new_schema)
+    if before is None or after is None:
         return False
-    last = columns[len(columns) - len(added) :]
-    return {column.name for column in last} == added and all(_is_no_time(column.type) for column in last)
+    kept, added = after[: len(before)], after[len(before) :]
+    names = [column.name for column in before]
+    return names == [column.name for column in kept] and all(_is_no_time(column.type) for column in added)
 
 
 def _is_no_time(column_type: str) -> bool:
