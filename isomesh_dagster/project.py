@@ -413,6 +413,8 @@ class Project:
         """Finish in the state what an interrupted apply finished in the warehouse; a warning when somebody is at work
         there.
         """
+            before_all=self.settings.before_all,
+            after_all=self.settings.after_all,
         open_plans = self.state().open_plans(environment)
         if not open_plans:
             return ()

@@ -76,8 +76,6 @@ UNSUPPORTED_KEYS: Mapping[str, Unsupported] = {
     ),
     "virtual_environment_mode": Unsupported("it would write production's tables in place", "full"),
     "gateway_managed_virtual_layer": Unsupported("it would create views through another gateway", False),
-    "before_all": Unsupported("it would run statements before every plan and run", [], None),
-    "after_all": Unsupported("it would run statements after every plan and run", [], None),
     "model_naming": Unsupported("it would take model names from paths", {}, {"infer_names": False}, None),
     "cicd_bot": Unsupported("it would configure the GitHub bot", None),
     "notification_targets": Unsupported("it would send notifications", [], None),
@@ -185,6 +183,17 @@ class RootConfig(_Config):
     format: FormatConfig = FormatConfig()
 
     @field_validator("environment_suffix_target", mode="after")
+def _statements(value: object) -> object:
+    """SQL statements without their semicolons; a single one may stand without a list."""
+    given = [value] if isinstance(value, str) else value or []
+    if isinstance(given, list) and all(isinstance(text, str) for text in given):
+        return tuple(bare for text in given if (bare := text.strip().rstrip(";").rstrip()))
+    return value
+
+
+Statements = Annotated[tuple[str, ...], BeforeValidator(_statements)]
+
+
     @classmethod
     def _no_catalogs(cls, value: str) -> str:
         if value == "catalog":
@@ -196,6 +205,8 @@ class RootConfig(_Config):
     def _patterns(cls, value: Mapping[str, str]) -> Mapping[str, str]:
         for pattern in value:
             _pattern(pattern)
+    before_all: Statements = ()
+    after_all: Statements = ()
         return value
 
 

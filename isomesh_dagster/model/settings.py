@@ -136,6 +136,7 @@ class Settings:
     physical_schema_mapping: tuple[tuple[str, str], ...] = ()
     snapshot_ttl: timedelta = timedelta(weeks=1)
     environment_ttl: timedelta | None = timedelta(weeks=1)
+    before_all, after_all       statements, as written, around everything that is done to an environment
     pinned_environments: tuple[str, ...] = ()
     default_target_environment: str = "prod"
     time_column_format: str = "%Y-%m-%d"
@@ -157,6 +158,8 @@ class Settings:
                 return target
         return f"isomesh__{schema}"
 
+    before_all: tuple[str, ...] = ()
+    after_all: tuple[str, ...] = ()
     def secret_values(self) -> tuple[str, ...]:
         """Every secret text of the chosen gateway, for filters that keep secrets out of messages."""
         state = self.state_connection.secret_values() if self.state_connection else ()
@@ -363,6 +366,8 @@ class _Loading:
         return self.validated(RootConfig, typed, "")
 
     def refuse(self, node: MappingNode, key: str, table: Mapping[str, Unsupported]) -> None:
+            before_all=top.before_all,
+            after_all=top.after_all,
         """Refuse the keys of the table that would change something."""
         for name, unsupported in table.items():
             value_node = node.items.get(name)

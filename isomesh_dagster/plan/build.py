@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,12 +25,16 @@ Recorded = Mapping[str, tuple[Interval, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """How environments of this gateway are laid out: where their name goes and how long they live (None: for ever)."""
+    """How environments of this gateway are laid out: where their name goes, how long they live (None: for ever), and
+    the statements that run before and after all that is done to them.
+    """
 
     gateway: str
     suffix_target: str = "schema"
     environment_ttl: timedelta | None = None
     pinned: Collection[str] = ()
+    before_all: tuple[str, ...] = ()
+    after_all: tuple[str, ...] = ()
 
 
 def build_plan(
@@ -84,6 +89,9 @@ def build_plan(
         new_snapshots=tuple(one.id for one in decision.snapshots.values() if one.id not in known),
         builds=tuple(builds),
         reuses=tuple(reuses),
+        before_all=layer.before_all,
+        after_all=layer.after_all,
+        statement_diff=statement_diff(current.target if current is not None else Target(), layer),
         audits=audit_steps(decision.snapshots, builds, recorded, (*shown.values(), *vouched)),
         promote=promote,
         is_new_environment=current is None,
@@ -135,6 +143,8 @@ def build_run(
         reuses=(),
         audits=audit_steps(snapshots, builds, recorded, snapshots.values()),
         promote=None,
+        before_all=current.target.before_all,
+        after_all=current.target.after_all,
         compared_with=current.name,
         restates=frozenset(
             step.snapshot.name
@@ -146,6 +156,17 @@ def build_run(
 
 class _Frontier:
     """How far in time the environment compared with has come: the end of what a plan builds."""
+def statement_diff(old: Target, new: Layer) -> str:
+    """How the statements before and after everything differ; "" when they do not."""
+
+    def lines(before: Sequence[str], after: Sequence[str]) -> list[str]:
+        told = [(name, text) for name, texts in (("before_all", before), ("after_all", after)) for text in texts]
+        return [f"{name}: {line}" for name, text in told for line in text.splitlines()]
+
+    before, after = lines(old.before_all, old.after_all), lines(new.before_all, new.after_all)
+    return "\n".join(difflib.unified_diff(before, after, fromfile="before", tofile="after", lineterm="", n=3))
+
+
 
     def __init__(self, shown: Mapping[str, Snapshot], recorded: Recorded, now: int) -> None:
         self._now = now
@@ -223,7 +244,12 @@ def _promote(
         for name, snapshot in snapshots.items()
         if snapshot.physical is not None
     }
-    target = Target(snapshots={name: snapshot.id for name, snapshot in snapshots.items()}, views=views)
+    target = Target(
+        snapshots={name: snapshot.id for name, snapshot in snapshots.items()},
+        views=views,
+        before_all=layer.before_all,
+        after_all=layer.after_all,
+    )
     if current is not None and current.target == target:
         return None
     before = {one.view: one.physical for one in current.target.views.values()} if current is not None else {}

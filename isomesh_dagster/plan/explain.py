@@ -245,6 +245,8 @@ def plan_steps(plan: Plan) -> tuple[Section, ...]:
             items=(Item(name=plan.environment, text=f"refuse unless the environment {base}; record the intent"),),
         )
     ]
+    if plan.before_all:
+        sections.append(_statement_section("Run first (before_all), in one transaction", plan.before_all))
     if plan.builds:
         schemas = sorted({_schema(build.snapshot) for build in plan.builds})
         sections.append(
@@ -274,6 +276,8 @@ def plan_steps(plan: Plan) -> tuple[Section, ...]:
         views += [Item(name=view, text="dropped") for view in sorted(plan.promote.drop)]
         views.append(Item(name=f"record that {plan.environment} shows plan {plan.id[:12]}"))
         sections.append(Section(title="Swap, in one transaction", tone="step", items=tuple(views)))
+    if plan.after_all:
+        sections.append(_statement_section("Run last (after_all), in one transaction", plan.after_all))
     return tuple(sections)
 
 
@@ -290,6 +294,9 @@ def _change_sections(plan: Plan, *, diffs: bool) -> Iterable[Section]:
     yield section("Directly modified", ChangeType.DIRECT)
     yield section("Indirectly modified", ChangeType.INDIRECT)
     yield section("Only metadata modified", ChangeType.METADATA)
+    if plan.statement_diff:
+        item = Item(name="before_all, after_all", diff=plan.statement_diff if diffs else "")
+        yield Section(title="Statements around every apply modified", tone="metadata", items=(item,))
 
 
 def _change_item(plan: Plan, change: Change, *, diffs: bool) -> Item:
@@ -331,6 +338,10 @@ def _step_item(build: Build) -> Item:
         label=f"{kind_name(snapshot.model.kind)}: {build_words(build)}",
         children=tuple(children),
     )
+
+
+def _statement_section(title: str, statements: Iterable[str]) -> Section:
+    return Section(title=title, tone="step", items=tuple(Item(name=" ".join(text.split())) for text in statements))
 
 
 def _audit_item(step: Audit) -> Item:
@@ -384,6 +395,8 @@ def plan_json(plan: Plan) -> dict[str, Json]:
         ],
         "builds": [_build_json(build) for build in builds_of(plan)],
         "repoints": [_build_json(build) for build in repoints_of(plan)],
+        "before_all": [*plan.before_all],
+        "after_all": [*plan.after_all],
         "audits": [
             {
                 "model": step.snapshot.name,

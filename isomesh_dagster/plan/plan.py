@@ -105,6 +105,8 @@ class Plan:
     builds        steps with work, parents before children
     reuses        physical snapshots of the target that need no work and were not already shown by the environment
     audits        tables whose audits run although they are not built; after all builds, before the swap
+    before_all, after_all   the configuration's statements, as written, that run first and last of all
+    statement_diff          a unified text diff of these two against those of the environment compared with
     promote       the swap; None when the environment already shows the target
     restates      names of models whose recorded intervals are made again (`run` of FULL models, restatement)
     """
@@ -127,6 +129,9 @@ class Plan:
     warnings: tuple[str, ...] = ()
 
     @property
+    before_all: tuple[str, ...] = ()
+    after_all: tuple[str, ...] = ()
+    statement_diff: str = ""
     def is_empty(self) -> bool:
         """Whether applying it would do nothing."""
         return not self.builds and not self.audits and self.promote is None

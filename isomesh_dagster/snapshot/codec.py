@@ -54,9 +54,13 @@ def fingerprint_from_json(data: list[Any]) -> Fingerprint:
 
 def target_to_json(target: Target) -> dict[str, Any]:
     """The target as JSON-ready data, models sorted: `{name: [identifier, version, view, physical]}` (no view: two
-    items).
+    items). The statements, if any, are under `@before_all` and `@after_all`.
     """
     result: dict[str, Any] = {}
+    if target.before_all:
+        result["@before_all"] = list(target.before_all)
+    if target.after_all:
+        result["@after_all"] = list(target.after_all)
     for name in sorted(target.snapshots):
         snapshot = target.snapshots[name]
         view = target.views.get(name)
@@ -66,7 +70,12 @@ def target_to_json(target: Target) -> dict[str, Any]:
 
 def target_from_json(data: dict[str, Any]) -> Target:
     """The target that `target_to_json` encoded."""
+    before_all, after_all = tuple(data.get("@before_all", ())), tuple(data.get("@after_all", ()))
+    if before_all or after_all:
+        data = {name: item for name, item in data.items() if not name.startswith("@")}
     return Target(
+        before_all=before_all,
+        after_all=after_all,
         snapshots={name: SnapshotId(name=name, identifier=item[0], version=item[1]) for name, item in data.items()},
         views={name: View(view=item[2], physical=item[3]) for name, item in data.items() if len(item) > 2},
     )

@@ -21,13 +21,16 @@ class View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What an environment shows: a snapshot id per model, and a view per model that has rows.
+    """What an environment shows: a snapshot id per model, and a view per model that has rows; and the statements, as
+    configured, that run before and after everything that is done to it.
 
     This is the value that promotion swaps as a whole and that the warehouse records beside the views.
     """
 
     snapshots: Mapping[str, SnapshotId] = field(default_factory=dict)
     views: Mapping[str, View] = field(default_factory=dict)
+    before_all: tuple[str, ...] = ()
+    after_all: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -403,7 +403,6 @@ class TestKeys:
     @pytest.mark.parametrize(
         "line",
         [
-            "before_all: [select 1]",
             "environment_catalog_mapping: {dev: x}",
             "physical_table_naming_convention: hash_md5",
             "virtual_environment_mode: dev_only",

@@ -19,6 +19,7 @@ from isomesh_dagster.snapshot.interval import from_ms, to_ms
 from isomesh_dagster.snapshot.snapshot import Snapshot
 
 DAY = 86_400_000
+LAYER = Layer(gateway="test")
 NOW = to_ms(from_ms(1_704_067_200_000))  # 2024-01-01
 
 
@@ -69,12 +70,12 @@ class System:
         return {} if current is None else {n: self.by_id[i] for n, i in current.target.snapshots.items()}
 
     def plan(
-        self, new: ModelGraph, environment: str = "prod", now: int = NOW, vouched: Iterable[Snapshot] = ()
+        self, new: ModelGraph, environment: str = "prod", now: int = NOW, vouched: Iterable[Snapshot] = (), layer: Layer = LAYER
     ) -> Plan:
         current = self.environments.get(environment)
         compared = current or self.environments.get("prod")
         return build_plan(
-            layer=Layer(gateway="test"),
+            layer=layer,
             environment=environment,
             current=current,
             compared_with=compared.name if compared else None,

@@ -6,9 +6,12 @@ import pytest
 
 from isomesh_dagster.errors import PlanError
 from isomesh_dagster.model.kinds import Embedded, External, IncrementalByTimeRange, View
+from isomesh_dagster.plan.build import Layer
 from isomesh_dagster.plan.diff import check_references
+from isomesh_dagster.plan.explain import change_sections, plan_steps
 from isomesh_dagster.plan.plan import ChangeType
 from isomesh_dagster.relation import Column
+from isomesh_dagster.snapshot.codec import target_from_json, target_to_json
 from isomesh_dagster.snapshot.snapshot import Category
 from isomesh_dagster_tests.plan.projects import DAY, NOW, System, graph, model
 
@@ -204,6 +207,22 @@ def test_a_removed_model_loses_its_view():
     plan = applied().plan(graph(RAW, model("s.stg", STG), model("s.other", OTHER)))
     assert [change.model for change in plan.changes if change.change is ChangeType.REMOVED] == ["s.mart", "s.view"]
     assert plan.promote.drop == ("s.mart", "s.view")
+
+
+def test_changed_statements_around_everything_are_a_change_of_their_own():
+    system = applied()
+    layer = Layer(gateway="test", before_all=("SELECT 1",), after_all=("SELECT 2",))
+    plan = system.plan(project(), layer=layer)
+    assert not plan.is_empty
+    assert (plan.builds, plan.changes, plan.promote.create) == ((), (), {})
+    assert "+before_all: SELECT 1\n+after_all: SELECT 2" in plan.statement_diff
+    assert [section.title for section in change_sections(plan)] == ["Statements around every apply modified"]
+    assert [section.title[:9] for section in plan_steps(plan)] == ["Check", "Run first", "Swap, in ", "Run last "]
+    system.apply(plan)
+    assert system.plan(project(), layer=layer).is_empty
+    target = plan.promote.target
+    assert target_from_json(target_to_json(target)) == target
+    assert not system.plan(project()).is_empty
 
 
 def test_the_same_decision_has_the_same_id_and_every_other_another():

@@ -236,6 +236,8 @@ def test_json_golden() -> None:
         "changes",
         "builds",
         "repoints",
+        "before_all",
+        "after_all",
         "audits",
         "reuses",
         "promotes",
