@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from isomesh_dagster.definitions.resource import IsomeshResource
     from isomesh_dagster.definitions.translator import IsomeshTranslator, IsomeshTranslatorSettings
     from isomesh_dagster.errors import IsomeshError
+    from isomesh_dagster.macros.decorator import macro
+    from isomesh_dagster.macros.evaluator import MacroEvaluator
     from isomesh_dagster.project import Project
 
 __version__ = "0.1.0"
@@ -24,9 +26,11 @@ __all__ = [
     "IsomeshResource",
     "IsomeshTranslator",
     "IsomeshTranslatorSettings",
+    "MacroEvaluator",
     "Project",
     "build_definitions",
     "isomesh_executor",
+    "macro",
 ]
 
 _HOMES = {
@@ -34,9 +38,11 @@ _HOMES = {
     "IsomeshResource": "isomesh_dagster.definitions.resource",
     "IsomeshTranslator": "isomesh_dagster.definitions.translator",
     "IsomeshTranslatorSettings": "isomesh_dagster.definitions.translator",
+    "MacroEvaluator": "isomesh_dagster.macros.evaluator",
     "Project": "isomesh_dagster.project",
     "build_definitions": "isomesh_dagster.definitions.build",
     "isomesh_executor": "isomesh_dagster.definitions.executor",
+    "macro": "isomesh_dagster.macros.decorator",
 }
 
 

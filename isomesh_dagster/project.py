@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from isomesh_dagster.cache.macro_files import macros_on_demand
-from isomesh_dagster.errors import GraphError, LockedError, PlanError
+from isomesh_dagster.errors import EngineError, GraphError, LockedError, PlanError
 from isomesh_dagster.graph.order import ModelGraph, build_graph
 from isomesh_dagster.model.names import validate_environment
 from isomesh_dagster.model.settings import Settings, load_settings, state_location
@@ -31,7 +31,7 @@ from isomesh_dagster.plan.plan import Decision, Plan
 from isomesh_dagster.snapshot.environment import PROD, Environment, Promotion
 from isomesh_dagster.snapshot.fingerprint import OwnFingerprint, fingerprints
 from isomesh_dagster.snapshot.interval import Interval, to_ms
-from isomesh_dagster.snapshot.snapshot import Fingerprint, Snapshot
+from isomesh_dagster.snapshot.snapshot import Category, Fingerprint, Snapshot
 
 if TYPE_CHECKING:
     from isomesh_dagster.cache.format import FormattedFile
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from isomesh_dagster.engine.connection import Connection
     from isomesh_dagster.execution.application import Application
     from isomesh_dagster.execution.events import Audited, Event, Promoted
+    from isomesh_dagster.execution.external import Declared
     from isomesh_dagster.execution.table_diff import Comparison, Question
     from isomesh_dagster.execution.texts import Surroundings
     from isomesh_dagster.execution.unit_test import UnitTestBed, UnitTestResult
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from isomesh_dagster.model.model import Json, Model
     from isomesh_dagster.model.unit_tests import UnitTest
     from isomesh_dagster.plan.columns import ColumnCatalog
-    from isomesh_dagster.relation import Column
+    from isomesh_dagster.relation import Column, Relation
     from isomesh_dagster.state.protocol import Identity, StateStore
 
 FOLDER = ".isomesh"
@@ -268,11 +269,13 @@ class Project:
         now: datetime | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
+        choices: Mapping[str, Category] | None = None,
     ) -> Plan:
         """What must be done so that `environment` shows the files; changes nothing.
 
-        `now` (aware) stands for the clock. `start` and `end` limit which intervals are built, not in prod. Raises
-        PlanError and its kin; an interrupted apply is reconciled first.
+        `now` (aware) stands for the clock. `start` and `end` limit which intervals are built, not in prod. `choices`
+        are categories for models that are edited or new, by name: BREAKING or NON_BREAKING, instead of what the rules
+        say. Raises PlanError and its kin; an interrupted apply is reconciled first.
         """
         name = self._environment_name(environment)
         if name == PROD and (start is not None or end is not None):
@@ -289,7 +292,12 @@ class Project:
         difference = diff(self.graph, self.fingerprints, shown)
         check_references(self.graph, difference.removed)
         known = state.snapshots_like((model, self.fingerprints[model].identity) for model in difference.changed)
-        decision, recorded = self._decide(shown, difference, known)
+        chosen = dict(choices or {})
+        if chosen:
+            from isomesh_dagster.plan.choices import check_choices
+
+            warnings = (*warnings, *check_choices(chosen, difference, self.models))
+        decision, recorded = self._decide(shown, difference, known, chosen)
         plan = build_plan(
             layer=self._layer(),
             environment=name,
@@ -330,7 +338,11 @@ class Project:
         return _warned(plan, warnings)
 
     def _decide(
-        self, shown: Mapping[str, Snapshot], difference: Diff, known: Collection[Snapshot]
+        self,
+        shown: Mapping[str, Snapshot],
+        difference: Diff,
+        known: Collection[Snapshot],
+        choices: Mapping[str, Category],
     ) -> tuple[Decision, dict[str, tuple[Interval, ...]]]:
         state = self.state()
         candidates = {str(one.physical) for one in (*shown.values(), *known) if one.physical is not None}
@@ -348,6 +360,8 @@ class Project:
             self._column_catalog(),
             frozenset(recorded),
             self.macros,
+            choices=choices,
+            automatic=self.settings.plan.auto_categorize,
         )
         chosen = {str(one.physical) for one in decision.snapshots.values() if one.physical is not None}
         recorded.update(state.intervals(chosen - candidates))
@@ -399,6 +413,8 @@ class Project:
             suffix_target=self.settings.environment_suffix_target,
             environment_ttl=self.settings.environment_ttl,
             pinned=self.settings.pinned_environments,
+            before_all=self.settings.before_all,
+            after_all=self.settings.after_all,
         )
 
     def _check_system(self) -> None:
@@ -413,8 +429,6 @@ class Project:
         """Finish in the state what an interrupted apply finished in the warehouse; a warning when somebody is at work
         there.
         """
-            before_all=self.settings.before_all,
-            after_all=self.settings.after_all,
         open_plans = self.state().open_plans(environment)
         if not open_plans:
             return ()
@@ -444,6 +458,7 @@ class Project:
     def application(self, plan: Plan) -> Iterator[Application]:
         """The plan's steps one by one, for schedulers of their own such as Dagster."""
         from isomesh_dagster.execution.application import Application
+        from isomesh_dagster.execution.statements import StatementSettings
 
         if plan.gateway != self.gateway:
             raise PlanError(f"plan {plan.id} is for gateway {plan.gateway!r}, this is {self.gateway!r}")
@@ -455,6 +470,7 @@ class Project:
             root=self.root,
             default_catalog=self.settings.default_catalog,
             macros=self.macros,
+            statements=StatementSettings(dialect=self.settings.dialect, variables=self.settings.variables),
         )
         try:
             yield application
@@ -687,6 +703,41 @@ class Project:
             extensions=connection.extensions if connection.type == "duckdb" else (),
             macros=self.macros,
         )
+
+    # -- the warehouse
+
+    def table_name(self, model: str, environment: str | None = None) -> Relation:
+        """The physical table or view a model is in an environment. Raises PlanError when there is none."""
+        name = self._environment_name(environment)
+        self.model(model)
+        snapshot = self._shown(name).get(model)
+        if snapshot is None:
+            raise PlanError(f"{name!r} does not show {model}", hint=f"`isomesh plan {name}` would")
+        if snapshot.physical is None:
+            raise PlanError(f"{model} has no table of its own", hint="its query is inlined where it is read")
+        return snapshot.physical
+
+    def fetch(self, sql: str, *, limit: int | None = None) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Run one query in the warehouse's SQL; column names and rows. Raises ModelError for anything but a query."""
+        from isomesh_dagster.execution.fetch import fetched
+
+        return fetched(self._existing_warehouse(), sql, limit=limit)
+
+    def declare_external_tables(self, *, strict: bool = False) -> Declared:
+        """Add tables that models read and nobody declared to external_models.yaml, as the warehouse has them.
+
+        `strict`: EngineError when it lacks one of them, and nothing is written.
+        """
+        from isomesh_dagster.execution.external import declare
+
+        return declare(self._existing_warehouse, self.settings, self.models, strict=strict)
+
+    def _existing_warehouse(self) -> Connection:
+        """The warehouse, without making one. Raises EngineError."""
+        path = getattr(self.settings.connection, "path", None)
+        if path is not None and not path.exists():
+            raise EngineError(f"there is no warehouse {path} yet", hint="the first apply makes it")
+        return self.connection()
 
     # -- checking
 

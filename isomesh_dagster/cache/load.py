@@ -281,7 +281,8 @@ class _Loading:
         parsed = parse_model(_text(file), file.path, self._context(audits, columns))
         if parsed.awaiting:
             return Awaiting(path=file.path, names=parsed.names, relations=parsed.awaiting)
-        return FileFacts(models=parsed.models, own=tuple(map(_fingerprint, parsed.models)), reads=parsed.reads)
+        own = tuple(_fingerprint(model, self.macros) for model in parsed.models)
+        return FileFacts(models=parsed.models, own=own, reads=parsed.reads)
 
     def _parse_audits(self, file: _File, audits: Mapping[str, AuditDefinition]) -> FileFacts:
         from isomesh_dagster.model.audit_blocks import parse_audits
@@ -462,11 +463,11 @@ def _shape(settings: Settings) -> str:
     )
 
 
-def _fingerprint(model: Model) -> OwnFingerprint:
+def _fingerprint(model: Model, macros: ProjectMacros) -> OwnFingerprint:
     from isomesh_dagster.snapshot.fingerprint import own
 
     try:
-        return own(model)
+        return own(model, macros)
     except ModelError as error:
         raise error.located(path=model.path, line=model.line, model=model.name) from None
 

@@ -8,6 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
+CACHE_PATH = ".isomesh/cache.sqlite"  # in a project's folder
 LAYOUT = 1  # of the table below; another layout is dropped and made again
 _CHUNK = 500  # parameters per statement; old SQLite builds allow 999
 _WAIT_SECONDS = 5.0

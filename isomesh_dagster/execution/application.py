@@ -1,9 +1,9 @@
 """One plan being applied, step by step: the protocol that survives a crash at any of its points.
 
-begin    stamp, reconcile, conflict, intent, schemas   state transaction, then warehouse transaction
+begin    stamp, reconcile, conflict, intent, schemas   state transaction, then warehouse transaction; `before_all`
 build    each batch: rows + audits + `loaded`          one warehouse transaction; the state follows in bulk
 promote  all views + the record of what they show      one warehouse transaction; then the state is finalized
-finish   what is left to record
+finish   what is left to record; `after_all` ran after the swap, or runs here when there is none
 
 A plan is applied again after a crash by applying it again: what is loaded is adopted, what is shown is done. The
 scheduler of `schedule.py` and Dagster's ops are two drivers of this one class; it is safe to use from several threads
@@ -23,7 +23,7 @@ from pathlib import Path
 
 from isomesh_dagster.engine.connection import Connection, Session
 from isomesh_dagster.errors import ConflictingPlanError, IsomeshError, PlanError, WriteConflict
-from isomesh_dagster.execution import warehouse
+from isomesh_dagster.execution import statements, warehouse
 from isomesh_dagster.execution.audit import refuse_failures, run_audits
 from isomesh_dagster.execution.evaluate import write
 from isomesh_dagster.execution.events import Audited, Built, Evaluated, Event, Failed, Promoted, Reused
@@ -32,8 +32,10 @@ from isomesh_dagster.execution.reconcile import adopt_loaded, reconcile_in
 from isomesh_dagster.execution.record import Recorder
 from isomesh_dagster.execution.rows import Columns, Write, Written
 from isomesh_dagster.execution.stamp import check_stamp
+from isomesh_dagster.execution.statements import StatementSettings
 from isomesh_dagster.execution.texts import Surroundings, Texts
 from isomesh_dagster.execution.warehouse import Loaded
+from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.kinds import depends_on_past, is_incremental, keeps_history, lookback
 from isomesh_dagster.plan.plan import Audit, Build, Plan
 from isomesh_dagster.relation import Relation
@@ -51,6 +53,9 @@ def utc_now() -> datetime:
     return datetime.now(timezone.utc)
 
 
+_NO_STATEMENTS = StatementSettings()
+
+
 def _no_checkpoint(name: str) -> None:
     """Nothing happens at a checkpoint outside of crash tests."""
 
@@ -59,8 +64,9 @@ class Application:
     """A plan being applied to one system.
 
     `connection` and `state` are the gateway's and stay the caller's to close. `identity` is who applies; its uuid
-    counts only for a new system. `root` is the project's folder. `now` is asked for the moments that are recorded.
-    `checkpoint` is told the name of every point at which a crash must do no harm.
+    counts only for a new system. `root` is the project's folder, `macros` are its own. `now` is asked for the
+    moments that are recorded. `statements` is what `before_all` and `after_all` are rendered with. `checkpoint` is
+    told the name of every point at which a crash must do no harm.
     """
 
     def __init__(
@@ -72,6 +78,8 @@ class Application:
         identity: Identity,
         root: Path,
         default_catalog: str | None = None,
+        macros: ProjectMacros = NO_MACROS,
+        statements: StatementSettings = _NO_STATEMENTS,
         now: Callable[[], datetime] = utc_now,
         checkpoint: Callable[[str], None] = _no_checkpoint,
     ) -> None:
@@ -88,7 +96,10 @@ class Application:
             engine_dialect=connection.capabilities.dialect,
             default_catalog=default_catalog,
             execution_time=plan.execution_time,
+            macros=macros,
         )
+        self._statements = statements
+        self._after_all: tuple[str, ...] = ()
         self._lock = threading.Lock()
         self._begun = False
         self._stopped = threading.Event()
@@ -116,6 +127,7 @@ class Application:
                 if not self.plan.is_empty:
                     self._check_catalogs()
                     self._open_intent(session)
+                    self._before_all(session)
             self._begun = True
 
     def _check_base(self, current: Environment | None) -> None:
@@ -174,6 +186,22 @@ class Application:
         lost = [one.name for one in plan.reuses if str(plan.snapshots[one.name].physical) not in self._loaded]
         if lost:
             raise PlanError(f"built when the plan was made and gone since: {', '.join(lost)}", hint="plan again")
+
+    def _before_all(self, session: Session) -> None:
+        """Run the statements that come first; those that come last are rendered now, so that they fail now."""
+        plan = self.plan
+        views = (plan.promote.target if plan.promote is not None else self._unchanged_target()).views
+        first, self._after_all = (
+            statements.rendered(texts, stage, plan, views, self._around, self._statements)
+            for stage, texts in (("before_all", plan.before_all), ("after_all", plan.after_all))
+        )
+        statements.run(session, first, "before_all")
+        self._checkpoint("before_all")
+
+    def _run_after_all(self, session: Session) -> None:
+        """Run the statements that come last, once."""
+        last, self._after_all = self._after_all, ()
+        statements.run(session, last, "after_all")
 
     def _unchanged_target(self) -> Target:
         """What the environment shows, for a plan that only builds."""
@@ -380,7 +408,7 @@ class Application:
             self._check_built(session, promote.target)
             self._recorder.flush()
             self._checkpoint("promoting")
-            return swap(
+            promoted = swap(
                 session,
                 self._state,
                 Swap(
@@ -392,6 +420,8 @@ class Application:
                 ),
                 self._checkpoint,
             )
+            self._run_after_all(session)
+            return promoted
 
     def _check_built(self, session: Session, target: Target) -> None:
         """Every step is done, by this application or an earlier try, and everything to be shown is loaded."""
@@ -428,6 +458,9 @@ class Application:
         with self._lock:
             if any(step.snapshot.id not in self._done for step in plan.builds):
                 return
+        if self._after_all:
+            with self._connection.session() as session:
+                self._run_after_all(session)
         record = self._state.plan(plan.id)
         if record is None or record.status != "open":
             return

@@ -18,6 +18,7 @@ from isomesh_dagster.execution.events import Promoted
 from isomesh_dagster.execution.reconcile import reconcile_in
 from isomesh_dagster.execution.stamp import check_stamp
 from isomesh_dagster.execution.texts import Surroundings, Texts, view_query
+from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.plan.plan import Promote
 from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.environment import Environment, Promotion, Target
@@ -149,6 +150,7 @@ def rollback(
     now: datetime,
     to: int | None = None,
     default_catalog: str | None = None,
+    macros: ProjectMacros = NO_MACROS,
     checkpoint: Callable[[str], None] = _no_checkpoint,
 ) -> Promoted:
     """Make the environment show again what its promotion number `to` showed (default: the one before the current).
@@ -205,6 +207,7 @@ def rollback(
                     engine_dialect=connection.capabilities.dialect,
                     default_catalog=default_catalog,
                     execution_time=now,
+                    macros=macros,
                 ),
                 reason=f"rollback to {promotion.number}",
             ),

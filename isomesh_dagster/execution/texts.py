@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from isomesh_dagster.dialect import query as sql
 from isomesh_dagster.execution.rows import KindTexts
+from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.kinds import (
     Embedded,
     External,
@@ -54,13 +55,14 @@ class BatchText:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What texts depend on besides the model: the snapshots that names mean, the engine's dialect, the gateway's
-    default catalog and the "now" of the plan (UTC).
+    default catalog, the "now" of the plan (UTC), and the macros of the project as its files are now.
     """
 
     snapshots: Mapping[str, Snapshot]
     engine_dialect: str
     default_catalog: str | None
     execution_time: datetime
+    macros: ProjectMacros = NO_MACROS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +88,7 @@ class Texts:
         run = _Run(stage="creating" if is_new else "evaluating", this_model=self._this_model(), interval=interval)
         pre, post = model.pre_statements, model.post_statements
         if any("@" in statement for statement in (*pre, *post)):
-            rendered = self._rendered(model, run)
+            rendered = self._rendered(replace(model, query=""), run)
             pre, post = rendered.pre, rendered.post
         return BatchText(pre=self._statements(pre, run), query=self._query(run), post=self._statements(post, run))
 
@@ -251,6 +253,7 @@ class Texts:
             execution_time=to_ms(self._around.execution_time),
             stage=run.stage,
             this_model=run.this_model,
+            macros=self._around.macros,
         )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from typing import TYPE_CHECKING
 
 from isomesh_dagster.dialect import query as sql
@@ -20,6 +21,7 @@ from isomesh_dagster.engine import open_connection
 from isomesh_dagster.errors import IsomeshError, ModelError
 from isomesh_dagster.execution.comparison import Difference, Table, compare
 from isomesh_dagster.execution.fixture import known_columns, make_fixture
+from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.connections import DuckDBConnection, DuckDBExtension
 from isomesh_dagster.model.decode import nearest
 from isomesh_dagster.model.fixtures import Fixture, FixtureQuery, Rows
@@ -27,7 +29,7 @@ from isomesh_dagster.model.kinds import Embedded, is_incremental
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.render import RenderContext, render
 from isomesh_dagster.model.unit_tests import Expected, UnitTest
-from isomesh_dagster.relation import Column, Relation
+from isomesh_dagster.relation import Column, KnownColumns, Relation
 
 if TYPE_CHECKING:
     from isomesh_dagster.engine.connection import Connection, Session
@@ -46,12 +48,14 @@ class UnitTestBed:
     columns          output columns of a model by its name, explicit or inferred; None when nobody can tell
     default_catalog  the catalog of names that give none
     extensions       of DuckDB, loaded before the tests run
+    macros           the project's own
     """
 
     models: Mapping[str, Model]
     columns: Callable[[str], Sequence[Column] | None]
     default_catalog: str | None = None
     extensions: Sequence[DuckDBExtension] = ()
+    macros: ProjectMacros = NO_MACROS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -200,10 +204,25 @@ class _Trial:
             end=end if has_range else None,
             execution_time=self.test.execution_time or 0,
             stage="testing",
+            columns=partial(self._known, model),
+            macros=self.bed.macros,
+            is_loading=True,
         )
         variables = {**model.variables, **self.test.variables}
         query = render(replace(model, variables=variables), context).query
         return sql.without_terminator(query, self._dialect(model))
+
+    def _known(self, model: Model, name: str) -> KnownColumns:
+        """The columns of a relation that a macro asks for."""
+        for candidate in (name, name.partition(".")[2]):
+            if candidate in model.schemas:
+                return model.schemas[candidate]
+            asked = self.bed.models.get(candidate)
+            columns = self.bed.columns(candidate) if asked is not None else None
+            if asked is not None and columns is not None:
+                is_declared = asked.columns is not None
+                return KnownColumns(columns=tuple(columns), dialect=asked.dialect, is_declared=is_declared)
+        raise ModelError(f"the columns of {name} are not known", hint="declare it in external_models.yaml")
 
     # -- what comes out
 

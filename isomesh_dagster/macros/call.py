@@ -133,7 +133,10 @@ class Call:
 
     def function(self, position: int) -> Lambda | None:
         """The lambda an argument is; None if it is something else."""
-        i, j = self.positional[position]
+        return self.function_at(*self.positional[position])
+
+    def function_at(self, i: int, j: int) -> Lambda | None:
+        """The lambda that tokens `[i, j)` are; None if they are something else."""
         return read_lambda(self.source, i, j)
 
     def required_function(self, position: int, parameters: int) -> Lambda:

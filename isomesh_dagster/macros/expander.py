@@ -18,9 +18,11 @@ from isomesh_dagster.errors import IsomeshError, MacroError, ModelError
 from isomesh_dagster.macros.call import Call, Lambda, unpack
 from isomesh_dagster.macros.clauses import CLAUSES, clause_begin, clause_end, is_clause
 from isomesh_dagster.macros.conditions import is_true
+from isomesh_dagster.macros.evaluator import call_python
 from isomesh_dagster.macros.library import LISTING, MACROS
 from isomesh_dagster.macros.places import adapted, is_statement, nothing_hint, removal
-from isomesh_dagster.macros.scope import TEMPLATE, Scope
+from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
+from isomesh_dagster.macros.scope import MOST_NESTING, TEMPLATE, Scope
 from isomesh_dagster.macros.values import Variable, identifier, literal
 from isomesh_dagster.macros.variables import RANGE_VARIABLES, TIME_VARIABLES
 from isomesh_dagster.relation import KnownColumns
@@ -47,8 +49,9 @@ class Expander:
 
     `variables` are values by name, case-insensitive; `Fragment`s are SQL, which may itself hold macros. `path` and
     `line` (of the text in its file; None if not known) are told in errors. `blueprint` are names of those variables
-    that an entry of `blueprints` gives. `columns` tells the columns of relations. What `@DEF` defines lasts as long as
-    the expander.
+    that an entry of `blueprints` gives. `columns` tells the columns of relations, `macros` are the project's own; if
+    `expected` are their digests by key, one with another digest is refused. What `@DEF` defines lasts as long as the
+    expander.
 
     `used_variables`, `used_macros` and `used_columns` fill with what the texts read, names in lower case: also in
     branches not taken, and also variables that are not defined (`@VAR('x', 1)`), since a change of any of them can
@@ -64,15 +67,21 @@ class Expander:
         line: int | None = 1,
         blueprint: Collection[str] = (),
         columns: ColumnsOf = no_columns,
+        macros: ProjectMacros = NO_MACROS,
+        expected: Mapping[str, str] | None = None,
     ) -> None:
         self.dialect = dialect
         self.scope = Scope(dialect, variables, self._expand_fragment)
         self.used_variables = self.scope.used
         self.used_macros: set[str] = set()
+        self.used_facts = self.scope.facts
         self.used_columns: dict[str, KnownColumns] = {}
         self.blueprint = frozenset(blueprint)
         self._functions: dict[str, Lambda] = {}
         self._columns = columns
+        self._macros = macros
+        self._expected = expected
+        self._nesting = 0
         self._path = path
         self._line = line
         self._outer: Source | None = None
@@ -165,6 +174,19 @@ class Expander:
         else:
             self.scope.define(name, value[0] if len(value) == 1 else f"({', '.join(value)})")
 
+    def pieces(self, text: str) -> list[str]:
+        """What a macro gave, with the macros in it expanded."""
+        if "@" not in text:
+            return [text] if text.strip() else []
+        self._nesting += 1
+        try:
+            if self._nesting > MOST_NESTING:
+                raise MacroError("a macro gives itself without end")
+            source = tokenize(text, self.dialect)
+            return self.items(source, 0, len(source.tokens))
+        finally:
+            self._nesting -= 1
+
     def columns_of(self, relation: str) -> KnownColumns:
         """The columns of a relation, its name as written. Raises `MacroError` when they are not known."""
         name = normalize_name(relation, self.dialect)
@@ -201,6 +223,8 @@ class Expander:
         if self._opening(source, k) is not None or is_clause(source, k):
             if name not in self._functions:
                 self.used_macros.add(name)
+            if name in self._macros.names:
+                self.scope.note_fact(self._macros.key(name))
             if name in ("var", "blueprint_var"):
                 self.scope.note(tokens[at + 2].text.lower())
             elif name == "def":
@@ -304,7 +328,8 @@ class Expander:
             return after.token_type in (TokenType.L_BRACE, TokenType.STRING)
         if text == "<@" and source.adjacent(k) and is_word(tokens[k + 1]):
             name = tokens[k + 1].text.lower()
-            return self.scope.knows(name) or (name in MACROS and self._opening(source, k) is not None)
+            is_known = name in MACROS or name in self._macros.names
+            return self.scope.knows(name) or (is_known and self._opening(source, k) is not None)
         return False
 
     def _is_stage(self, source: Source, k: int) -> bool:
@@ -323,7 +348,7 @@ class Expander:
         if k + 2 >= len(tokens) or tokens[k + 2].token_type is not TokenType.L_PAREN or not is_word(tokens[k + 1]):
             return None
         name = tokens[k + 1].text.lower()
-        known = name in MACROS or name in self._functions
+        known = name in MACROS or name in self._functions or name in self._macros.names
         return k + 2 if known or (source.adjacent(k + 1) and not self.scope.knows(name)) else None
 
     def _reference(self, source: Source, k: int) -> tuple[int, list[str]]:
@@ -350,7 +375,7 @@ class Expander:
         function, macro = self._functions.get(lower), MACROS.get(lower)
         if function is None:
             self.used_macros.add(lower)
-        if function is None and macro is None:
+        if function is None and macro is None and lower not in self._macros.names:
             raise self._unknown_macro(name, source, k)
         call = Call(self, source, name, k, opening)
         if function is not None:
@@ -358,13 +383,26 @@ class Expander:
             with self.scope.call():
                 arguments = [item for position in range(call.count) for item in call.items(position)]
                 return call.closing + 1, self.apply(function, arguments, call)
-        assert macro is not None
+        if macro is None:
+            with self.scope.call():
+                return call.closing + 1, self._python(lower, call)
         call.take_by_name(macro.names)
         call.allow(macro.options)
         if call.count < macro.least or (macro.most is not None and call.count > macro.most):
             raise call.error(f"@{name} takes {macro.arity} arguments, got {call.count}")
         with self.scope.call():
             return call.closing + 1, macro.function(call)
+
+    def _python(self, name: str, call: Call) -> list[str]:
+        """What a macro of the project gives."""
+        key = self._macros.key(name)
+        self.scope.note_fact(key)
+        if self._expected is not None and self._expected.get(key) != self._macros.digests[key]:
+            raise call.error(
+                f"macro @{call.name} is not what it was when the model was planned",
+                "plan again, or run from the commit that was planned",
+            )
+        return call_python(self, call, self._macros.python(name))
 
     def _clause(self, source: Source, k: int, first: int, j: int) -> tuple[Edit, int]:
         """The replacement of a clause macro at `k`, and the token after it."""
@@ -463,8 +501,9 @@ class Expander:
 
     def _unknown_macro(self, name: str, source: Source, k: int) -> ModelError:
         lower = name.lower()
-        near = difflib.get_close_matches(lower, [*MACROS, *CLAUSES, *self._functions], n=1)
-        hint = f"did you mean @{near[0].upper()}?" if near else "define it with @DEF before the query"
+        names = [*MACROS, *CLAUSES, *self._functions, *self._macros.names]
+        near = difflib.get_close_matches(lower, names, n=1)
+        hint = f"did you mean @{near[0].upper()}?" if near else "define it with @DEF before the query, or in macros/"
         return self.error(f"there is no macro @{name}", source, k, hint)
 
 

@@ -21,7 +21,8 @@ class Scope:
     """Values by lower-case name: parameters of the functions being applied hide what `@DEF` defined, which hides the
     variables of the model.
 
-    `used` fills with the names of the model's variables that were asked for, defined or not. `hidden` fills with what
+    `used` fills with the names of the model's variables that were asked for, defined or not, `facts` with keys of
+    macros of the project and of relations. `hidden` fills with what
     was read in a macro call that also read something that differs at execution (a time variable, the stage): the text
     rendered for one moment need not show a change of these.
     """
@@ -29,6 +30,7 @@ class Scope:
     def __init__(self, dialect: str, variables: Mapping[str, Variable], expand: Callable[[str], str]) -> None:
         self.dialect = dialect
         self.used: set[str] = set()
+        self.facts: set[str] = set()
         self.hidden: set[str] = set()
         self.variables: dict[str, Variable] = {name.lower(): value for name, value in variables.items()}
         self.definitions: dict[str, str] = {}
@@ -44,10 +46,14 @@ class Scope:
     def note(self, name: str) -> None:
         """A variable of the model was read."""
         self.used.add(name)
-        self.note_fact(name)
+        self._tell(name)
 
     def note_fact(self, key: str) -> None:
         """Something that is no variable was read: the source of a macro, the columns of a relation."""
+        self.facts.add(key)
+        self._tell(key)
+
+    def _tell(self, key: str) -> None:
         for reader in self._readers:
             reader.add(key)
 
@@ -151,7 +157,7 @@ class Scope:
         value = self.definitions.get(name)
         if value is not None:
             for key in self._read_by[name]:
-                self.note_fact(key)
+                self._tell(key)
         return value
 
     def _value(self, name: str) -> Variable:
@@ -169,5 +175,5 @@ class Scope:
             self._read_by[name] = names
         else:
             for key in self._read_by.get(name, ()):
-                self.note_fact(key)
+                self._tell(key)
         return value

@@ -94,6 +94,7 @@ _REFERENCE, _REFERENCE_DEFAULTS = zip(*_defaults(Reference), strict=True)
 _TUPLES = frozenset({
     "depends_on",
     "audit_reads",
+    "hidden",
     "pre_statements",
     "post_statements",
     "on_virtual_update",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.audits import AuditDefinition
 from isomesh_dagster.model.model import Json
 from isomesh_dagster.relation import KnownColumns
@@ -26,6 +27,7 @@ class ParseContext:
     audits              the project's shared audits by lower-case name
     columns             of relations that macros may ask for, by normalised name without the default catalog; None where
                         nobody knows them. A relation that is missing is awaited: see `ParsedFile`
+    macros              the project's own
     read_seed           the bytes of a file by path relative to the root (posix); FileNotFoundError when it is not
                         there, ModelError when it lies outside the project
     """
@@ -40,6 +42,7 @@ class ParseContext:
     physical_schema: Callable[[str], str]
     audits: Mapping[str, AuditDefinition] = field(default_factory=dict)
     columns: Mapping[str, KnownColumns | None] = field(default_factory=dict)
+    macros: ProjectMacros = NO_MACROS
     read_seed: Callable[[str], bytes]
 
 

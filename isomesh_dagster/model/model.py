@@ -58,6 +58,8 @@ class Model:
                     `variables`
     macros          digests of the project's own macros that rendering again will call, by key (`macros/project.py`); it
                     is refused when they are not what they were
+    hidden          variables, macros of the project and relations (`columns x`) that decide over rows together with the
+                    moment: what was rendered at load need not show a change of them
     schemas         columns of relations that macros asked for, by normalised name, kept for rendering again
     column_comments comments behind the columns of the query, by normalised name; like all comments, no part of a
                     fingerprint. `column_descriptions` win over them
@@ -90,6 +92,7 @@ class Model:
     variables: Mapping[str, Json] = field(default_factory=dict)
     blueprint: Mapping[str, str] = field(default_factory=dict)
     macros: Mapping[str, str] = field(default_factory=dict)
+    hidden: tuple[str, ...] = ()
     schemas: Mapping[str, KnownColumns] = field(default_factory=dict)
     description: str | None = None
     owner: str | None = None

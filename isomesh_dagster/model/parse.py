@@ -183,6 +183,7 @@ class _Entry:
             line=definition.block.line,
             blueprint=blueprint,
             columns=self._columns_of,
+            macros=file.context.macros,
         )
 
     def parse(self) -> _Parsed:
@@ -206,6 +207,9 @@ class _Entry:
                 raise
             raise error.located(path=self.path, line=self.block.line, model=name) from None
         return _Parsed(model=model, name=name, reads=reads, awaiting=frozenset(self.awaiting))
+
+    def _loading(self, context: RenderContext) -> RenderContext:
+        return replace(context, columns=self._columns_of, macros=self.context.macros, is_loading=True)
 
     def _columns_of(self, name: str) -> KnownColumns:
         """The columns of a relation; some that stand for them while they are awaited."""
@@ -305,11 +309,14 @@ class _Entry:
         )
         _check_header(model, header)
         lines = {statement.text: statement.line for statement in definition.statements}
-        rendered = render(model, replace(loading_context(kind), columns=self._columns_of), lines=lines)
+        rendered = render(model, self._loading(loading_context(kind)), lines=lines)
         facts = self._facts(query, rendered.query, dialect)
         if facts is not None:
             _check_output(model, facts, header)
-        kept = {*rendered.kept, *self._check_audits(model, header)}
+        audit_reads = self._check_audits(model, header)
+        kept = {*rendered.kept, *audit_reads}
+        macros = self.context.macros.digests
+        used_macros = {*self.expander.used_facts, *rendered.used_facts, *audit_reads} & macros.keys()
         used = {*self.expander.used_variables, *rendered.used_variables, *_audit_variables(audits)}
         depends_on = {*header.get("depends_on", ()), *(facts.depends_on if facts is not None else ())}
         depends_on |= statement_reads((*rendered.pre, *rendered.post), dialect, self.context.default_catalog)
@@ -327,6 +334,8 @@ class _Entry:
             audit_reads=_sorted(self.audit_reads - depends_on - {name}),
             variables={key: self.variables[key] for key in sorted(used & self.variables.keys() | {"gateway"})},
             blueprint={key: self.blueprint[key] for key in sorted(used & self.blueprint.keys())},
+            macros={key: macros[key] for key in sorted(used_macros & kept)},
+            hidden=_sorted(rendered.hidden),
             schemas={key: known for key, known in sorted(self.schemas.items()) if f"columns {key}" in kept},
             physical_schema=self.context.physical_schema(model.schema),
         )
@@ -334,6 +343,7 @@ class _Entry:
             variables=_sorted(used - RUNTIME_VARIABLES - self.blueprint.keys()),
             audits=_sorted(use.name.lower() for use in uses if use.name.lower() not in inline),
             seeds=seeds,
+            macros=_sorted(used_macros),
             columns=_sorted(self.schemas),
         )
         return model, reads
@@ -422,7 +432,7 @@ class _Entry:
             if not may_read(call) and not any("@" in text for text in call.arguments.values()):
                 continue
             try:
-                text = render_audit(call, model, replace(_AUDITING, columns=self._columns_of), reads)
+                text = render_audit(call, model, self._loading(_AUDITING), reads)
                 if may_read(call):
                     language = call.dialect or model.dialect
                     self.audit_reads |= audit_reads(text, language, self.context.default_catalog, "audited")

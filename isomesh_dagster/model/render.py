@@ -19,8 +19,10 @@ from isomesh_dagster.relation import KnownColumns, Relation
 
 if TYPE_CHECKING:
     from isomesh_dagster.macros.expander import Expander
+    from isomesh_dagster.macros.project import ProjectMacros
 
 _DAY = 86_400_000
+_CALL = re.compile(r"@\w+\s*\(")
 _DEFINITION = re.compile(r"@DEF\b", re.IGNORECASE)
 
 
@@ -32,7 +34,8 @@ class RenderContext:
     the `start_*` and `end_*` variables do not exist. `execution_time` is in epoch milliseconds too. `stage` is
     `loading`, `creating`, `evaluating`, `auditing`, `promoting` or `testing`. `this_model` is the SQL of the relation
     at hand; None means the model's name. `extra` are further variables, as texts. `columns` tells the columns of
-    relations; None means those the model has kept.
+    relations; None means those the model has kept. `macros` are the project's own; unless `is_loading` they must be
+    those that the model was planned with.
     """
 
     start: int | None
@@ -42,17 +45,20 @@ class RenderContext:
     this_model: str | None = None
     extra: Mapping[str, str] = field(default_factory=dict)
     columns: Callable[[str], KnownColumns] | None = None
+    macros: ProjectMacros | None = None
+    is_loading: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendered:
-    """The statements to run, and what was read to render them, names in lower case.
+    """The statements to run, and what was read to render them, names in lower case; `used_facts` are keys of macros of
+    the project and of relations.
 
     Statements of which nothing is left are gone. `query` is "" for models without one. `varying` are the texts, as
     written, that read something which differs at execution. `hidden` are variables, macros of the project and relations
     (`columns <name>`) whose change these SQL texts need not show, because a macro call decided over them by the moment;
     `hidden_update` are those of `virtual_update`. `kept` are macros of the project and relations that will be asked for
-    when the model is rendered again.
+    when the model is rendered again. `quiet` are statements that a macro gave which promises that no row depends on it.
     """
 
     pre: tuple[str, ...]
@@ -61,11 +67,13 @@ class Rendered:
     virtual_update: tuple[str, ...]
     used_variables: frozenset[str] = frozenset()
     used_macros: frozenset[str] = frozenset()
+    used_facts: frozenset[str] = frozenset()
     used_columns: Mapping[str, KnownColumns] = field(default_factory=dict)
     varying: frozenset[str] = frozenset()
     hidden: frozenset[str] = frozenset()
     hidden_update: frozenset[str] = frozenset()
     kept: frozenset[str] = frozenset()
+    quiet: frozenset[str] = frozenset()
 
 
 def loading_context(kind: ModelKind) -> RenderContext:
@@ -97,12 +105,16 @@ def render(model: Model, context: RenderContext, *, lines: Mapping[str, int] | N
     known = lines or {}
     varying: set[str] = set()
     kept: set[str] = set()
+    quiet: set[str] = set()
 
     def expanded(texts: tuple[str, ...]) -> tuple[str, ...]:
         pieces: list[str] = []
         for text in texts:
             with expander.scope.reading() as names:
-                pieces += expander.expand_statement(text, known.get(text))
+                its = expander.expand_statement(text, known.get(text))
+            pieces += its
+            if any(name.startswith("metadata ") for name in names) and _CALL.match(text):
+                quiet.update(its)
             if not RUNTIME_VARIABLES.isdisjoint(names):
                 varying.add(text)
             if text in varying or text != model.query:
@@ -122,11 +134,13 @@ def render(model: Model, context: RenderContext, *, lines: Mapping[str, int] | N
         virtual_update=update,
         used_variables=frozenset(expander.used_variables),
         used_macros=frozenset(expander.used_macros),
+        used_facts=frozenset(expander.used_facts),
         used_columns=dict(expander.used_columns),
         varying=frozenset(varying),
         hidden=hidden,
         hidden_update=frozenset(expander.scope.hidden) - hidden,
         kept=frozenset(kept),
+        quiet=frozenset(quiet),
     )
 
 
@@ -159,6 +173,7 @@ def _expander(model: Model, context: RenderContext, dialect: str, arguments: Map
     without macros do without.
     """
     from isomesh_dagster.macros.expander import Expander
+    from isomesh_dagster.macros.project import NO_MACROS
     from isomesh_dagster.macros.values import Fragment, Variable
     from isomesh_dagster.macros.variables import time_variables
 
@@ -180,6 +195,8 @@ def _expander(model: Model, context: RenderContext, dialect: str, arguments: Map
         line=None,
         blueprint=model.blueprint,
         columns=context.columns or partial(_kept_columns, model),
+        macros=context.macros or NO_MACROS,
+        expected=None if context.is_loading else model.macros,
     )
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 
 from isomesh_dagster.dialect.query import output_columns
 from isomesh_dagster.dialect.summary import Opaque, Verdict, VerdictKind, categorize, compare, summarize
+from isomesh_dagster.errors import MacroError
+from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.kinds import (
     External,
     IncrementalByTimeRange,
@@ -22,9 +24,9 @@ from isomesh_dagster.model.kinds import (
     replaces_partitions,
 )
 from isomesh_dagster.model.model import Model
-from isomesh_dagster.model.render import loading_context, render
+from isomesh_dagster.model.render import is_template, loading_context, render
 from isomesh_dagster.relation import Column
-from isomesh_dagster.snapshot.fingerprint import changed_parameters
+from isomesh_dagster.snapshot.fingerprint import changed_parameters, hidden_parts
 from isomesh_dagster.snapshot.snapshot import Category
 
 Schema = Mapping[str, Sequence[Column]]
@@ -53,23 +55,25 @@ class Judgement:
     reordered: bool = False
 
 
-def judge_direct(old: Model, new: Model, old_schema: Schema, new_schema: Schema) -> Judgement:
+def judge_direct(
+    old: Model, new: Model, old_schema: Schema, new_schema: Schema, macros: ProjectMacros = NO_MACROS
+) -> Judgement:
     """What an edit of the model's own data parts means.
 
     Storage-only edits are non-breaking, what can change rows is breaking (departure 4), and the query is compared
     column by column.
     """
-    judgement = _edit(old, new, old_schema, new_schema)
+    judgement = _edit(old, new, old_schema, new_schema, macros)
     return _as_kind_writes(judgement, _Sides(old, new, old_schema, new_schema), Category.BREAKING)
 
 
-def _edit(old: Model, new: Model, old_schema: Schema, new_schema: Schema) -> Judgement:
-    for judgement in (_kind_change(old, new), _row_properties(old, new), _statement_change(old, new)):
+def _edit(old: Model, new: Model, old_schema: Schema, new_schema: Schema, macros: ProjectMacros) -> Judgement:
+    for judgement in (_kind_change(old, new), _row_properties(old, new), _statement_change(old, new, macros)):
         if judgement is not None:
             return judgement
     if isinstance(new.kind, External):
         return _external_change(old, new)
-    verdict = _query_verdict(old, new, old_schema, new_schema)
+    verdict = _query_verdict(old, new, old_schema, new_schema, macros)
     storage = _storage_change(old, new)
     match verdict.kind:
         case VerdictKind.BREAKING:
@@ -252,21 +256,38 @@ def categorize_schemas(old: Model, new: Model, old_schema: Schema, new_schema: S
     return compare(before, after)
 
 
-def _query_verdict(old: Model, new: Model, old_schema: Schema, new_schema: Schema) -> Verdict:
+def _query_verdict(old: Model, new: Model, old_schema: Schema, new_schema: Schema, macros: ProjectMacros) -> Verdict:
     if not old.rendered and not new.rendered:
         return Verdict(kind=VerdictKind.NONE, columns=frozenset(), reason="")
     if old.dialect != new.dialect:
         return Verdict(kind=VerdictKind.BREAKING, columns=frozenset(), reason=f"dialect {old.dialect} → {new.dialect}")
     verdict = categorize(old.rendered, new.rendered, new.dialect, old_schema, new_schema)
     if old.is_dynamic or new.is_dynamic:
+        if hidden_parts(old) != hidden_parts(new):
+            names = sorted({name for name, _ in {*map(tuple, hidden_parts(old))} ^ {*map(tuple, hidden_parts(new))}})
+            return _unlike(f"{_names(names)} decides by the moment, and changed")
+        if old.macros != new.macros:
+            if _as_written(old) == _as_written(new):
+                return verdict  # what the macros give does not depend on the moment
+            return _unlike("text and macros changed together")
         # equal at the load-time placeholders must also be equal at another moment
-        other = categorize(_at_other_moment(old), _at_other_moment(new), new.dialect, old_schema, new_schema)
+        before, after = _at_other_moment(old, macros), _at_other_moment(new, macros)
+        other = categorize(before, after, new.dialect, old_schema, new_schema)
         verdict = max(verdict, other, key=lambda one: _SEVERITY[one.kind])
     return verdict
 
 
-def _at_other_moment(model: Model) -> str:
-    context = loading_context(model.kind)
+def _unlike(reason: str) -> Verdict:
+    return Verdict(kind=VerdictKind.BREAKING, columns=frozenset(), reason=reason)
+
+
+def _as_written(model: Model) -> tuple[str, ...]:
+    """The query and what is defined before it."""
+    return (*(text for text in model.pre_statements if text.lstrip()[:4].upper() == "@DEF"), model.query)
+
+
+def _at_other_moment(model: Model, macros: ProjectMacros) -> str:
+    context = replace(loading_context(model.kind), macros=macros)
     if context.start is not None:
         context = replace(context, start=_OTHER_START, end=_OTHER_END)
     return render(model, replace(context, execution_time=_OTHER_END, stage="evaluating")).query
@@ -303,21 +324,31 @@ def _row_properties(old: Model, new: Model) -> Judgement | None:
     return None if before == after else _breaking("explicit columns changed")
 
 
-def _statement_change(old: Model, new: Model) -> Judgement | None:
+def _statement_change(old: Model, new: Model, macros: ProjectMacros) -> Judgement | None:
     for label, before, after in (
         ("pre", old.pre_statements, new.pre_statements),
         ("post", old.post_statements, new.post_statements),
     ):
-        if before != after and _rendered_statements(old, label) != _rendered_statements(new, label):
+        if before == after and not any(is_template(text) for text in before):
+            continue
+        try:
+            is_same = _rendered_statements(old, label, macros) == _rendered_statements(new, label, macros)
+        except MacroError:
+            is_same = False  # with the macros of today nobody can tell what the old ones gave
+        if not is_same:
             return _breaking(f"{label}-statements changed")
     return None
 
 
-def _rendered_statements(model: Model, which: str) -> list[str]:
+def _rendered_statements(model: Model, which: str, macros: ProjectMacros) -> list[str]:
+    """The statements at load and, as written, those that vary."""
     from isomesh_dagster.dialect.canonical import canonical_tokens
 
-    rendered = render(model, loading_context(model.kind))
-    return [canonical_tokens(text, model.dialect) for text in (rendered.pre if which == "pre" else rendered.post)]
+    rendered = render(replace(model, query=""), replace(loading_context(model.kind), macros=macros))
+    given = [text for text in (rendered.pre if which == "pre" else rendered.post) if text not in rendered.quiet]
+    written = model.pre_statements if which == "pre" else model.post_statements
+    given += [text for text in written if text in rendered.varying]
+    return [canonical_tokens(text, model.dialect) for text in given]
 
 
 def _external_change(old: Model, new: Model) -> Judgement:

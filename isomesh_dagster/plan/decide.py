@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from isomesh_dagster.graph.order import ModelGraph
+from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.kinds import Embedded, External, View, is_physical
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.plan.categorize import ALL, Judgement, judge_direct, judge_indirect
+from isomesh_dagster.plan.choices import Choices, Chooser, insisted
 from isomesh_dagster.plan.columns import ColumnCatalog
 from isomesh_dagster.plan.diff import Diff, text_diff
 from isomesh_dagster.plan.plan import Change, ChangeType, Decision
 from isomesh_dagster.snapshot.fingerprint import digest
 from isomesh_dagster.snapshot.naming import physical_relation
 from isomesh_dagster.snapshot.snapshot import Category, Fingerprint, Snapshot
+
+if TYPE_CHECKING:
+    from isomesh_dagster.model.settings import AutoCategorize
 
 
 def decide(
@@ -24,16 +31,24 @@ def decide(
     known: Iterable[Snapshot],
     columns: ColumnCatalog,
     built: frozenset[str] = frozenset(),
+    macros: ProjectMacros = NO_MACROS,
+    *,
+    choices: Choices = MappingProxyType({}),
+    automatic: AutoCategorize | None = None,
 ) -> Decision:
     """Categorize every change and choose each snapshot's version.
 
-    `shown` are the snapshots of the environment compared with, `known` snapshots of the state with the same name and
-    identity as a changed model, `columns` the columns of the new models, `built` the physical relations (dotted) that
-    hold rows. Versions: content-addressed where rows change; the shown version is kept where they don't; among versions
-    that are right for the same files one that is already built is taken, so that what a preview built is what a
-    deployment shows.
+    `shown` are the snapshots of the environment compared with, `known` snapshots of the state with the same name
+    and identity as a changed model, `columns` the columns of the new models, `macros` the project's own as they are
+    now, `built` the physical relations (dotted) that hold rows. Versions: content-addressed where rows change; the
+    shown version is kept where they don't; among versions that are right for the same files one that is already
+    built is taken, so that what a preview built is what a deployment shows.
+
+    `choices` are categories people chose for models that are edited or new. `automatic` says which edits are left to
+    them (None: none are); PlanError when one of these was not chosen.
     """
-    judge = _Judge(graph=graph, shown=shown, columns=columns)
+    judge = _Judge(graph=graph, shown=shown, columns=columns, macros=macros)
+    chooser, from_files = Chooser(choices, automatic), insisted(choices, graph)
     by_name: dict[str, list[Snapshot]] = {}
     for snapshot in known:
         by_name.setdefault(snapshot.name, []).append(snapshot)
@@ -45,10 +60,10 @@ def decide(
             snapshots[name] = shown[name]
             continue
         model, change = graph.models[name], difference.changed[name]
-        judgement = judge.of(name, change)
+        judgement = judge.of(name, change, chooser)
         old = shown.get(name)
         version = _version(model, fingerprints[name], judgement, old, snapshots, graph)
-        if not isinstance(model.kind, View | Embedded | External):
+        if not isinstance(model.kind, View | Embedded | External) and name not in from_files:
             version = _already_built(model, version, by_name.get(name, ()), built)
         snapshots[name] = Snapshot(
             model=model,
@@ -61,6 +76,7 @@ def decide(
         if isinstance(model.kind, View) and judgement.category in (Category.INDIRECT_NON_BREAKING, Category.METADATA):
             repoints.add(name)
         changes.append(_change(name, change, judgement, old, model))
+    chooser.refuse_undecided()
     changes.extend(
         Change(model=name, change=ChangeType.REMOVED, category=None, reason="no longer in the project")
         for name in difference.removed
@@ -69,39 +85,46 @@ def decide(
         snapshots=snapshots,
         changes=tuple(changes),
         repoints=frozenset(repoints),
+        choices={name: category for name, category in choices.items() if name in difference.changed},
     )
 
 
 class _Judge:
     """Judgements in build order; remembers which columns of each model changed, for its readers."""
 
-    def __init__(self, *, graph: ModelGraph, shown: Mapping[str, Snapshot], columns: ColumnCatalog) -> None:
+    def __init__(
+        self, *, graph: ModelGraph, shown: Mapping[str, Snapshot], columns: ColumnCatalog, macros: ProjectMacros
+    ) -> None:
         self._graph = graph
+        self._macros = macros
         self._shown = shown
         self._new_columns = columns
         self._old_columns = ColumnCatalog({name: snapshot.model for name, snapshot in shown.items()})
         self._hits: dict[str, frozenset[str]] = {}
         self._additions: dict[str, frozenset[str]] = {}
 
-    def of(self, name: str, change: ChangeType) -> Judgement:
-        judgement = self._judge(name, change)
+    def of(self, name: str, change: ChangeType, chooser: Chooser) -> Judgement:
+        judgement = self._judge(name, change, chooser)
         if judgement.changed:
             self._hits[name] = judgement.changed
         if judgement.added or judgement.reordered:
             self._additions[name] = judgement.added
         return judgement
 
-    def _judge(self, name: str, change: ChangeType) -> Judgement:
+    def _judge(self, name: str, change: ChangeType, chooser: Chooser) -> Judgement:
         if change is ChangeType.ADDED:
             # nothing in this environment read it as a model before, so for its readers everything about it is new
-            return Judgement(category=Category.BREAKING, reason="new in this environment", changed=ALL)
+            new_one = Judgement(category=Category.BREAKING, reason="new in this environment", changed=ALL)
+            return chooser.of_new(self._graph.models[name], new_one)
         if change is ChangeType.METADATA:
             return Judgement(category=Category.METADATA, reason="only properties that do not touch rows")
         old, new = self._shown[name].model, self._graph.models[name]
         hits, additions = self._of_parents(name)
         own: Judgement | None = None
         if change is ChangeType.DIRECT:
-            own = judge_direct(old, new, self._old_columns.schema(name), self._new_columns.schema(name))
+            schemas = self._old_columns.schema(name), self._new_columns.schema(name)
+            own = judge_direct(old, new, *schemas, self._macros)
+            own = chooser.of_edit(new, own)
             if own.changed == ALL or not (hits or additions):
                 return own
         inherited = judge_indirect(

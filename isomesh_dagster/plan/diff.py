@@ -73,6 +73,7 @@ _DERIVED = {
     "rendered",
     "references",
     "schemas",
+    "hidden",
     "column_comments",
     "is_dynamic",
     "output",

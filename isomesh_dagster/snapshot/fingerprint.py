@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import Any
 
 from isomesh_dagster.graph.order import ModelGraph
+from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.codec import kind_to_json, known_to_json
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.snapshot.snapshot import Fingerprint
@@ -43,13 +44,16 @@ def digest(parts: Any, *, size: int = 16) -> str:
     return blake2b(text.encode(), digest_size=size).hexdigest()
 
 
-def own(model: Model) -> OwnFingerprint:
-    """The digests of one model. Tokenises its texts, so call it once per content and keep the result."""
+def own(model: Model, macros: ProjectMacros = NO_MACROS) -> OwnFingerprint:
+    """The digests of one model. Tokenises its texts, so call it once per content and keep the result. `macros` are the
+    project's own, those the model was loaded with.
+    """
     from isomesh_dagster.dialect.canonical import digest as tokens
     from isomesh_dagster.model.render import loading_context, render
 
+    context = replace(loading_context(model.kind), macros=macros)
     # a query that is the same at every moment is there already, rendered
-    rendered = render(model if model.is_dynamic else replace(model, query=""), loading_context(model.kind))
+    rendered = render(model if model.is_dynamic else replace(model, query=""), context)
     kind = kind_parts(model)
     data = [
         ALGORITHM,
@@ -59,8 +63,8 @@ def own(model: Model) -> OwnFingerprint:
         tokens(model.rendered, model.dialect) if model.rendered else "",
         # two models may agree at the load-time placeholders only: what is rendered again later counts as written, too
         tokens(model.query, model.dialect) if model.is_dynamic else "",
-        [tokens(text, model.dialect) for text in rendered.pre],
-        [tokens(text, model.dialect) for text in rendered.post],
+        [tokens(text, model.dialect) for text in rendered.pre if text not in rendered.quiet],
+        [tokens(text, model.dialect) for text in rendered.post if text not in rendered.quiet],
         [[column.name, column.type] for column in model.columns] if model.columns is not None else None,
         model.partitioned_by,
         model.clustered_by,
@@ -100,15 +104,21 @@ def own(model: Model) -> OwnFingerprint:
         model.optimize_query,
         model.project,
     ]
-    if hidden := _hidden(model, rendered.hidden):
+    if hidden := hidden_parts(model):
         data.append(hidden)
     if varying := [text for text in (*model.pre_statements, *model.post_statements) if text in rendered.varying]:
         data.append([tokens(text, model.dialect) for text in varying])
     if model.macros or rendered.hidden_update:
-        metadata.append([dict(model.macros), _hidden(model, rendered.hidden_update)])
+        quiet = sorted(tokens(text, model.dialect) for text in rendered.quiet)
+        metadata.append([dict(model.macros), _hidden(model, rendered.hidden_update), quiet])
     if varying := [text for text in model.on_virtual_update if text in rendered.varying]:
         metadata.append([tokens(text, model.dialect) for text in varying])
     return OwnFingerprint(data=digest(data), metadata=digest(metadata))
+
+
+def hidden_parts(model: Model) -> list[tuple[str, Any]]:
+    """What decides over rows together with the moment, and so is not to be seen in what was rendered at load."""
+    return _hidden(model, (name for name in model.hidden if not name.startswith("metadata ")))
 
 
 def _hidden(model: Model, names: Iterable[str]) -> list[tuple[str, Any]]:

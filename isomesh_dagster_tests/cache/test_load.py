@@ -313,7 +313,6 @@ def test_reserved_schemas(root: Path, name: str) -> None:
     [
         "models/a.py",
         "models/deep/er/a.py",
-        "macros/a.py",
         "macros/a.sql",
         "signals/a.py",
         "metrics/a.sql",
@@ -519,3 +518,70 @@ def test_a_standalone_audit_is_one_of_the_last_model_it_reads(root: Path) -> Non
     assert (caught.value.path, caught.value.line) == ("audits/alone.sql", 1)
     write(root, "audits/alone.sql", "AUDIT (name alone, standalone true, skip true);\nSELECT 1 FROM raw.orders")
     assert loaded(root).own == before.own
+
+
+# --- macros of the project
+
+MACROS = {
+    "macros/shared.py": "from shared import WORD\nfrom sqlmesh import macro\n\n"
+    "@macro()\ndef word(e):\n    return repr(WORD)\n",
+    "macros/other.py": "from isomesh_dagster import macro\n\n@macro()\ndef other(e):\n    return '1'\n",
+    "shared.py": "WORD = 'a'\nUNUSED = 1\n",
+    "models/w.sql": "MODEL (name m.w, kind FULL); SELECT @word() AS w",
+    "models/o.sql": "MODEL (name m.o, kind FULL); SELECT @other() AS o",
+    "models/n.sql": "MODEL (name m.n, kind FULL); SELECT 1 AS n",
+    "models/t.sql": "MODEL (name m.t, kind INCREMENTAL_BY_TIME_RANGE (time_column d));\n"
+    "SELECT @start_date AS d, @word() AS w",
+}
+
+
+@pytest.fixture
+def macros(tmp_path: Path) -> Path:
+    write(tmp_path, "config.yaml", CONFIG)
+    for path, text in MACROS.items():
+        write(tmp_path, path, text)
+    return tmp_path
+
+
+def test_macros_of_the_project_are_called(macros: Path) -> None:
+    files = loaded(macros)
+    assert files.models["m.w"].rendered == "SELECT 'a' AS w"
+    assert files.models["m.w"].macros == {}
+    assert set(files.models["m.t"].macros) == {"macro word"}
+    assert loaded(macros).misses == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "misses", "changed"),
+    [
+        ("macros/shared.py", "return", "# why\n    return", 0, set()),
+        ("macros/shared.py", "return repr", "return '' + repr", 2, {"m.t"}),
+        ("shared.py", "UNUSED = 1", "UNUSED = 2", 0, set()),
+        ("shared.py", "WORD = 'a'", "WORD = 'b'", 2, {"m.w", "m.t"}),
+        ("macros/other.py", "'1'", "'2'", 1, {"m.o"}),
+    ],
+)
+def test_an_edited_macro_renders_the_models_that_call_it(
+    macros: Path, path: str, old: str, new: str, misses: int, changed: set[str]
+) -> None:
+    before = loaded(macros)
+    assert old in MACROS[path]
+    write(macros, path, MACROS[path].replace(old, new))
+    after = loaded(macros)
+    assert after.misses == misses
+    assert {name for name in after.own if after.own[name] != before.own[name]} == changed
+    if new.startswith("return '' +"):  # other code, the same SQL at every moment: nothing to build
+        assert after.own["m.t"].data == before.own["m.t"].data
+
+
+def test_a_warm_load_runs_no_macro(macros: Path) -> None:
+    loaded(macros)
+    write(macros, "macros/more.py", "raise RuntimeError('run')\n")
+    assert loaded(macros).misses == 0
+
+
+def test_a_macro_may_not_be_called_as_one_of_the_format(macros: Path) -> None:
+    write(macros, "macros/star.py", "from isomesh_dagster import macro\n\n@macro()\ndef star(e):\n    return '1'\n")
+    told = error(macros)
+    assert (told.path, told.line) == ("macros/star.py", 4)
+    assert "macro of the model format" in told.message

@@ -1,0 +1,252 @@
+"""What a Python macro is given as its first argument: variables, columns, the moment, and SQL as trees."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from isomesh_dagster.dialect.tokens import stock_dialect
+from isomesh_dagster.errors import MacroError, UnsupportedError
+from isomesh_dagster.macros.arguments import SQL, bind
+from isomesh_dagster.macros.conditions import evaluate
+from isomesh_dagster.macros.values import Fragment, to_sql
+
+if TYPE_CHECKING:
+    from isomesh_dagster.macros.call import Call
+    from isomesh_dagster.macros.expander import Expander
+    from isomesh_dagster.macros.project import PythonMacro
+
+__all__ = ["SQL", "MacroEvaluator", "call_python"]
+
+
+class MacroEvaluator:
+    """The model that calls a macro, at the moment it is rendered for. All that is asked of it is remembered, so that
+    the model is rendered again when an answer changes.
+    """
+
+    def __init__(self, expander: Expander) -> None:
+        self._expander = expander
+        self.locals: Mapping[str, Any] = _Locals(self)
+        """Variables and what `@DEF` defined, by name in any case."""
+
+    @property
+    def dialect(self) -> str:
+        """The dialect of the model."""
+        return self._expander.dialect
+
+    # --- variables
+
+    def var(self, name: str, default: Any = None) -> Any:
+        """A variable of the configuration; data is data, SQL an expression."""
+        return self._value(name, default)
+
+    def blueprint_var(self, name: str, default: Any = None) -> Any:
+        """A variable of the model's entry of `blueprints`."""
+        if name.lower() not in self._expander.blueprint:
+            self._expander.scope.note(name.lower())
+            return default
+        return self._value(name, default)
+
+    @property
+    def gateway(self) -> str | None:
+        """The chosen gateway."""
+        gateway: str | None = self._value("gateway", None)
+        return gateway
+
+    @property
+    def default_catalog(self) -> str | None:
+        """The gateway's default catalog."""
+        catalog: str | None = self._value("default_catalog", None)
+        return catalog
+
+    @property
+    def runtime_stage(self) -> str:
+        """`loading`, `creating`, `evaluating`, `auditing`, `promoting` or `testing`."""
+        return str(self._value("runtime_stage", "loading"))
+
+    @property
+    def this_model(self) -> str:
+        """The relation at hand, as SQL."""
+        return str(self._sql("this_model"))
+
+    @property
+    def this_model_fqn(self) -> str:
+        """The same; a name that does not change with the environment is `@this_model` at load."""
+        return self.this_model
+
+    # --- relations
+
+    def columns_to_types(self, model_name: str | exp.Table | exp.Column) -> dict[str, exp.DataType]:
+        """The columns of a model or of a declared table by name, in order. Types nobody declared are estimates.
+
+        Raises MacroError when the columns are not known.
+        """
+        relation = model_name if isinstance(model_name, str) else model_name.sql(dialect=self.dialect)
+        known = self._expander.columns_of(relation)
+        return {
+            column.name: exp.DataType.build(
+                column.type if column.type.upper() != "UNKNOWN" else "unknown", dialect=known.dialect or None, udt=True
+            )
+            for column in known.columns
+        }
+
+    # --- SQL
+
+    def parse_one(self, sql: str | exp.Expr, into: Any = None, **options: Any) -> exp.Expr:
+        """The tree of a query or of one expression, in the model's dialect."""
+        if isinstance(sql, exp.Expr):
+            return sql
+        stock = stock_dialect(self.dialect)
+        try:
+            found = stock.parse_into(into, sql, **options) if into is not None else stock.parse(sql, **options)
+        except SqlglotError as error:
+            raise MacroError(f"cannot read `{sql}`: {str(error).partition(chr(10))[0]}") from None
+        if not found or found[0] is None:
+            raise MacroError("there is no SQL to read")
+        return found[0]
+
+    def eval_expression(self, node: Any) -> Any:
+        """The Python value of a condition or literal, as `@IF` computes it; what is no expression is itself."""
+        return evaluate(node.sql(dialect=self.dialect), self.dialect) if isinstance(node, exp.Expr) else node
+
+    def template(self, text: object, local_variables: Mapping[str, Any] | None = None) -> str:
+        """The text with `@x` and `@{x}` replaced by bare values."""
+        given = {name.lower(): to_sql(value, self.dialect) for name, value in (local_variables or {}).items()}
+        with self._expander.scope.parameters(given):
+            return self._expander.scope.template(str(text))
+
+    # --- what macros of the format may ask and we have not
+
+    @property
+    def engine_adapter(self) -> Any:
+        """Not there: a macro writes SQL, it runs none."""
+        raise UnsupportedError(
+            "a macro cannot reach the warehouse",
+            hint="return the statement; the macro is called where it must run",
+        )
+
+    # --- inside
+
+    def _value(self, name: str, default: Any) -> Any:
+        try:
+            value = self._expander.scope.find_value(name.lower())
+        except KeyError:
+            return default
+        return self._tree(value) if isinstance(value, Fragment) else value
+
+    def _sql(self, name: str) -> str | None:
+        return self._expander.scope.find(name)
+
+    def _tree(self, text: str) -> Any:
+        return tree(text, self.dialect)
+
+
+class _Locals(Mapping[str, Any]):
+    """Names of a model as data; reading one is remembered."""
+
+    def __init__(self, evaluator: MacroEvaluator) -> None:
+        self._evaluator = evaluator
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self:
+            raise KeyError(name)
+        return self._evaluator._value(name, None)
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and self._evaluator._expander.scope.knows(name.lower())
+
+    def __iter__(self) -> Iterator[str]:
+        scope = self._evaluator._expander.scope
+        return iter(sorted({*scope.variables, *scope.definitions}))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+def call_python(expander: Expander, call: Call, macro: PythonMacro) -> list[str]:
+    """What a Python macro gives in the place of its call."""
+    dialect = expander.dialect
+    positional = [item for position in range(call.count) for item in _arguments(call, *call.positional[position])]
+    named: dict[str, Any] = {}
+    for name, span in call.named.items():
+        items = _arguments(call, *span)
+        named[name] = items[0] if len(items) == 1 else exp.Tuple(expressions=items)
+    evaluator = MacroEvaluator(expander)
+    try:
+        bound = bind(macro.function, evaluator, positional, _as_spelled(named, macro), dialect)
+        result = macro.function(*bound.args, **bound.kwargs)
+        return list(_pieces(result, expander))
+    except MacroError as error:
+        error.message = f"@{call.name}: {error.message}"
+        raise
+    except UnsupportedError:
+        raise
+    except Exception as error:
+        line = macro.line_of(error)
+        place = f" ({macro.path}:{line})" if line is not None else ""
+        raise call.error(f"@{call.name} failed{place}: {type(error).__name__}: {error}") from error
+
+
+def _as_spelled(named: Mapping[str, Any], macro: PythonMacro) -> dict[str, Any]:
+    """Arguments by the parameters' own spelling: names are compared without case."""
+    spelled = {parameter.lower(): parameter for parameter in macro.parameters}
+    return {spelled.get(name, name): value for name, value in named.items()}
+
+
+def _arguments(call: Call, i: int, j: int) -> list[Any]:
+    """The expressions that one argument stands for."""
+    dialect = call.dialect
+    tokens = call.source.tokens
+    if tokens[i].text == "[" and call.source.match.get(i) == j - 1:
+        return [exp.Array(expressions=[tree(item, dialect) for item in call.expander.collection(call.source, i, j)])]
+    if call.function_at(i, j) is not None:
+        return [_lambda(call.source.slice(i, j), dialect)]
+    return [tree(item, dialect) for item in call.expander.items(call.source, i, j)]
+
+
+def _lambda(text: str, dialect: str) -> Any:
+    found: Any = stock_dialect(dialect).parse(f"SELECT F({text})")[0]
+    return found.selects[0].expressions[0]
+
+
+def tree(text: str, dialect: str) -> Any:
+    """The tree of a query or of one expression. Raises MacroError when it cannot be read."""
+    stock = stock_dialect(dialect)
+    reason = "expected one expression"
+    try:
+        if text.lstrip("( ")[:6].upper() in ("SELECT", "WITH "):
+            return stock.parse(text)[0]
+        parsed: Any = stock.parse(f"SELECT {text}")[0]
+        is_alone = isinstance(parsed, exp.Select) and not any(parsed.args[key] for key in parsed.args.keys() - _ALONE)
+        if is_alone and len(parsed.selects) == 1:
+            return parsed.selects[0]
+    except SqlglotError as error:
+        reason = str(error).partition("\n")[0]
+    raise MacroError(f"cannot read the argument `{text}`", hint=reason)
+
+
+_ALONE = {"expressions"}
+
+
+def _pieces(result: Any, expander: Expander) -> Iterator[str]:
+    """The SQL that a macro's result is: nothing, one piece or several; macros in it are expanded."""
+    if result is None:
+        return
+    if isinstance(result, list | tuple):
+        for item in result:
+            yield from _pieces(item, expander)
+        return
+    if isinstance(result, exp.Expr):
+        text = result.sql(dialect=expander.dialect)
+    elif isinstance(result, str):
+        text = result
+    elif isinstance(result, bool | int | float):
+        text = to_sql(result, expander.dialect)
+    else:
+        raise MacroError(
+            f"returned a {type(result).__name__}", hint="return SQL text, an expression, a list of these, or None"
+        )
+    yield from expander.pieces(text)

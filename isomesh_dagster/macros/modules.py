@@ -1,0 +1,174 @@
+"""Running the Python modules of a project's macros.
+
+The modules are run from text, each in a namespace of its own, with an import function of their own among their
+builtins. So nothing is put on `sys.path` or into `sys.modules`: two projects may both have `macros.utils`, and what a
+macro imports while it runs comes from the same place. That import function knows three sources, in this order: names of
+the model format (`from sqlmesh import macro` gives ours, whether or not that package is installed), modules of the
+project, and everything installed.
+"""
+
+from __future__ import annotations
+
+import builtins
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from types import ModuleType
+from typing import Any
+
+from isomesh_dagster.errors import ConfigError, IsomeshError
+
+ReadModule = Callable[[str], tuple[str, str] | None]
+"""Path and text of a module of the project by dotted name; None when the project has none of that name."""
+
+
+class Modules:
+    """Modules of one project, each run once when it is first asked for. Safe to use from threads."""
+
+    def __init__(self, read: ReadModule) -> None:
+        self._read = read
+        self._loaded: dict[str, ModuleType] = {}
+        self._lock = threading.RLock()
+        self._stand_ins: dict[str, ModuleType] | None = None
+
+    def load(self, name: str) -> ModuleType:
+        """The module. Raises ConfigError at the line where it fails."""
+        with self._lock:
+            found = self._find(name)
+        if found is None:
+            raise ConfigError(f"there is no module {name}", hint="macros live in macros/, one or several to a file")
+        return found
+
+    def _find(self, name: str) -> ModuleType | None:
+        if name in self._loaded:
+            return self._loaded[name]
+        if self._stand_ins is None:
+            self._stand_ins = _stand_ins()
+        if name in self._stand_ins:
+            return self._stand_ins[name]
+        found = self._read(name)
+        return None if found is None else self._run(name, *found)
+
+    def _run(self, name: str, path: str, text: str) -> ModuleType:
+        module = ModuleType(name)
+        is_package = path.endswith("/__init__.py") or not path.endswith(".py")
+        module.__dict__.update(
+            __file__=path,
+            __package__=name if is_package else name.rpartition(".")[0],
+            __builtins__={**vars(builtins), "__import__": self._import},
+        )
+        if is_package:
+            module.__path__ = []
+        self._loaded[name] = module
+        try:
+            exec(compile(text, path, "exec"), module.__dict__)
+        except IsomeshError:
+            del self._loaded[name]
+            raise
+        except Exception as error:
+            del self._loaded[name]
+            raise ConfigError(
+                f"the module cannot be run: {type(error).__name__}: {error}", path=path, line=line_in(error, path)
+            ) from error
+        return module
+
+    def _import(
+        self,
+        name: str,
+        globals: Mapping[str, object] | None = None,
+        locals: Mapping[str, object] | None = None,
+        fromlist: Sequence[str] | None = (),
+        level: int = 0,
+    ) -> ModuleType:
+        """What an `import` statement of a project's module calls."""
+        absolute = name
+        if level:
+            package = str((globals or {}).get("__package__") or "").split(".")
+            absolute = ".".join([*package[: len(package) - level + 1], *([name] if name else [])])
+        with self._lock:
+            found = self._find(absolute)
+            if found is None and self._find(absolute.partition(".")[0]) is None:
+                return builtins.__import__(name, globals, locals, fromlist or (), level)
+            if found is None:
+                return self._installed(absolute, fromlist)
+            for attribute in fromlist or ():
+                if attribute != "*" and not hasattr(found, attribute):
+                    self._from(absolute, found, attribute)
+            if fromlist or level:
+                return found
+            return self._top(absolute)
+
+    def _from(self, module: str, found: ModuleType, attribute: str) -> None:
+        """`from module import attribute`, where that is a module itself or a name only the real package has."""
+        inner = self._find(f"{module}.{attribute}")
+        if inner is None and module in (self._stand_ins or {}):
+            inner = getattr(self._installed(module, (attribute,)), attribute, None)
+        if inner is not None:
+            setattr(found, attribute, inner)
+
+    def _installed(self, name: str, fromlist: Sequence[str] | None) -> ModuleType:
+        """A module of an installed package whose names we stand in for; else told what there is."""
+        try:
+            return builtins.__import__(name, None, None, fromlist or (), 0)
+        except ImportError:
+            raise ImportError(f"no module {name!r}: of sqlmesh, macros can import {_offered()}", name=name) from None
+
+    def _top(self, name: str) -> ModuleType:
+        """`import a.b` gives `a`, with `b` in it."""
+        parts = name.split(".")
+        top = self._find(parts[0])
+        assert top is not None
+        parent = top
+        for k in range(1, len(parts)):
+            child = self._find(".".join(parts[: k + 1]))
+            assert child is not None
+            setattr(parent, parts[k], child)
+            parent = child
+        return top
+
+
+def line_in(error: BaseException, path: str) -> int | None:
+    """The line of the file at which an error happened; None when it was elsewhere."""
+    if isinstance(error, SyntaxError) and error.filename == path:
+        return error.lineno
+    line = None
+    trace = error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == path:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+_STAND_INS: Mapping[str, tuple[str, ...]] = {
+    "sqlmesh": ("macro", "MacroEvaluator", "SQL"),
+    "sqlmesh.core": (),
+    "sqlmesh.core.macros": ("macro", "MacroEvaluator", "SQL"),
+    "sqlmesh.utils": (),
+    "sqlmesh.utils.errors": ("SQLMeshError", "MacroEvalError", "ConfigError"),
+}
+
+
+def _offered() -> str:
+    return "; ".join(f"{name}: {', '.join(names)}" for name, names in _STAND_INS.items() if names)
+
+
+def _stand_ins() -> dict[str, ModuleType]:
+    """Modules under the names that macros of the model format import from, with what they need of them."""
+    from isomesh_dagster.errors import MacroError
+    from isomesh_dagster.macros.decorator import macro
+    from isomesh_dagster.macros.evaluator import SQL, MacroEvaluator
+
+    values: dict[str, Any] = {
+        "macro": macro,
+        "MacroEvaluator": MacroEvaluator,
+        "SQL": SQL,
+        "SQLMeshError": MacroError,
+        "MacroEvalError": MacroError,
+        "ConfigError": ConfigError,
+    }
+    modules = {}
+    for name, names in _STAND_INS.items():
+        module = modules[name] = ModuleType(name)
+        module.__path__ = []
+        module.__dict__.update({item: values[item] for item in names if item in values})
+    return modules
