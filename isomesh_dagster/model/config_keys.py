@@ -89,10 +89,6 @@ UNSUPPORTED_KEYS: Mapping[str, Unsupported] = {
 
 UNSUPPORTED_PLAN_KEYS: Mapping[str, Unsupported] = {
     "forward_only": Unsupported("it would make every plan forward-only", False),
-    "auto_categorize_changes": Unsupported(
-        "it would leave changes to be categorized by hand; here a plan categorizes them all and shows how",
-        *({}, None),
-    ),
     "use_finalized_state": Unsupported("it would compare with the last finished state", False),
     "always_recreate_environment": Unsupported("it would compare every plan with production", False),
 }
@@ -122,11 +118,32 @@ class _Config(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+def _mode(value: object) -> object:
+    """YAML reads a bare `off` as false; the case of letters does not matter."""
+    return "off" if value is False else value.lower() if isinstance(value, str) else value
+
+
+Mode = Annotated[Literal["full", "semi", "off"], BeforeValidator(_mode)]
+
+
+class AutoCategorizeConfig(_Config):
+    """`plan.auto_categorize_changes`: which changes a plan categorizes by itself, by what the model is made from.
+
+    `full` all, `semi` those that are surely non-breaking, `off` none. `python` is accepted; there are no such models.
+    """
+
+    sql: Mode = "full"
+    seed: Mode = "full"
+    external: Mode = "full"
+    python: Mode = "full"
+
+
 class PlanConfig(_Config):
     """`plan`: what the command line asks; the last three are accepted and change nothing here."""
 
     no_prompts: bool = True
     auto_apply: bool = False
+    auto_categorize_changes: AutoCategorizeConfig = AutoCategorizeConfig()
     include_unmodified: bool = False
     enable_preview: bool | None = None
     no_diff: bool = False

@@ -69,12 +69,30 @@ ANONYMOUS_GATEWAY = "default"
 M = TypeVar("M", bound=BaseModel)
 
 
+Mode = Literal["full", "semi", "off"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AutoCategorize:
+    """`plan.auto_categorize_changes`: which edits a plan categorizes by itself, by what the model is made from.
+
+    "full": all; "semi": those that are not breaking; "off": none that touches rows. The others are left to people.
+    """
+
+    sql: Mode = "full"
+    seed: Mode = "full"
+    external: Mode = "full"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSettings:
-    """`plan.*`: what the command line does not ask: `no_prompts` about categories, `auto_apply` before applying."""
+    """`plan.*`: what the command line does not ask: `no_prompts` about categories, `auto_apply` before applying; and
+    what a plan decides by itself.
+    """
 
     no_prompts: bool = True
     auto_apply: bool = False
+    auto_categorize: AutoCategorize = AutoCategorize()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,7 +367,11 @@ class _Loading:
             default_target_environment=top.default_target_environment,
             time_column_format=top.time_column_format,
             ignore_patterns=top.ignore_patterns,
-            plan=PlanSettings(no_prompts=top.plan.no_prompts, auto_apply=top.plan.auto_apply),
+            plan=PlanSettings(
+                no_prompts=top.plan.no_prompts,
+                auto_apply=top.plan.auto_apply,
+                auto_categorize=AutoCategorize(**top.plan.auto_categorize_changes.model_dump(exclude={"python"})),
+            ),
             linter=LinterSettings(**top.linter.model_dump(exclude={"use_project_index"})),
             format=_style(top.format),
         )
@@ -374,8 +396,6 @@ class _Loading:
             if value_node is None:
                 continue
             value = as_yaml(resolve(value_node, self.variables, dotted(key, name)))
-            if name == "auto_categorize_changes" and isinstance(value, dict) and set(value.values()) <= {"full"}:
-                continue
             if value not in unsupported.idle:
                 place = value_node.place
                 raise ConfigError(

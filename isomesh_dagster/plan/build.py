@@ -98,6 +98,8 @@ def build_plan(
         compared_with=compared_with,
         restates=frozenset(step.snapshot.name for step in builds if _begins_again(step, recorded)),
         warnings=tuple(_lost_history(builds, shown, recorded)),
+        choices=decision.choices,
+        within=within,
     )
 
 
@@ -141,10 +143,10 @@ def build_run(
         new_snapshots=(),
         builds=tuple(builds),
         reuses=(),
-        audits=audit_steps(snapshots, builds, recorded, snapshots.values()),
-        promote=None,
         before_all=current.target.before_all,
         after_all=current.target.after_all,
+        audits=audit_steps(snapshots, builds, recorded, snapshots.values()),
+        promote=None,
         compared_with=current.name,
         restates=frozenset(
             step.snapshot.name
@@ -154,8 +156,6 @@ def build_run(
     )
 
 
-class _Frontier:
-    """How far in time the environment compared with has come: the end of what a plan builds."""
 def statement_diff(old: Target, new: Layer) -> str:
     """How the statements before and after everything differ; "" when they do not."""
 
@@ -167,6 +167,8 @@ def statement_diff(old: Target, new: Layer) -> str:
     return "\n".join(difflib.unified_diff(before, after, fromfile="before", tofile="after", lineterm="", n=3))
 
 
+class _Frontier:
+    """How far in time the environment compared with has come: the end of what a plan builds."""
 
     def __init__(self, shown: Mapping[str, Snapshot], recorded: Recorded, now: int) -> None:
         self._now = now

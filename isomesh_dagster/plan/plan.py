@@ -44,12 +44,13 @@ class Change:
 class Decision:
     """Every snapshot an environment will show, parents first, and the changes that led there.
 
-    `repoints` are views that only follow their parents' tables.
+    `repoints` are views that only follow their parents' tables, `choices` the categories people chose.
     """
 
     snapshots: Mapping[str, Snapshot]
     changes: tuple[Change, ...] = ()
     repoints: frozenset[str] = frozenset()
+    choices: Mapping[str, Category] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +105,13 @@ class Plan:
     new_snapshots those that the state does not know yet
     builds        steps with work, parents before children
     reuses        physical snapshots of the target that need no work and were not already shown by the environment
-    audits        tables whose audits run although they are not built; after all builds, before the swap
     before_all, after_all   the configuration's statements, as written, that run first and last of all
     statement_diff          a unified text diff of these two against those of the environment compared with
+    audits        tables whose audits run although they are not built; after all builds, before the swap
     promote       the swap; None when the environment already shows the target
     restates      names of models whose recorded intervals are made again (`run` of FULL models, restatement)
+    choices       categories that people chose, by model: with `within`, what it takes to make the same plan again
+    within        the range of time that builds were limited to; None: no limit
     """
 
     id: str
@@ -126,12 +129,14 @@ class Plan:
     compared_with: str | None = None
     restates: frozenset[str] = field(default_factory=frozenset)
     audits: tuple[Audit, ...] = ()
-    warnings: tuple[str, ...] = ()
-
-    @property
     before_all: tuple[str, ...] = ()
     after_all: tuple[str, ...] = ()
     statement_diff: str = ""
+    warnings: tuple[str, ...] = ()
+    choices: Mapping[str, Category] = field(default_factory=dict)
+    within: Interval | None = None
+
+    @property
     def is_empty(self) -> bool:
         """Whether applying it would do nothing."""
         return not self.builds and not self.audits and self.promote is None

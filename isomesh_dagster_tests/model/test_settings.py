@@ -8,7 +8,7 @@ import pytest
 from isomesh_dagster.dialect.style import Style
 from isomesh_dagster.errors import ConfigError
 from isomesh_dagster.model.connections import DuckDBConnection, PostgresConnection, SqliteConnection
-from isomesh_dagster.model.settings import LinterSettings, Settings, load_settings, state_location
+from isomesh_dagster.model.settings import AutoCategorize, LinterSettings, Settings, load_settings, state_location
 
 TWO_GATEWAYS = """\
 gateways:
@@ -370,7 +370,11 @@ class TestKeys:
               ^raw: landing
               .*_mart$: marts
             time_column_format: '%Y%m%d'
-            plan: {no_prompts: false, auto_apply: true, include_unmodified: true, auto_categorize_changes: {sql: full}}
+            plan:
+              no_prompts: false
+              auto_apply: true
+              include_unmodified: true
+              auto_categorize_changes: {sql: SEMI, seed: off, python: full}
             """),
         )
         assert settings.snapshot_ttl == timedelta(days=2)
@@ -381,6 +385,7 @@ class TestKeys:
         assert settings.physical_schema("sales_mart") == "marts"
         assert settings.physical_schema("draw") == "isomesh__draw"
         assert (settings.plan.no_prompts, settings.plan.auto_apply) == (False, True)
+        assert settings.plan.auto_categorize == AutoCategorize(sql="semi", seed="off", external="full")
 
     @pytest.mark.parametrize(
         ("line", "hint"),
@@ -413,7 +418,6 @@ class TestKeys:
             "users: [{username: a}]",
             "dbt: {}\nloader: x",
             "plan: {forward_only: true}",
-            "plan: {auto_categorize_changes: {sql: off}}",
             "default_scheduler: {type: airflow}",
         ],
     )

@@ -8,6 +8,7 @@ from isomesh_dagster.dialect.query import analyse
 from isomesh_dagster.graph.order import ModelGraph, build_graph
 from isomesh_dagster.model.kinds import Full, ModelKind
 from isomesh_dagster.model.model import Model
+from isomesh_dagster.model.settings import AutoCategorize
 from isomesh_dagster.plan.build import Layer, build_plan
 from isomesh_dagster.plan.columns import ColumnCatalog
 from isomesh_dagster.plan.decide import decide
@@ -16,7 +17,7 @@ from isomesh_dagster.plan.plan import Decision, Plan
 from isomesh_dagster.snapshot.environment import Environment
 from isomesh_dagster.snapshot.fingerprint import fingerprints, own
 from isomesh_dagster.snapshot.interval import from_ms, to_ms
-from isomesh_dagster.snapshot.snapshot import Snapshot
+from isomesh_dagster.snapshot.snapshot import Category, Snapshot
 
 DAY = 86_400_000
 LAYER = Layer(gateway="test")
@@ -55,6 +56,8 @@ class System:
         self.recorded: dict[str, tuple] = {}
         self.environments: dict[str, Environment] = {}
         self.by_id: dict = {}
+        self.choices: Mapping[str, Category] = {}
+        self.automatic = AutoCategorize()
 
     def decision(self, new: ModelGraph, environment: str = "prod") -> Decision:
         shown = self.shown(environment)
@@ -63,7 +66,17 @@ class System:
         known = [
             snapshot for name in difference.changed for snapshot in self.known.get((name, prints[name].identity), [])
         ]
-        return decide(new, prints, shown, difference, known, ColumnCatalog(new.models), frozenset(self.recorded))
+        return decide(
+            new,
+            prints,
+            shown,
+            difference,
+            known,
+            ColumnCatalog(new.models),
+            frozenset(self.recorded),
+            choices=self.choices,
+            automatic=self.automatic,
+        )
 
     def shown(self, environment: str) -> Mapping[str, Snapshot]:
         current = self.environments.get(environment) or self.environments.get("prod")
