@@ -86,6 +86,8 @@ class Project:
         self._connection: Connection | None = None
         self._state: StateStore | None = None
         self._lock = threading.RLock()
+        self.on_wait: Callable[[str], None] | None = None
+        """Told once, in a sentence, when the warehouse is held by another process and is waited for."""
 
     # -- loading
 
@@ -232,7 +234,9 @@ class Project:
                 from isomesh_dagster.engine import LOCK_TIMEOUT_SECONDS, open_connection
 
                 timeout = LOCK_TIMEOUT_SECONDS if wait_seconds is None else wait_seconds
-                self._connection = open_connection(self.settings.connection, timeout=timeout)
+                self._connection = open_connection(
+                    self.settings.connection, timeout=timeout, on_wait=None if wait_seconds == 0 else self.on_wait
+                )
             return self._connection
 
     def identity(self) -> Identity:
@@ -288,6 +292,11 @@ class Project:
         state = self.state()
         current = state.environment(name)
         compared = current or (state.environment(PROD) if name != PROD else None)
+        if not self.models:
+            raise PlanError(
+                f"the project in {self.root} has no models, so {name!r} would show nothing",
+                hint="are the files of models/ there? to end an environment: isomesh invalidate",
+            )
         shown = self._snapshots(compared)
         difference = diff(self.graph, self.fingerprints, shown)
         check_references(self.graph, difference.removed)
@@ -419,11 +428,12 @@ class Project:
 
     def _check_system(self) -> None:
         """Refuse a state that another gateway or project made, before anything is read from it as ours."""
-        from isomesh_dagster.execution.stamp import check_owner
+        from isomesh_dagster.execution.stamp import check_not_gone, check_owner
 
         known = self.state().identity()
         if known is not None:
             check_owner("state", known, self.identity())
+            check_not_gone(getattr(self.settings.connection, "path", None), self.state())
 
     def _reconcile(self, environment: str) -> tuple[str, ...]:
         """Finish in the state what an interrupted apply finished in the warehouse; a warning when somebody is at work

@@ -93,7 +93,8 @@ def rollback(session: Session, *, environment: str, number: int | None) -> None:
         done = project.rollback(environment, to=number)
         gateway = project.gateway
     console.line(
-        f"gateway {gateway} · {done.environment} shows plan {done.plan_id[:12]} again, as promotion {done.number}:"
+        f"gateway {gateway} · {done.environment} shows again what promotion {number or done.number - 2} showed,"
+        f" as promotion {done.number}:"
         f" {count(len(done.created), 'view')} set, {len(done.dropped)} dropped, {done.seconds:.2f} s",
         "bold green",
     )

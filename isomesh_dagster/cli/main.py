@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from difflib import get_close_matches
 from pathlib import Path
+from typing import NoReturn
 
 import click
 
@@ -45,17 +47,13 @@ class Commands(click.Group):
         try:
             return super().invoke(ctx)
         except IsomeshError as error:
-            from isomesh_dagster.cli.console import Console
-
-            session = ctx.find_object(Session)
-            if session is not None and session.debug:
-                Console().traceback()
-            gateway = known_gateway(ctx)
-            if answers_json(ctx):
-                Console().json({"gateway": gateway, "error": error_json(error)})
-            else:
-                Console().error(error, gateway=gateway)
-            ctx.exit(exit_code(error))
+            self._told(ctx, error)
+        except OSError as error:
+            if error.filename is None:  # a closed pipe, a full disk: the answer itself could not be written
+                raise
+            self._told(
+                ctx, IsomeshError(f"{error.filename}: {error.strerror}", hint="check the path and who may use it")
+            )
         except (KeyboardInterrupt, click.Abort):
             click.echo("\nInterrupted. What was committed stays; the environment shows what it showed.", err=True)
             ctx.exit(INTERRUPTED)
@@ -65,6 +63,21 @@ class Commands(click.Group):
                     f"{error.option_name} is a global option: put it before the command.", ctx=error.ctx
                 ) from None
             raise
+
+    @staticmethod
+    def _told(ctx: click.Context, error: IsomeshError) -> NoReturn:
+        """Tell the error that is being handled, once, in the form asked for, and end with its exit code."""
+        from isomesh_dagster.cli.console import Console
+
+        session = ctx.find_object(Session)
+        if session is not None and session.debug:
+            Console().traceback()
+        gateway = known_gateway(ctx)
+        if answers_json(ctx):
+            Console().json({"gateway": gateway, "error": error_json(error)})
+        else:
+            Console().error(error, gateway=gateway)
+        ctx.exit(exit_code(error))
 
 
 @click.group(
@@ -131,6 +144,9 @@ for _command in (
 
 def main() -> None:
     """The console script. Ends the process with one of the exit codes."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started the process
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115 (it is open as long as the process)
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show an arrow shows a question mark instead of a traceback.
         if hasattr(stream, "reconfigure"):

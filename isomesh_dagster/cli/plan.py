@@ -183,6 +183,7 @@ def _apply(session: Session, project: Project, plan: Plan) -> None:
     from isomesh_dagster.cli.report import Report
 
     report, began = Report(), time.monotonic()
+    project.connection()  # who has to wait for it is told before the progress bar takes the terminal
     try:
         with building(plan) as show:
             _follow(project, plan, report, show)

@@ -43,6 +43,7 @@ class Session:
 
         with loading() as on_progress:
             project = Project.load(self.directory, gateway=self.gateway, on_progress=on_progress)
+        project.on_wait = self.console.note
         remember_gateway(project.gateway)
         with project:
             yield project

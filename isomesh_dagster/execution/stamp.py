@@ -6,6 +6,8 @@ knows no environment yet. Every other difference is refused.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import SystemMismatch
 from isomesh_dagster.execution import warehouse
@@ -44,6 +46,18 @@ def check_stamp(session: Session, state: StateStore, identity: Identity) -> Iden
         with session.transaction():
             warehouse.create(session, of_state)
     return of_state
+
+
+def check_not_gone(warehouse: Path | None, state: StateStore) -> None:
+    """Raises SystemMismatch when the warehouse's file is not there although the state knows environments of it.
+
+    Costs no connection: what a plan reads from the state alone is not called up to date for rows that nobody has.
+    """
+    if warehouse is not None and not warehouse.exists() and state.environments():
+        raise SystemMismatch(
+            f"the warehouse {warehouse} is gone, but the state knows environments of it",
+            hint="restore the file; to start anew, remove the state too",
+        )
 
 
 def check_owner(place: str, stamp: Identity, asked: Identity) -> None:

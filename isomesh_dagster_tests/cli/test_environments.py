@@ -30,6 +30,7 @@ def test_rollback_shows_the_promotion_before(planned: Shop) -> None:
     planned.edit("models/shop/monthly_revenue.sql", "COUNT(*) AS orders", "COUNT(*) + 1 AS orders")
     assert planned("plan", "dev", "--auto-apply").exit_code == 0
     result = planned("rollback", "dev")
+    assert "dev shows again what promotion 1 showed, as promotion 3" in result.stdout
     assert result.exit_code == 0, result.output
     assert "promotion 3" in result.stdout
     now = json.loads(planned("environments", "--json").stdout)["environments"][0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -10,7 +11,7 @@ import pytest
 from isomesh_dagster.cli.main import cli
 from isomesh_dagster.cli.outcome import CONFLICT, FAILED, TO_MEND, error_json, exit_code
 from isomesh_dagster.errors import AuditError, ConfigError, ConflictingPlanError, LockedError, ModelError
-from isomesh_dagster_tests.cli.conftest import isomesh
+from isomesh_dagster_tests.cli.conftest import Shop, isomesh
 
 COMMANDS = (
     "init",
@@ -92,3 +93,17 @@ def test_an_error_as_json_holds_its_place_and_hint() -> None:
         "model": "s.a",
         "hint": "mend it",
     }
+
+
+def test_a_path_that_cannot_be_read_is_one_message(shop: Shop) -> None:
+    (shop.root / "models").rename(shop.root / "elsewhere")
+    (shop.root / "models").symlink_to("models")
+    result = shop("plan", "dev")
+    assert result.exit_code == TO_MEND
+    assert "models: Too many levels of symbolic links" in result.stderr
+    assert json.loads(shop("plan", "dev", "--json").stdout)["error"]["hint"]
+
+
+def test_closed_streams_are_no_bug() -> None:
+    command = f"{sys.executable} -c 'from isomesh_dagster.cli.main import main; main()' --version >&- 2>&-"
+    assert subprocess.run(["sh", "-c", command], check=False).returncode == 0

@@ -186,3 +186,32 @@ def test_somebody_at_a_terminal_is_asked(shop: Shop) -> None:
     code, text = answer(b"y\n")
     assert code == 0
     assert "Done in" in text
+
+
+def test_who_waits_for_the_warehouse_is_told(planned: Shop) -> None:
+    planned.edit(REVENUE, "COUNT(*) AS orders", "COUNT(*) + 1 AS orders")
+    script = "import sys, time, duckdb; held = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(1)"
+    command = [sys.executable, "-c", script, str(planned.root / ".systems" / "local.duckdb")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        result = planned("plan", "dev", "--auto-apply")
+    assert result.exit_code == 0, result.stderr
+    assert "waiting for the warehouse" in result.stderr
+    assert "waiting" not in result.stdout
+
+
+def test_a_project_without_models_drops_nothing(planned: Shop) -> None:
+    (planned.root / "models").rename(planned.root / "elsewhere")
+    result = planned("plan", "dev", "--auto-apply")
+    assert result.exit_code == 1
+    assert "has no models" in result.stderr
+    assert json.loads(planned("environments", "--json").stdout)["environments"][0]["views"]
+
+
+def test_a_warehouse_that_is_gone_is_not_called_up_to_date(planned: Shop) -> None:
+    (planned.root / ".systems" / "local.duckdb").unlink()
+    result = planned("plan", "dev")
+    assert result.exit_code == 1
+    assert "is gone" in result.stderr
+    assert not (planned.root / ".systems" / "local.duckdb").exists()
