@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from isomesh_dagster.execution.table_diff import Comparison, Question
     from isomesh_dagster.execution.texts import Surroundings
     from isomesh_dagster.execution.unit_test import UnitTestBed, UnitTestResult
+    from isomesh_dagster.graph.lineage import ColumnLineage, ColumnReads
     from isomesh_dagster.lint.rules import Violation
     from isomesh_dagster.macros.project import ProjectMacros
     from isomesh_dagster.model.model import Json, Model
@@ -68,6 +69,7 @@ class Project:
         own: Mapping[str, OwnFingerprint],
         digest: str,
         columns: Mapping[str, tuple[Column, ...] | None] | None = None,
+        column_reads: Mapping[str, ColumnReads] | None = None,
         tests: Mapping[str, str] | None = None,
         macros: ProjectMacros | None = None,
     ) -> None:
@@ -80,6 +82,7 @@ class Project:
         self.fingerprints: dict[str, Fingerprint] = fingerprints(self.graph, own)
         self.macros = macros if macros is not None else macros_on_demand(settings)
         self._columns = dict(columns) if columns is not None else None
+        self._column_reads = column_reads
         self._catalog: ColumnCatalog | None = None
         self._tests = tests
         self._unit_tests: tuple[UnitTest, ...] | None = None
@@ -130,6 +133,7 @@ class Project:
             own=manifest.own,
             digest=manifest.digest,
             columns=manifest.columns,
+            column_reads=manifest.column_reads,
             tests=manifest.tests,
         )
 
@@ -150,6 +154,7 @@ class Project:
                     models=self.models,
                     own=self.own,
                     columns=self.all_columns(),
+                    column_reads=self.column_reads(),
                     tests=tests,
                 ),
             )
@@ -713,6 +718,24 @@ class Project:
             extensions=connection.extensions if connection.type == "duckdb" else (),
             macros=self.macros,
         )
+
+    def lineage(self) -> ColumnLineage:
+        """Which columns become which, through all models; what was found out before is taken from the cache."""
+        from isomesh_dagster.graph.lineage import ColumnLineage
+
+        return ColumnLineage(self.column_reads())
+
+    def column_reads(self) -> Mapping[str, ColumnReads]:
+        """What the columns of every model with a query are read from, directly."""
+        from isomesh_dagster.cache.lineage import read_columns
+        from isomesh_dagster.cache.store import FactStore
+
+        with self._lock:
+            if self._column_reads is None:
+                columns = self.all_columns()
+                with FactStore(self.root / FOLDER / "cache.sqlite") as cache:
+                    self._column_reads = read_columns(self.models.values(), columns, cache)
+            return self._column_reads
 
     # -- the warehouse
 

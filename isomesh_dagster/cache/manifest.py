@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from isomesh_dagster.errors import IsomeshError
+from isomesh_dagster.graph.lineage import ColumnReads
 from isomesh_dagster.model.codec import columns_from_json, columns_to_json, model_from_json, model_to_json
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.relation import Column
@@ -29,7 +30,8 @@ class Manifest:
     """A project as it was when compiled, under one gateway.
 
     `digest` is that of everything loaded (`LoadedFiles.digest`). `columns` are explicit or inferred output columns;
-    None when they cannot be known without a warehouse. `tests` are the texts of the files with unit tests, by path.
+    None when they cannot be known without a warehouse. `column_reads` is what columns are read from. `tests` are the
+    texts of the files with unit tests, by path.
     """
 
     gateway: str
@@ -38,6 +40,7 @@ class Manifest:
     models: Mapping[str, Model]
     own: Mapping[str, OwnFingerprint]
     columns: Mapping[str, tuple[Column, ...] | None] = field(default_factory=dict)
+    column_reads: Mapping[str, ColumnReads] = field(default_factory=dict)
     tests: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -54,6 +57,7 @@ def write_manifest(path: Path, data: Manifest) -> None:
                 "model": model_to_json(data.models[name]),
                 "own": [data.own[name].data, data.own[name].metadata],
                 **({"columns": columns_to_json(columns)} if (columns := data.columns.get(name)) is not None else {}),
+                **({"reads": reads.to_json()} if (reads := data.column_reads.get(name)) is not None else {}),
             }
             for name in sorted(data.models)
         ],
@@ -94,6 +98,7 @@ def read_manifest(path: Path) -> Manifest:
                 model.name: columns_from_json(row["columns"]) if "columns" in row else None
                 for model, row in zip(models, rows, strict=True)
             },
+            column_reads={row["model"]["name"]: ColumnReads.from_json(row["reads"]) for row in rows if "reads" in row},
             tests=content.get("tests", {}),
         )
     except FileNotFoundError:

@@ -15,6 +15,7 @@ from isomesh_dagster.cli.environments import environments, invalidate, janitor, 
 from isomesh_dagster.cli.format import format_
 from isomesh_dagster.cli.info import info
 from isomesh_dagster.cli.init import init
+from isomesh_dagster.cli.lineage import lineage
 from isomesh_dagster.cli.lint import lint
 from isomesh_dagster.cli.models import audit, evaluate, render
 from isomesh_dagster.cli.outcome import EXIT_CODES, INTERRUPTED, error_json, exit_code
@@ -22,6 +23,7 @@ from isomesh_dagster.cli.plan import diff, plan, run
 from isomesh_dagster.cli.session import Session, answers_json, known_gateway
 from isomesh_dagster.cli.table_diff import table_diff
 from isomesh_dagster.cli.testing import create_test, test
+from isomesh_dagster.cli.warehouse import create_external_models, fetchdf, table_name
 from isomesh_dagster.errors import IsomeshError
 
 
@@ -137,6 +139,10 @@ for _command in (
     create_test,
     lint,
     format_,
+    lineage,
+    table_name,
+    fetchdf,
+    create_external_models,
     info,
 ):
     cli.add_command(_command)
