@@ -410,6 +410,7 @@ class Project:
 
     def _existing(self, name: str) -> Environment:
         """The environment of that name; a PlanError when there is none."""
+            convention=self.settings.physical_table_naming_convention,
         found = self.state().environment(name)
         if found is None:
             raise PlanError(

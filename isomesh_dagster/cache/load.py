@@ -319,6 +319,7 @@ class _Loading:
             model_defaults=settings.model_defaults,
             project=settings.project,
             time_column_format=settings.time_column_format,
+            infer_names=settings.infer_names,
             physical_schema=settings.physical_schema,
             audits=audits,
             columns=columns or {},
@@ -458,6 +459,7 @@ def _shape(settings: Settings) -> str:
             settings.model_defaults,
             settings.project,
             settings.time_column_format,
+            settings.infer_names,
             settings.physical_schema_mapping,
         ]
     )

@@ -1,7 +1,7 @@
 """`before_all` and `after_all`: the configuration's statements around every apply, rendered for one environment.
 
-Texts in, SQL of the engine's dialect out. `@this_env`, `@schemas` and `@views` tell the environment; the names of models
-mean its views. Each of the two lists runs in one transaction of its own.
+Texts in, SQL of the engine's dialect out. `@this_env`, `@schemas` and `@views` tell the environment; the names of
+models mean its views. Each of the two lists runs in one transaction of its own.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def run(session: Session, statements: Iterable[str], stage: str) -> None:
         for statement in statements:
             try:
                 session.execute(statement)
-            except IsomeshError as error:
+            except IsomeshError as error:  # noqa: PERF203 (it tells which statement)
                 raise PlanError(f"{stage}: {error.message}", hint=f"the statement was: {statement}") from None
 
 

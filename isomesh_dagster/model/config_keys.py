@@ -69,14 +69,11 @@ class Unsupported:
 
 UNSUPPORTED_KEYS: Mapping[str, Unsupported] = {
     "environment_catalog_mapping": Unsupported(
-        "it would put the views of some environments into other catalogs", {}, None
-    ),
-    "physical_table_naming_convention": Unsupported(
-        "it would name physical tables differently; ours are shortened to fit by themselves", "schema_and_table"
+        "it would put views into other catalogs, and one transaction, in which all of them move, writes one database only",
+        *({}, None),
     ),
     "virtual_environment_mode": Unsupported("it would write production's tables in place", "full"),
     "gateway_managed_virtual_layer": Unsupported("it would create views through another gateway", False),
-    "model_naming": Unsupported("it would take model names from paths", {}, {"infer_names": False}, None),
     "cicd_bot": Unsupported("it would configure the GitHub bot", None),
     "notification_targets": Unsupported("it would send notifications", [], None),
     "users": Unsupported("it would name approvers and people to notify", [], None),
@@ -183,6 +180,23 @@ class FormatConfig(_Config):
     no_rewrite_casts: bool = True
 
 
+class NamingConfig(_Config):
+    """`model_naming`: whether models that give no name are called by their path."""
+
+    infer_names: bool = False
+
+
+def _statements(value: object) -> object:
+    """SQL statements without their semicolons; a single one may stand without a list."""
+    given = [value] if isinstance(value, str) else value or []
+    if isinstance(given, list) and all(isinstance(text, str) for text in given):
+        return tuple(bare for text in given if (bare := text.strip().rstrip(";").rstrip()))
+    return value
+
+
+Statements = Annotated[tuple[str, ...], BeforeValidator(_statements)]
+
+
 class RootConfig(_Config):
     """The typed keys at the root of config.yaml."""
 
@@ -194,6 +208,10 @@ class RootConfig(_Config):
     environment_suffix_target: Literal["schema", "table", "catalog"] = "schema"
     physical_schema_mapping: Mapping[str, str] = Field(default_factory=dict)
     time_column_format: str = "%Y-%m-%d"
+    physical_table_naming_convention: Literal["schema_and_table", "table_only", "hash_md5"] = "schema_and_table"
+    model_naming: NamingConfig = NamingConfig()
+    before_all: Statements = ()
+    after_all: Statements = ()
     ignore_patterns: tuple[str, ...] = (".ipynb_checkpoints/*",)
     plan: PlanConfig = PlanConfig()
     linter: LinterConfig = LinterConfig()
@@ -214,7 +232,10 @@ Statements = Annotated[tuple[str, ...], BeforeValidator(_statements)]
     @classmethod
     def _no_catalogs(cls, value: str) -> str:
         if value == "catalog":
-            raise ValueError("catalog is not supported yet: use schema or table")
+            raise ValueError(
+                "catalog is not supported: the views of an environment move in one transaction with the record of what "
+                "they show, and a transaction writes one database only; use schema or table"
+            )
         return value
 
     @field_validator("physical_schema_mapping", mode="after")

@@ -23,6 +23,7 @@ class ParseContext:
     model_defaults      as configured
     project             the project's name
     time_column_format  strftime format of time columns that give none
+    infer_names         whether a model that gives no name is called by its path
     physical_schema     from a model's schema to that of its tables
     audits              the project's shared audits by lower-case name
     columns             of relations that macros may ask for, by normalised name without the default catalog; None where
@@ -39,6 +40,7 @@ class ParseContext:
     model_defaults: Mapping[str, Any] = field(default_factory=dict)
     project: str = ""
     time_column_format: str = "%Y-%m-%d"
+    infer_names: bool = False
     physical_schema: Callable[[str], str]
     audits: Mapping[str, AuditDefinition] = field(default_factory=dict)
     columns: Mapping[str, KnownColumns | None] = field(default_factory=dict)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from isomesh_dagster.dialect.header import Definition, Property, Statement, parse_file
+from isomesh_dagster.dialect.header import Block, Definition, Property, Statement, parse_file
 from isomesh_dagster.dialect.query import QueryFacts, analyse, normalize_name
 from isomesh_dagster.errors import ConfigError, IsomeshError, MacroError, ModelError, UnsupportedError
 from isomesh_dagster.macros.expander import Expander
@@ -91,6 +91,9 @@ class _ModelFile:
     def parse(self) -> ParsedFile:
         definition, inline = self._definitions()
         block = definition.block
+        if block is None and self.context.infer_names and definition.statements:
+            block = Block(keyword="MODEL", properties=(), line=1)
+            definition = replace(definition, block=block)
         if block is None:
             raise ModelError("there is no MODEL (…) block", line=1, hint="begin the file with MODEL (name …);")
         given = block.get("blueprints")
@@ -227,19 +230,18 @@ class _Entry:
         return known
 
     def _name(self, header: Header, dialect: str, line: int) -> str:
-        if "name" not in header.values:
+        written = header.get("name") or (name_of_path(self.path) if self.context.infer_names else None)
+        if written is None:
             raise ModelError("the model has no name", line=line, hint="write name schema.table")
         try:
-            name = without_catalog(
-                normalize_name(header.values["name"], dialect), self.context.default_catalog, dialect
-            )
+            name = without_catalog(normalize_name(written, dialect), self.context.default_catalog, dialect)
         except ModelError as error:
-            raise error.located(line=header.lines["name"]) from None
+            raise error.located(line=header.lines.get("name", line)) from None
         for part in name.split("."):
             if not part.isprintable() or part != part.strip():
                 raise ModelError(
                     f"name {name!a} holds characters that cannot be seen",
-                    line=header.lines["name"],
+                    line=header.lines.get("name", line),
                     hint="write it with plain letters, digits and _",
                 )
         return name
@@ -494,6 +496,12 @@ def _check_output(model: Model, facts: QueryFacts, header: Header) -> None:
 
 
 # --- small answers
+
+
+def name_of_path(path: str) -> str:
+    """What a model is called that gives no name: the last three parts, at most, of its path under `models/`."""
+    parts = path.removeprefix("models/").rsplit(".", 1)[0].split("/")
+    return ".".join(parts[-3:])
 
 
 def _columns(header: Header, kind: ModelKind) -> tuple[Column, ...] | None:

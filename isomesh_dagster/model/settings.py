@@ -136,6 +136,8 @@ class Settings:
     physical_schema_mapping     pairs of pattern (from the start of a model's schema) and schema; the first match wins
     environment_ttl             None: environments never end by themselves
     pinned_environments         those that never end
+    infer_names                 whether models that give no name are called by their path
+    before_all, after_all       statements, as written, around everything that is done to an environment
     notes                       what was accepted but has no effect here, in words for the person
     """
 
@@ -157,6 +159,10 @@ class Settings:
     before_all, after_all       statements, as written, around everything that is done to an environment
     pinned_environments: tuple[str, ...] = ()
     default_target_environment: str = "prod"
+    physical_table_naming_convention: Literal["schema_and_table", "table_only", "hash_md5"] = "schema_and_table"
+    infer_names: bool = False
+    before_all: tuple[str, ...] = ()
+    after_all: tuple[str, ...] = ()
     time_column_format: str = "%Y-%m-%d"
     ignore_patterns: tuple[str, ...] = (".ipynb_checkpoints/*",)
     plan: PlanSettings = PlanSettings()
@@ -363,6 +369,10 @@ class _Loading:
             physical_schema_mapping=tuple(top.physical_schema_mapping.items()),
             snapshot_ttl=top.snapshot_ttl,
             environment_ttl=top.environment_ttl,
+            physical_table_naming_convention=top.physical_table_naming_convention,
+            infer_names=top.model_naming.infer_names,
+            before_all=top.before_all,
+            after_all=top.after_all,
             pinned_environments=top.pinned_environments,
             default_target_environment=top.default_target_environment,
             time_column_format=top.time_column_format,

@@ -19,8 +19,8 @@ def audit_steps(
 ) -> tuple[Audit, ...]:
     """A step for each table that holds rows, is not built, and has an audit that must run; parents first.
 
-    `vouched` are snapshots that some environment shows or showed: their audits have passed over their tables. `recorded`
-    are the intervals by physical relation. A build runs its model's audits itself.
+    `vouched` are snapshots that some environment shows or showed: their audits have passed over their tables.
+    `recorded` are the intervals by physical relation. A build runs its model's audits itself.
     """
     passed: dict[str, list[AuditCall]] = {}
     for one in vouched:

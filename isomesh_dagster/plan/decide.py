@@ -15,8 +15,9 @@ from isomesh_dagster.plan.choices import Choices, Chooser, insisted
 from isomesh_dagster.plan.columns import ColumnCatalog
 from isomesh_dagster.plan.diff import Diff, text_diff
 from isomesh_dagster.plan.plan import Change, ChangeType, Decision
+from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.fingerprint import digest
-from isomesh_dagster.snapshot.naming import physical_relation
+from isomesh_dagster.snapshot.naming import Convention, physical_relation
 from isomesh_dagster.snapshot.snapshot import Category, Fingerprint, Snapshot
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def decide(
     *,
     choices: Choices = MappingProxyType({}),
     automatic: AutoCategorize | None = None,
+    convention: Convention = "schema_and_table",
 ) -> Decision:
     """Categorize every change and choose each snapshot's version.
 
@@ -45,7 +47,8 @@ def decide(
     built is taken, so that what a preview built is what a deployment shows.
 
     `choices` are categories people chose for models that are edited or new. `automatic` says which edits are left to
-    them (None: none are); PlanError when one of these was not chosen.
+    them (None: none are); PlanError when one of these was not chosen. `convention` is how new tables are called; those
+    that are known keep their names.
     """
     judge = _Judge(graph=graph, shown=shown, columns=columns, macros=macros)
     chooser, from_files = Chooser(choices, automatic), insisted(choices, graph)
@@ -63,14 +66,16 @@ def decide(
         judgement = judge.of(name, change, chooser)
         old = shown.get(name)
         version = _version(model, fingerprints[name], judgement, old, snapshots, graph)
+        like = [one for one in (old, *by_name.get(name, ())) if one is not None]
         if not isinstance(model.kind, View | Embedded | External) and name not in from_files:
-            version = _already_built(model, version, by_name.get(name, ()), built)
+            is_built = str(_relation(model, version, like, convention)) in built
+            version = version if is_built else _already_built(version, by_name.get(name, ()), built)
         snapshots[name] = Snapshot(
             model=model,
             fingerprint=fingerprints[name],
             version=version,
             category=judgement.category,
-            physical=physical_relation(model, version) if is_physical(model.kind) else None,
+            physical=_relation(model, version, like, convention) if is_physical(model.kind) else None,
             parents=tuple(snapshots[parent].id for parent in graph.parents[name]),
         )
         if isinstance(model.kind, View) and judgement.category in (Category.INDIRECT_NON_BREAKING, Category.METADATA):
@@ -188,10 +193,16 @@ def upstream_table(snapshot: Snapshot) -> str:
     return str(snapshot.physical) if snapshot.physical is not None else f"{snapshot.name}@{snapshot.version}"
 
 
-def _already_built(model: Model, version: str, known: Iterable[Snapshot], built: frozenset[str]) -> str:
+def _relation(model: Model, version: str, like: Iterable[Snapshot], convention: Convention) -> Relation:
+    """The table of this version: as an earlier snapshot of it calls it, whatever the convention is now."""
+    for one in like:
+        if one.version == version and one.physical is not None:
+            return one.physical
+    return physical_relation(model, version, convention)
+
+
+def _already_built(version: str, known: Iterable[Snapshot], built: frozenset[str]) -> str:
     """`version`, unless only another version of the very same files has rows."""
-    if str(physical_relation(model, version)) in built:
-        return version
     for snapshot in sorted(known, key=lambda one: one.id):
         if snapshot.physical is not None and str(snapshot.physical) in built and snapshot.version != version:
             return snapshot.version

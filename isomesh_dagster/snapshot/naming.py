@@ -1,6 +1,7 @@
 """Names of the physical layer (tables named by version) and of the virtual layer (views named by environment).
 
-physical  isomesh__<schema>.<schema>__<table>__<version>
+physical  isomesh__<schema>.<schema>__<table>__<version>, or, by `physical_table_naming_convention`,
+          isomesh__<schema>.<table>__<version> or isomesh__<schema>.isomesh_md5__<md5 of the long name>
 virtual   <schema>.<table> in prod; elsewhere, by `environment_suffix_target`,
           <schema>__<env>.<table> or <schema>.<table>__<env>
 """
@@ -8,6 +9,8 @@ virtual   <schema>.<table> in prod; elsewhere, by `environment_suffix_target`,
 from __future__ import annotations
 
 import re
+from hashlib import md5
+from typing import Literal
 
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.relation import Relation
@@ -15,17 +18,21 @@ from isomesh_dagster.snapshot.environment import PROD
 
 MAX_IDENTIFIER_BYTES = 63  # Postgres cuts longer names silently; every engine gets the same names
 
+Convention = Literal["schema_and_table", "table_only", "hash_md5"]
+
 _NOT_WORD = re.compile(r"\W")
 
 
-def physical_relation(model: Model, version: str) -> Relation:
+def physical_relation(model: Model, version: str, convention: Convention = "schema_and_table") -> Relation:
     """The table or view that holds this version's rows.
 
     Characters that are not letters, digits or `_` become `_`; a name over 63 bytes is shortened in its readable part,
     never in the version.
     """
     catalog = model.name.split(".")[0] if model.name.count(".") == 2 else None
-    readable = _NOT_WORD.sub("_", f"{model.schema}__{model.table}")
+    readable = _NOT_WORD.sub("_", model.table if convention == "table_only" else f"{model.schema}__{model.table}")
+    if convention == "hash_md5":
+        readable, version = "isomesh_md5", md5(f"{readable}__{version}".encode(), usedforsecurity=False).hexdigest()
     room = MAX_IDENTIFIER_BYTES - len(version.encode()) - 2
     readable = readable.encode()[:room].decode(errors="ignore")
     schema = model.physical_schema or f"isomesh__{model.schema}"

@@ -145,6 +145,23 @@ def test_a_model_that_is_not_enabled_is_none_at_all() -> None:
     assert found.reads.variables == ("on",)
 
 
+def test_a_model_is_called_by_its_path_where_that_is_asked_for() -> None:
+    def named(path: str, text: str = "MODEL (kind FULL); SELECT 1 AS a") -> Model:
+        (found,) = parse_model(text, f"models/{path}", context(infer_names=True)).models
+        return found
+
+    assert named("a/Orders.sql").name == "a.orders"
+    assert named("warehouse/a/b.sql").name == "a.b"
+    assert named("deep/er/lake/a/b.sql").name == "lake.a.b"
+    assert named("a/b.sql", "MODEL (name c.d); SELECT 1 AS a").name == "c.d"
+    assert named("a/b.sql", "SELECT 1 AS a").kind == View()
+    with pytest.raises(ModelError, match="is not a table name") as caught:
+        named("a/b-c.sql")
+    assert caught.value.line == 1
+    with pytest.raises(ModelError, match=r"no MODEL"):
+        named("a/b.sql", "-- nothing")
+
+
 def test_the_comment_before_the_header_describes_the_model() -> None:
     assert model("/* What it is. */\nMODEL (name a.b); SELECT 1 AS a").description == "What it is."
     assert model("-- what\nMODEL (name a.b, description 'mine'); SELECT 1 AS a").description == "mine"

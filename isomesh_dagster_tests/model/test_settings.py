@@ -409,10 +409,8 @@ class TestKeys:
         "line",
         [
             "environment_catalog_mapping: {dev: x}",
-            "physical_table_naming_convention: hash_md5",
             "virtual_environment_mode: dev_only",
             "gateway_managed_virtual_layer: true",
-            "model_naming: {infer_names: true}",
             "cicd_bot: {type: github}",
             "notification_targets: [{type: console}]",
             "users: [{username: a}]",
@@ -458,7 +456,7 @@ class TestKeys:
     @pytest.mark.parametrize(
         ("line", "message"),
         [
-            ("environment_suffix_target: catalog", "environment_suffix_target: catalog is not supported yet"),
+            ("environment_suffix_target: catalog", "environment_suffix_target: catalog is not supported"),
             ("environment_suffix_target: schemas", "environment_suffix_target: must be 'schema', 'table' or 'catalog'"),
             ("snapshot_ttl: 1 week ago", "snapshot_ttl: '1 week ago' does not lie in the future"),
             ("default_target_environment: Dev-1", "default_target_environment: environment name 'Dev-1': must match"),

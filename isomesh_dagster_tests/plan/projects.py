@@ -17,6 +17,7 @@ from isomesh_dagster.plan.plan import Decision, Plan
 from isomesh_dagster.snapshot.environment import Environment
 from isomesh_dagster.snapshot.fingerprint import fingerprints, own
 from isomesh_dagster.snapshot.interval import from_ms, to_ms
+from isomesh_dagster.snapshot.naming import Convention
 from isomesh_dagster.snapshot.snapshot import Category, Snapshot
 
 DAY = 86_400_000
@@ -59,7 +60,9 @@ class System:
         self.choices: Mapping[str, Category] = {}
         self.automatic = AutoCategorize()
 
-    def decision(self, new: ModelGraph, environment: str = "prod") -> Decision:
+    def decision(
+        self, new: ModelGraph, environment: str = "prod", convention: Convention = "schema_and_table"
+    ) -> Decision:
         shown = self.shown(environment)
         prints = fingerprints(new, {name: own(one) for name, one in new.models.items()})
         difference = diff(new, prints, shown)
@@ -76,6 +79,7 @@ class System:
             frozenset(self.recorded),
             choices=self.choices,
             automatic=self.automatic,
+            convention=convention,
         )
 
     def shown(self, environment: str) -> Mapping[str, Snapshot]:
@@ -83,7 +87,12 @@ class System:
         return {} if current is None else {n: self.by_id[i] for n, i in current.target.snapshots.items()}
 
     def plan(
-        self, new: ModelGraph, environment: str = "prod", now: int = NOW, vouched: Iterable[Snapshot] = (), layer: Layer = LAYER
+        self,
+        new: ModelGraph,
+        environment: str = "prod",
+        now: int = NOW,
+        vouched: Iterable[Snapshot] = (),
+        layer: Layer = LAYER,
     ) -> Plan:
         current = self.environments.get(environment)
         compared = current or self.environments.get("prod")

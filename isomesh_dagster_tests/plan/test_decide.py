@@ -209,6 +209,16 @@ def test_a_removed_model_loses_its_view():
     assert plan.promote.drop == ("s.mart", "s.view")
 
 
+def test_a_naming_convention_is_for_new_tables():
+    system = applied()
+    physical = {name: one.physical for name, one in system.shown("prod").items()}
+    shorter = system.decision(project(other=f"{OTHER} WHERE id > 0"), convention="table_only").snapshots
+    assert str(shorter["s.other"].physical).startswith("isomesh__s.other__")
+    assert {name for name, one in shorter.items() if one.physical != physical[name]} == {"s.other"}
+    described = system.decision(project(), convention="table_only").snapshots
+    assert {name: one.physical for name, one in described.items()} == physical
+
+
 def test_changed_statements_around_everything_are_a_change_of_their_own():
     system = applied()
     layer = Layer(gateway="test", before_all=("SELECT 1",), after_all=("SELECT 2",))

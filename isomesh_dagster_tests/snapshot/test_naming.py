@@ -21,6 +21,14 @@ def test_physical_names_read_well():
     assert str(physical_relation(model("core.orders", "phys"), "abc")) == "phys.core__orders__abc"
 
 
+def test_a_convention_shortens_names():
+    assert str(physical_relation(model("core.orders"), "abc", "table_only")) == "isomesh__core.orders__abc"
+    hashed = physical_relation(model("core.orders"), "abc", "hash_md5")
+    assert str(hashed) == "isomesh__core.isomesh_md5__39a3a44c2f8cfc921702140b919cabfd"
+    assert hashed != physical_relation(model("core.orders"), "abd", "hash_md5")
+    assert len(physical_relation(model("core." + "x" * 90), "abc", "hash_md5").name) == len(hashed.name)
+
+
 @given(st.text(st.characters(codec="utf-8", exclude_characters="."), min_size=1, max_size=90))
 def test_a_physical_name_fits_and_keeps_its_version(table):
     relation = physical_relation(model(f"s.{table}"), "0123456789abcdef")

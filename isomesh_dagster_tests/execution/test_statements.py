@@ -1,0 +1,75 @@
+"""Statements around every apply: rendered for the environment, run once each, told in time when they are wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from isomesh_dagster.errors import MacroError, PlanError
+from isomesh_dagster.execution.statements import StatementSettings
+from isomesh_dagster_tests.factories import System, days, model, snapshots
+
+SHOWN = snapshots([model("mart.m", "SELECT 1 AS x"), model("raw.r", "SELECT 2 AS x")])
+LOG = "CREATE TABLE IF NOT EXISTS main.log (what VARCHAR)"
+
+
+@pytest.fixture
+def system(tmp_path):
+    with System(tmp_path) as system:
+        yield system
+
+
+def apply(system, plan, *, before=(), after=(), **variables):
+    plan = replace(plan, before_all=(LOG, *before), after_all=tuple(after))
+    return system.apply(plan, statements=StatementSettings(dialect="duckdb", variables=variables))
+
+
+def log(system):
+    return [what for (what,) in system.rows("SELECT what FROM main.log")]
+
+
+def test_they_know_the_environment_its_views_and_the_variables(system):
+    before = ["INSERT INTO main.log VALUES (@this_env || ' ' || @who || ' ' || @gateway || ' ' || @execution_ds)"]
+    after = [
+        "@EACH(@schemas, s -> INSERT INTO main.log VALUES (@s))",
+        "INSERT INTO main.log SELECT v FROM (VALUES @EACH(@views, v -> (@v))) AS t(v)",
+        "INSERT INTO main.log SELECT 'shown ' || MAX(r.x) FROM raw.r",
+        "@IF(@this_env = 'prod', INSERT INTO main.log VALUES ('never'))",
+        "@IF(@runtime_stage = 'after_all', INSERT INTO main.log VALUES ('last'))",
+    ]
+    apply(system, system.plan(SHOWN, "dev"), before=before, after=after, who="me")
+    expected = ["dev me test 2020-01-11", "mart__dev", "raw__dev", "mart__dev.m", "raw__dev.r", "shown 2", "last"]
+    assert log(system) == expected
+
+
+def test_a_plan_that_only_builds_runs_them_too_and_one_without_work_does_not(system):
+    apply(system, system.plan(SHOWN), before=["INSERT INTO main.log VALUES ('a')"])
+    assert apply(system, system.plan(SHOWN), before=["INSERT INTO main.log VALUES ('b')"]) == []
+    run = system.plan(SHOWN, batches={"raw.r": [days(0, 11)]}, restates=["raw.r"], promote=False)
+    last = "INSERT INTO main.log SELECT 'd ' || x FROM raw.r"
+    apply(system, run, before=["INSERT INTO main.log VALUES ('c')"], after=[last])
+    assert log(system) == ["a", "c", "d 2"]
+
+
+def test_one_that_fails_at_the_beginning_stops_everything(system):
+    plan = system.plan(SHOWN)
+    with pytest.raises(PlanError, match="before_all: .*nonsense") as caught:
+        apply(system, plan, before=["SELECT nonsense"])
+    assert "SELECT nonsense" in (caught.value.hint or "")
+    assert system.relations("isomesh__mart") == []
+    assert system.relations("main") == []  # the first statement of the list is rolled back, too
+    apply(system, plan)
+    assert system.rows("SELECT x FROM mart.m") == [(1,)]
+
+
+def test_one_that_cannot_be_rendered_is_told_before_anything_runs(system):
+    with pytest.raises(MacroError, match="after_all: variable @nobody is not defined"):
+        apply(system, system.plan(SHOWN), after=["SELECT @nobody"])
+    assert system.relations("main") == []
+
+
+def test_one_that_fails_at_the_end_does_so_after_the_swap(system):
+    with pytest.raises(PlanError, match="after_all: .*nonsense"):
+        apply(system, system.plan(SHOWN), after=["SELECT nonsense"])
+    assert system.rows("SELECT x FROM mart.m") == [(1,)]
