@@ -57,6 +57,14 @@ HARMLESS_KEYS = frozenset(
 """Accepted and not read: they tune the anchor's own tools and scheduler, and change neither a table nor a name here."""
 
 
+UNREAD_KEYS: Mapping[str, str] = {
+    "cicd_bot": "no bot looks at pull requests",
+    "notification_targets": "nobody is notified",
+    "users": "nobody is notified or asked for an approval",
+}
+"""Accepted and not read either, but told in a note: no table differs, yet people may wait for their effect."""
+
+
 class Unsupported:
     """A key that is refused: the values that are as good as leaving it out, and what any other would do."""
 
@@ -74,9 +82,6 @@ UNSUPPORTED_KEYS: Mapping[str, Unsupported] = {
     ),
     "virtual_environment_mode": Unsupported("it would write production's tables in place", "full"),
     "gateway_managed_virtual_layer": Unsupported("it would create views through another gateway", False),
-    "cicd_bot": Unsupported("it would configure the GitHub bot", None),
-    "notification_targets": Unsupported("it would send notifications", [], None),
-    "users": Unsupported("it would name approvers and people to notify", [], None),
     "env_vars": Unsupported("it would set environment variables of the process", {}, None),
     "cache_dir": Unsupported("it would move the cache", None),
     "loader": Unsupported("it would load another kind of project", None),
@@ -258,7 +263,12 @@ def _pattern(text: str) -> None:
 TYPED_KEYS = frozenset(RootConfig.model_fields)
 ROOT_KEYS = tuple(
     sorted(
-        TYPED_KEYS | HARMLESS_KEYS | GATEWAY_CHOICE_KEYS | frozenset(UNSUPPORTED_KEYS) | {"model_defaults", "variables"}
+        TYPED_KEYS
+        | HARMLESS_KEYS
+        | GATEWAY_CHOICE_KEYS
+        | frozenset(UNREAD_KEYS)
+        | frozenset(UNSUPPORTED_KEYS)
+        | {"model_defaults", "variables"}
     )
 )
 """Every key the root may hold."""

@@ -42,6 +42,7 @@ from isomesh_dagster.model.config_keys import (
     MODEL_DEFAULT_KEYS,
     ROOT_KEYS,
     TYPED_KEYS,
+    UNREAD_KEYS,
     UNSUPPORTED_KEYS,
     UNSUPPORTED_PLAN_KEYS,
     FormatConfig,
@@ -262,20 +263,22 @@ def _gateways(tree: MappingNode) -> dict[str, MappingNode]:
     if "gateway" in tree.items:
         result[ANONYMOUS_GATEWAY] = _mapping(tree.items["gateway"], "gateway")
     listed = tree.items.get("gateways")
-    for name, node in (_mapping(listed, "gateways").items if listed is not None else {}).items():
-        place = node.place
+    for written, node in (_mapping(listed, "gateways").items if listed is not None else {}).items():
+        name, place = written.lower(), node.place
         try:
             names.validate_gateway(name)
         except InvalidName as error:
             raise ConfigError(error.message, path=place.path, line=place.line, hint=error.hint) from None
         if name in result:
             raise ConfigError(
-                f"gateway {name!r} is also what `gateway:` is called",
+                f"there is a gateway {name!r} already; `gateway:` is one of that name, too, and case does not matter"
+                if name == ANONYMOUS_GATEWAY
+                else f"there is a gateway {name!r} already; case does not matter",
                 path=place.path,
                 line=place.line,
                 hint="rename this one",
             )
-        result[name] = _mapping(node, f"gateways.{name}")
+        result[name] = _mapping(node, f"gateways.{written}")
     if not result:
         if "default_connection" in tree.items:
             return {ANONYMOUS_GATEWAY: MappingNode(place=tree.items["default_connection"].place, items={})}
@@ -319,7 +322,7 @@ def _chosen(
         if name is not None and not isinstance(name, str):
             raise ConfigError("default_gateway must be a name", path=default.place.path, line=default.place.line)
         if name:
-            return checked(str(name), default.place.path, default.place.line)
+            return checked(str(name).lower(), default.place.path, default.place.line)
     return next(iter(gateways))
 
 
@@ -384,6 +387,11 @@ class _Loading:
             ),
             linter=LinterSettings(**top.linter.model_dump(exclude={"use_project_index"})),
             format=_style(top.format),
+            notes=tuple(
+                f"{name} is not read: {effect}"
+                for name, effect in UNREAD_KEYS.items()
+                if name in tree.items and not _is_empty(tree.items[name])
+            ),
         )
 
     def top(self, tree: MappingNode) -> RootConfig:
@@ -530,7 +538,11 @@ def _style(config: FormatConfig) -> Style:
 
 def _listed(tree: MappingNode) -> Mapping[str, Node]:
     listed = tree.items.get("gateways")
-    return listed.items if isinstance(listed, MappingNode) else {}
+    return {name.lower(): node for name, node in listed.items.items()} if isinstance(listed, MappingNode) else {}
+
+
+def _is_empty(node: Node) -> bool:
+    return node.tag == "null" if isinstance(node, ScalarNode) else not node.items
 
 
 def _mapping(node: Node, key: str) -> MappingNode:

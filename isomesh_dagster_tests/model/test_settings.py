@@ -120,8 +120,15 @@ class TestGateway:
         assert (default.path, default.line, default.hint) == ("config.yaml", 22, "did you mean prod?")
 
     def test_names_follow_the_rule(self, tmp_path: Path) -> None:
-        error = refused(tmp_path, "gateways:\n  Dev: {connection: {type: duckdb}}\n")
-        assert (error.line, error.hint) == (2, "write dev")
+        error = refused(tmp_path, "gateways:\n  de v: {connection: {type: duckdb}}\n")
+        assert (error.line, error.hint) == (2, "use small letters, digits, _ and -")
+
+    def test_the_case_of_names_does_not_matter(self, tmp_path: Path) -> None:
+        one = "gateways:\n  Dev: {connection: {type: duckdb}}\n"
+        settings = load(tmp_path, f"{one}default_gateway: DEV\n")
+        assert (settings.gateway, settings.gateways) == ("dev", ("dev",))
+        error = refused(tmp_path, f"{one}  dev: {{connection: {{type: duckdb}}}}\n")
+        assert (error.line, error.message) == (3, "there is a gateway 'dev' already; case does not matter")
 
     def test_there_has_to_be_one(self, tmp_path: Path) -> None:
         assert "no gateway" in refused(tmp_path, "project: x\n").message
@@ -411,9 +418,6 @@ class TestKeys:
             "environment_catalog_mapping: {dev: x}",
             "virtual_environment_mode: dev_only",
             "gateway_managed_virtual_layer: true",
-            "cicd_bot: {type: github}",
-            "notification_targets: [{type: console}]",
-            "users: [{username: a}]",
             "dbt: {}\nloader: x",
             "plan: {forward_only: true}",
             "default_scheduler: {type: airflow}",
@@ -424,6 +428,16 @@ class TestKeys:
         assert "not supported" in error.message
         assert "remove it" in error.message
         assert error.line in (2, 3)
+
+    def test_what_people_may_wait_for_is_told(self, tmp_path: Path) -> None:
+        lines = """\
+        users: [{username: a, roles: [required_approver]}]
+        notification_targets: [{type: slack_webhook, url: "{{ env_var('NOT_SET') }}"}]
+        cicd_bot: {type: github}
+        """
+        notes = load(tmp_path, TINY + dedent(lines)).notes
+        assert sorted(note.split()[0] for note in notes) == ["cicd_bot", "notification_targets", "users"]
+        assert load(tmp_path, f"{TINY}users: []\ncicd_bot: null\n").notes == ()
 
     def test_known_ones_at_their_default_are_fine(self, tmp_path: Path) -> None:
         lines = """\
