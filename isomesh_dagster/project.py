@@ -30,7 +30,7 @@ from isomesh_dagster.plan.diff import Diff, check_references, diff
 from isomesh_dagster.plan.plan import Decision, Plan
 from isomesh_dagster.snapshot.environment import PROD, Environment, Promotion
 from isomesh_dagster.snapshot.fingerprint import OwnFingerprint, fingerprints
-from isomesh_dagster.snapshot.interval import Interval, to_ms
+from isomesh_dagster.snapshot.interval import Interval, from_ms, to_ms
 from isomesh_dagster.snapshot.snapshot import Category, Fingerprint, Snapshot
 
 if TYPE_CHECKING:
@@ -49,8 +49,9 @@ if TYPE_CHECKING:
     from isomesh_dagster.model.model import Json, Model
     from isomesh_dagster.model.unit_tests import UnitTest
     from isomesh_dagster.plan.columns import ColumnCatalog
+    from isomesh_dagster.plan.saved import SavedPlan
     from isomesh_dagster.relation import Column, Relation
-    from isomesh_dagster.state.protocol import Identity, StateStore
+    from isomesh_dagster.state.protocol import Identity, PlanRecord, StateStore
 
 FOLDER = ".isomesh"
 """Where a project keeps what it can make again: cache, manifests, the state of file-based warehouses without a path."""
@@ -327,6 +328,39 @@ class Project:
             vouched=self._shown_somewhere(known),
         )
         return _warned(plan, warnings)
+
+    def plan_again(self, saved: SavedPlan) -> Plan:
+        """The plan that was saved, made anew from the files and the state.
+
+        Raises ConflictingPlanError, saying why, when that is no longer what was agreed to.
+        """
+        from isomesh_dagster.plan.saved import check_same
+
+        if saved.gateway != self.gateway:
+            raise PlanError(
+                f"plan {saved.id} is for gateway {saved.gateway!r}, this is {self.gateway!r}",
+                hint=f"`isomesh --gateway {saved.gateway} apply …`",
+            )
+        if saved.is_run:
+            raise PlanError(
+                f"plan {saved.id} was made by the clock: there is nothing to agree to",
+                hint=f"`isomesh run {saved.environment}` builds what is due now",
+            )
+        within = saved.within
+        plan = self.plan(
+            saved.environment,
+            now=saved.execution_time,
+            start=from_ms(within.start) if within is not None else None,
+            end=from_ms(within.end) if within is not None else None,
+            choices=saved.choices,
+        )
+        check_same(saved, plan)
+        return plan
+
+    def plans(self, environment: str | None = None) -> list[PlanRecord]:
+        """The plans that were applied or begun, newest first; their documents are read by `plan.saved`."""
+        self._check_system()
+        return self.state().plans(None if environment is None else validate_environment(environment))
 
     def run_plan(self, environment: str | None = None, *, now: datetime | None = None) -> Plan:
         """What the clock has made due in `environment`, from the state alone: the files are not looked at, nothing is

@@ -1,7 +1,10 @@
-"""`isomesh environments`, `rollback`, `invalidate` and `janitor`: what is shown, and changing that without building."""
+"""`isomesh environments`, `plans`, `rollback`, `invalidate` and `janitor`: what is shown and was applied, and changing
+that without building.
+"""
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -11,6 +14,7 @@ from isomesh_dagster.cli.session import Session, json_option, pass_session
 
 if TYPE_CHECKING:
     from isomesh_dagster.snapshot.environment import Environment, Promotion
+    from isomesh_dagster.state.protocol import PlanRecord
 
 
 @click.command(short_help="List environments and their history.")
@@ -68,6 +72,47 @@ def environments(session: Session, *, history: bool, as_json: bool) -> None:
                 for entry in entries
             ),
         )
+
+
+@click.command(short_help="List the plans that were applied.")
+@click.argument("environment", required=False, metavar="[ENV]")
+@json_option
+@pass_session
+def plans(session: Session, *, environment: str | None, as_json: bool) -> None:
+    """List the plans that were applied or begun, of ENV or of all environments, newest first.
+
+    An open one was interrupted or is being applied: `isomesh apply PLAN` goes on with it. With --json each has its
+    whole document, with the plan as Markdown in it.
+
+    \b
+    Examples:
+      isomesh plans prod
+      isomesh plans prod --json | jq -r '.plans[0].document.markdown'
+    """
+    console = session.console
+    with session.project() as project:
+        found = project.plans(environment)
+        gateway = project.gateway
+    if as_json:
+        console.json({"gateway": gateway, "plans": [_plan_json(each) for each in found]})
+        return
+    console.line(f"gateway {gateway} · {len(found)} plan{'' if len(found) == 1 else 's'}", "bold")
+    if not found:
+        return
+    console.table(
+        ("plan", "environment", "status", "begun", "based on", "what"),
+        (
+            (
+                each.id,
+                each.environment,
+                each.status,
+                _moment(each.created_at),
+                each.based_on,
+                json.loads(each.document)["summary"] if each.document else "rollback",
+            )
+            for each in found
+        ),
+    )
 
 
 @click.command(short_help="Show an earlier promotion of ENV again.")
@@ -154,6 +199,17 @@ def _iso(moment: datetime | None) -> str | None:
     from isomesh_dagster.snapshot.interval import iso, to_ms
 
     return iso(to_ms(moment)) if moment is not None else None
+
+
+def _plan_json(record: PlanRecord) -> dict[str, object]:
+    return {
+        "plan_id": record.id,
+        "environment": record.environment,
+        "status": record.status,
+        "based_on": record.based_on,
+        "created_at": _iso(record.created_at),
+        "document": json.loads(record.document) if record.document else None,
+    }
 
 
 def _environment_json(environment: Environment, promotions: list[Promotion] | None) -> dict[str, object]:

@@ -11,7 +11,7 @@ from typing import NoReturn
 import click
 
 from isomesh_dagster import __version__
-from isomesh_dagster.cli.environments import environments, invalidate, janitor, rollback
+from isomesh_dagster.cli.environments import environments, invalidate, janitor, plans, rollback
 from isomesh_dagster.cli.format import format_
 from isomesh_dagster.cli.info import info
 from isomesh_dagster.cli.init import init
@@ -19,7 +19,7 @@ from isomesh_dagster.cli.lineage import lineage
 from isomesh_dagster.cli.lint import lint
 from isomesh_dagster.cli.models import audit, evaluate, render
 from isomesh_dagster.cli.outcome import EXIT_CODES, INTERRUPTED, error_json, exit_code
-from isomesh_dagster.cli.plan import diff, plan, run
+from isomesh_dagster.cli.plan import apply, diff, plan, run
 from isomesh_dagster.cli.session import Session, answers_json, known_gateway
 from isomesh_dagster.cli.table_diff import table_diff
 from isomesh_dagster.cli.testing import create_test, test
@@ -125,9 +125,11 @@ def cli(ctx: click.Context, *, directory: Path, gateway: str | None, debug: bool
 for _command in (
     init,
     plan,
+    apply,
     run,
     diff,
     environments,
+    plans,
     rollback,
     invalidate,
     janitor,

@@ -16,6 +16,7 @@ from isomesh_dagster.errors import ModelError
 
 if TYPE_CHECKING:
     from isomesh_dagster.project import Project
+    from isomesh_dagster.snapshot.snapshot import Category
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -43,6 +44,32 @@ models_option = click.option(
 def selected(project: Project, selections: tuple[str, ...]) -> tuple[str, ...] | None:
     """The models of `models_option`, parents before children; None when it was not given. Raises SelectionError."""
     return project.select(selections) if selections else None
+
+
+def _choices(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Category]:
+    """`model=breaking` or `model=non-breaking`, each; a model that is named twice has the last one."""
+    if not values:
+        return {}
+    from isomesh_dagster.snapshot.snapshot import Category
+
+    read: dict[str, Category] = {}
+    for value in values:
+        model, _, word = value.rpartition("=")
+        category = word.strip().lower().replace("-", "_")
+        if not model or category not in (Category.BREAKING.value, Category.NON_BREAKING.value):
+            raise click.BadParameter(f"{value!r} is not like core.flights=breaking or core.flights=non-breaking.")
+        read[model.strip()] = Category(category)
+    return read
+
+
+categorize_option = click.option(
+    "--categorize",
+    "choices",
+    multiple=True,
+    callback=_choices,
+    metavar="MODEL=CATEGORY",
+    help="What an edit means for readers, instead of what the plan finds: breaking or non-breaking. May be repeated.",
+)
 
 
 def check_range(start: datetime | None, end: datetime | None) -> None:

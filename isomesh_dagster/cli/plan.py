@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import click
 
 from isomesh_dagster.cli.outcome import FAILED, NOT_APPLIED, error_json
-from isomesh_dagster.cli.parameters import execution_time_option
+from isomesh_dagster.cli.parameters import categorize_option, execution_time_option
 from isomesh_dagster.cli.session import Session, can_ask, json_option, pass_session
 from isomesh_dagster.errors import IsomeshError
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from isomesh_dagster.cli.report import Report
     from isomesh_dagster.execution.events import Event
     from isomesh_dagster.plan.plan import Plan
+    from isomesh_dagster.plan.saved import SavedPlan
     from isomesh_dagster.project import Project
+    from isomesh_dagster.snapshot.snapshot import Category
 
 
 @click.command(short_help="Show what would change in ENV, ask, apply.")
@@ -29,6 +32,13 @@ if TYPE_CHECKING:
 @click.option("--no-diff", is_flag=True, help="Leave the text diffs out.")
 @click.option("--all-tests", is_flag=True, help="Run all unit tests, not just those of models that change.")
 @click.option("--skip-tests", is_flag=True, help="Run no unit tests.")
+@categorize_option
+@click.option(
+    "--save",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the plan to FILE for `isomesh apply`; apply nothing now.",
+)
 @execution_time_option
 @json_option
 @pass_session
@@ -41,6 +51,8 @@ def plan(
     no_diff: bool,
     all_tests: bool,
     skip_tests: bool,
+    choices: dict[str, Category],
+    save: Path | None,
     execution_time: datetime | None,
     as_json: bool,
 ) -> None:
@@ -60,18 +72,24 @@ def plan(
       isomesh plan dev --auto-apply          for scripts and CI
       isomesh plan dev --explain             every step, nothing applied
       isomesh plan prod --json | jq .builds  what would be built
+      isomesh plan prod --save prod.json     for somebody to agree to, and isomesh apply prod.json
+      isomesh plan dev --categorize core.flights=non-breaking    readers keep their tables
     """
     from isomesh_dagster.plan.explain import plan_json
 
     if all_tests and skip_tests:
         raise click.UsageError("--all-tests and --skip-tests exclude each other.")
+    if save is not None and auto_apply:
+        raise click.UsageError("--save and --auto-apply exclude each other.")
     console = session.console
     with session.project() as project:
-        made = project.plan(environment, now=execution_time)
+        made = project.plan(environment, now=execution_time, choices=choices)
         if as_json:
             document: dict[str, object] = dict(plan_json(made))
             if not skip_tests:
                 _test_json(session, project, made, document, every=all_tests)
+            if save is not None:
+                _save(made, save)
             if auto_apply and not explain:
                 _apply_json(session, project, made, document)
             else:
@@ -80,14 +98,51 @@ def plan(
         console.plan(made, diffs=not no_diff)
         if not skip_tests:
             _test(session, project, made, every=all_tests)
-        if explain:
-            if not made.is_empty:
-                console.steps(made)
-            return
-        if made.is_empty:
+        if explain and not made.is_empty:
+            console.steps(made)
+        if save is not None:
+            _save(made, save)
+            console.note(f"Saved to {save}. To apply it: isomesh --gateway {made.gateway} apply {save}")
+        if explain or save is not None or made.is_empty:
             return
         if not (auto_apply or project.settings.plan.auto_apply) and not _agreed(session, made):
             raise click.exceptions.Exit(NOT_APPLIED)
+        _apply(session, project, made)
+
+
+@click.command(short_help="Apply a plan that was saved.")
+@click.argument("plan", metavar="FILE|PLAN")
+@click.option("--skip-tests", is_flag=True, help="Run no unit tests.")
+@json_option
+@pass_session
+def apply(session: Session, *, plan: str, skip_tests: bool, as_json: bool) -> None:
+    """Apply a plan as it was agreed to: one written by `plan --save`, or a recorded one by its id, to resume it.
+
+    It is made again from the files and what is built. When that is not the same any more, because ENV moved or the
+    files changed, nothing is done, the reason is told and the exit code is 5. Nothing is asked.
+
+    \b
+    Examples:
+      isomesh plan prod --save prod.json && isomesh apply prod.json
+      isomesh plans prod                   recorded plans and their ids
+      isomesh apply 4b86d476521e           go on with one that was interrupted
+    """
+    from isomesh_dagster.plan.explain import plan_json
+
+    console = session.console
+    with session.project() as project:
+        made = project.plan_again(_saved_plan(project, plan))
+        if as_json:
+            document: dict[str, object] = dict(plan_json(made))
+            if not skip_tests:
+                _test_json(session, project, made, document, every=False)
+            _apply_json(session, project, made, document)
+            return
+        console.plan(made, diffs=False)
+        if made.is_empty:
+            return
+        if not skip_tests:
+            _test(session, project, made, every=False)
         _apply(session, project, made)
 
 
@@ -141,6 +196,31 @@ def diff(session: Session, *, environment: str) -> None:
     raise click.exceptions.Exit(NOT_APPLIED)
 
 
+def _save(plan: Plan, file: Path) -> None:
+    """Write the plan's document; an existing file is replaced."""
+    from isomesh_dagster.plan.saved import plan_document
+
+    try:
+        file.write_text(plan_document(plan), encoding="utf-8")
+    except OSError as error:
+        raise click.FileError(str(file), hint=error.strerror) from None
+
+
+def _saved_plan(project: Project, name: str) -> SavedPlan:
+    """The saved plan in the file of that name, else the recorded plan whose id begins so."""
+    from isomesh_dagster.errors import PlanError
+    from isomesh_dagster.plan.saved import read_document
+
+    file = Path(name)
+    if file.is_file():
+        return read_document(file.read_text(encoding="utf-8", errors="replace"), name)
+    found = [record for record in project.plans() if record.id.startswith(name)]
+    if len(found) != 1:
+        told = "several recorded plans begin with" if found else "there is no file and no recorded plan"
+        raise PlanError(f"{told} {name!r}", hint="`isomesh plans` lists the recorded ones")
+    return read_document(found[0].document, f"plan {found[0].id}")
+
+
 def _test(session: Session, project: Project, plan: Plan, *, every: bool) -> None:
     """Run the unit tests the plan concerns; a failing one ends the command with code 4."""
     from isomesh_dagster.cli.testing import check_unit_tests
@@ -164,10 +244,13 @@ def _test_json(session: Session, project: Project, plan: Plan, document: dict[st
 
 def _agreed(session: Session, plan: Plan) -> bool:
     """Whether somebody at the terminal wants the plan applied."""
+    from isomesh_dagster.plan.explain import category_words
+
     if not can_ask():
+        chosen = "".join(f" --categorize {name}={category_words(one)}" for name, one in sorted(plan.choices.items()))
         session.console.note(
             f"Not applied: there is no terminal to ask on. To apply: isomesh --gateway {plan.gateway}"
-            f" plan {plan.environment} --auto-apply",
+            f" plan {plan.environment}{chosen} --auto-apply",
             "yellow",
         )
         return False

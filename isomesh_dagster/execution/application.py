@@ -38,6 +38,7 @@ from isomesh_dagster.execution.warehouse import Loaded
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.kinds import depends_on_past, is_incremental, keeps_history, lookback
 from isomesh_dagster.plan.plan import Audit, Build, Plan
+from isomesh_dagster.plan.saved import plan_document
 from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.environment import Environment, Target, View
 from isomesh_dagster.snapshot.interval import Interval, subtract
@@ -166,6 +167,7 @@ class Application:
             status="open",
             target=target,
             created_at=self._now(),
+            document=plan_document(plan),
             expires_at=promote.expires_at if promote is not None else None,
             suffix_target=promote.suffix_target if promote is not None else "schema",
         )

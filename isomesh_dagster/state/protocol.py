@@ -26,7 +26,9 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanRecord:
-    """An applied or interrupted plan. `status`: open, done or superseded. `document` is the plan as JSON for people."""
+    """An applied or interrupted plan. `status`: open, done or superseded. `document` is the plan as JSON for people
+    (`plan.saved`); "" for a rollback.
+    """
 
     id: str
     environment: str
@@ -86,6 +88,10 @@ class StateStore(Protocol):
 
     def open_plans(self, environment: str | None = None) -> list[PlanRecord]:
         """Plans with status open, oldest first."""
+        ...
+
+    def plans(self, environment: str | None = None) -> list[PlanRecord]:
+        """All plans that are recorded, of one environment or of all, newest first."""
         ...
 
     def plan(self, plan_id: str) -> PlanRecord | None:

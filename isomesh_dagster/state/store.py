@@ -307,6 +307,17 @@ class SqlStateStore:
         decoded = rows.Targets()
         return [rows.to_plan(row, decoded) for row in found]
 
+    def plans(self, environment: str | None = None) -> list[PlanRecord]:
+        """All plans that are recorded, of one environment or of all, newest first."""
+        columns = tables.plans.c
+        statement = rows.with_target(tables.plans).order_by(columns.created_at.desc(), columns.id.desc())
+        if environment is not None:
+            statement = statement.where(columns.environment == environment)
+        with self._database.read() as connection:
+            found = connection.execute(statement).all()
+        decoded = rows.Targets()
+        return [rows.to_plan(row, decoded) for row in found]
+
     def plan(self, plan_id: str) -> PlanRecord | None:
         """The plan, whatever its status; None when it was never opened, or is long closed and shown nowhere."""
         with self._database.read() as connection:

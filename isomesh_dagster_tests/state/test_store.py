@@ -324,3 +324,12 @@ def test_removing_an_environment_that_is_not_there_leaves_the_plan_that_will_mak
     store.open_plan(plan("p1", ORDERS, environment="dev"), [ORDERS])
     store.remove_environment("dev")
     assert [record.id for record in store.open_plans()] == ["p1"]
+
+
+def test_plans_are_listed_newest_first_whatever_their_status(store: SqlStateStore) -> None:
+    for number, (id, environment) in enumerate([("a", "prod"), ("b", "dev"), ("c", "prod")]):
+        store.open_plan(plan(id, environment=environment, created=number, document=f"document of {id}"), ())
+    store.close_plan("a", "done")
+    assert [(record.id, record.status) for record in store.plans()] == [("c", "open"), ("b", "open"), ("a", "done")]
+    assert [record.document for record in store.plans("prod")] == ["document of c", "document of a"]
+    assert store.plans("nowhere") == []

@@ -1,0 +1,154 @@
+"""A plan written down, to be agreed to now and applied later: its document, and whether it is still the same plan.
+
+What is applied is never read from the document: the plan is made again from the files and the state, and the document
+only says whether that gives what was agreed to. It is JSON for people and scripts; nothing in it is executed.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from isomesh_dagster.errors import ConflictingPlanError, PlanError
+from isomesh_dagster.model.kinds import is_incremental
+from isomesh_dagster.plan.explain import plan_json, plan_markdown, summary
+from isomesh_dagster.plan.plan import Plan
+from isomesh_dagster.snapshot.interval import Interval, from_ms, subtract, to_ms
+from isomesh_dagster.snapshot.snapshot import Category
+
+_FORMAT = 1
+_NAMES_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedPlan:
+    """What a document says of its plan.
+
+    id, gateway, environment, based_on, execution_time, within, choices   as in the plan
+    is_run        whether it was made by the clock (`run`), not from files
+    identifiers   digest of model and ancestors, by model: the files
+    versions      which table is shown, by model
+    builds        the intervals that are built, by model
+    summary       what an apply does, in one sentence
+    """
+
+    id: str
+    gateway: str
+    environment: str
+    based_on: str | None
+    execution_time: datetime
+    within: Interval | None
+    choices: Mapping[str, Category]
+    is_run: bool
+    identifiers: Mapping[str, str]
+    versions: Mapping[str, str]
+    builds: Mapping[str, tuple[Interval, ...]]
+    summary: str
+
+
+def plan_document(plan: Plan) -> str:
+    """The plan as one JSON document with an end of line: as `isomesh plan --json` prints it, as Markdown, and what it
+    takes to make it again.
+    """
+    document = {
+        "format": _FORMAT,
+        "summary": summary(plan),
+        "plan": plan_json(plan),
+        "again": {
+            "is_run": plan.promote is None and bool(plan.builds),
+            "execution_time": to_ms(plan.execution_time),
+            "within": None if plan.within is None else [plan.within.start, plan.within.end],
+            "choices": {name: category.value for name, category in sorted(plan.choices.items())},
+            "snapshots": {name: [one.id.identifier, one.version] for name, one in sorted(plan.snapshots.items())},
+            "builds": {
+                step.snapshot.name: [[interval.start, interval.end] for interval in step.intervals]
+                for step in plan.builds
+            },
+        },
+        "markdown": plan_markdown(plan),
+    }
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def read_document(text: str, name: str) -> SavedPlan:
+    """The plan a document tells of; `name` is what people call it. Raises PlanError when it is none."""
+    try:
+        return _read(json.loads(text))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        hint = "`isomesh plan ENV --save FILE` writes one"
+        raise PlanError(f"{name} is not a saved plan of this version of isomesh", hint=hint) from error
+
+
+def _read(document: Mapping[str, Any]) -> SavedPlan:
+    if document["format"] != _FORMAT:
+        raise ValueError("another format")
+    told, again = document["plan"], document["again"]
+    return SavedPlan(
+        id=str(told["plan_id"]),
+        gateway=str(told["gateway"]),
+        environment=str(told["environment"]),
+        based_on=told["based_on"],
+        execution_time=from_ms(int(again["execution_time"])),
+        within=None if again["within"] is None else Interval(*again["within"]),
+        choices={name: Category(value) for name, value in again["choices"].items()},
+        is_run=bool(again["is_run"]),
+        identifiers={name: identifier for name, (identifier, _) in again["snapshots"].items()},
+        versions={name: version for name, (_, version) in again["snapshots"].items()},
+        builds={name: tuple(Interval(*pair) for pair in pairs) for name, pairs in again["builds"].items()},
+        summary=str(document["summary"]),
+    )
+
+
+def check_same(saved: SavedPlan, plan: Plan) -> None:
+    """Raises ConflictingPlanError, saying why, unless `plan`, made now, does what was agreed to, or a part of it whose
+    rest is done.
+
+    The same id is the same plan. With another id it may still be the same target from the same base with less to
+    build: an interrupted apply, or another environment, has built some of it.
+    """
+    if plan.id == saved.id or (plan.is_empty and plan.based_on == saved.id):
+        return
+    if plan.based_on != saved.based_on:
+        raise _moved(saved, plan)
+    files = _differing(saved.identifiers, {name: one.id.identifier for name, one in plan.snapshots.items()})
+    if files:
+        raise _conflict(saved, f"the files are not those it was made from: {_listed(files)}")
+    tables = _differing(saved.versions, {name: one.version for name, one in plan.snapshots.items()})
+    if tables:
+        raise _conflict(saved, f"what is already built moved since: other tables are right for {_listed(tables)}")
+    more = [step.snapshot.name for step in plan.builds if not _is_agreed(saved, step.snapshot.name, plan)]
+    if more:
+        raise _conflict(saved, f"more is to build than was agreed to: {_listed(more)}")
+
+
+def _is_agreed(saved: SavedPlan, name: str, plan: Plan) -> bool:
+    """Whether everything that is to be built of the model was to be built then, too."""
+    agreed = saved.builds.get(name)
+    step = next(step for step in plan.builds if step.snapshot.name == name)
+    if agreed is None:
+        return False
+    return not is_incremental(step.snapshot.model.kind) or not subtract(step.intervals, agreed)
+
+
+def _differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    return sorted(name for name in {*before, *now} if before.get(name) != now.get(name))
+
+
+def _moved(saved: SavedPlan, plan: Plan) -> ConflictingPlanError:
+    if plan.based_on == saved.id:
+        return _conflict(saved, f"it is applied already, and the files changed since: {saved.environment!r} shows it")
+    now = f"plan {plan.based_on}" if plan.based_on is not None else "nothing"
+    then = f"plan {saved.based_on}" if saved.based_on is not None else "nothing"
+    return _conflict(saved, f"environment {saved.environment!r} moved: it shows {now}, and showed {then} then")
+
+
+def _conflict(saved: SavedPlan, told: str) -> ConflictingPlanError:
+    return ConflictingPlanError(f"plan {saved.id} is not what would be done now: {told}", hint="plan again")
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:_NAMES_SHOWN])
+    return shown if len(names) <= _NAMES_SHOWN else f"{shown} and {len(names) - _NAMES_SHOWN} more"
