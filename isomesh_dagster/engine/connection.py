@@ -45,6 +45,18 @@ class Session(Protocol):
         """Run one query; column names and all rows."""
         ...
 
+    def fetch_frame(self, sql: str, library: str) -> Any:
+        """Run one query; its rows as a data frame of `library`: pandas, polars or pyarrow. EngineError when that is not
+        installed.
+        """
+        ...
+
+    def frame(self, frame: Any) -> AbstractContextManager[str]:
+        """A data frame of pandas, polars or pyarrow, with at least one column, as a relation of this session; its SQL
+        name. ModelError for anything else.
+        """
+        ...
+
     def transaction(self, claim: str | None = None) -> AbstractContextManager[None]:
         """All or nothing: commits at the end, rolls back on any exception. Not nested.
 

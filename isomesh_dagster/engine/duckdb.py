@@ -12,6 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +22,7 @@ from filelock import FileLock, Timeout
 
 from isomesh_dagster.engine import seed_file
 from isomesh_dagster.engine.connection import Capabilities
-from isomesh_dagster.errors import EngineError, LockedError, WriteConflict
+from isomesh_dagster.errors import EngineError, LockedError, ModelError, WriteConflict
 from isomesh_dagster.relation import Relation, quote
 
 if TYPE_CHECKING:
@@ -181,6 +183,39 @@ class DuckDBSession:
             return [column[0] for column in result.description or ()], result.fetchall()
         except duckdb.Error as error:
             raise _engine_error(error) from None
+
+    def fetch_frame(self, sql: str, library: str) -> Any:
+        """Run one query; its rows as a data frame of `library`: pandas, polars or pyarrow."""
+        _need_installed(library)
+        try:
+            result = self._cursor.sql(sql)
+            if result is None:
+                raise EngineError("the statement returns no rows", hint="write a query")
+            table = result.df() if library == "pandas" else result.to_arrow_table()
+        except duckdb.Error as error:
+            raise _engine_error(error) from None
+        if library != "polars":
+            return table
+        import polars
+
+        return polars.from_arrow(table)
+
+    @contextmanager
+    def frame(self, frame: Any) -> Iterator[str]:
+        """A data frame as a relation of this session; its SQL name."""
+        _need_installed(type(frame).__module__.partition(".")[0])
+        name = f"_isomesh_frame_{next(_frames)}"
+        try:
+            self._cursor.register(name, frame)
+        except (duckdb.InvalidInputException, TypeError):
+            raise ModelError(f"{type(frame).__name__} is no data frame with columns") from None
+        except duckdb.Error as error:
+            raise _engine_error(error) from None
+        try:
+            yield quote(name)
+        finally:
+            with suppress(duckdb.Error):  # after a failed statement; the name goes with the session then
+                self._cursor.unregister(name)
 
     def transaction(self, claim: str | None = None) -> AbstractContextManager[None]:
         """All or nothing: commits at the end, rolls back on any exception. Not nested.
@@ -350,6 +385,9 @@ def _claimed(key: tuple[str, str]) -> Iterator[None]:
     with _claims_lock:
         lock, users = _claims.get(key, (threading.Lock(), 0))
         _claims[key] = (lock, users + 1)
+_frames = count()
+"""Numbers for the names of data frames."""
+
     try:
         with lock:
             yield
@@ -406,6 +444,19 @@ def _engine_error(error: duckdb.Error) -> EngineError:
     text = str(error)
     lost_race = isinstance(error, duckdb.TransactionException) and ("conflict" in text.lower() or "PRIMARY KEY" in text)
     return (WriteConflict if lost_race else EngineError)(_short(text))
+
+
+# ---- data frames -----------------------------------------------------------------------------------------
+
+
+def _need_installed(library: str) -> None:
+    """Refuse a library that is not there, or that DuckDB cannot work with alone."""
+    for name in (library, *(("pyarrow",) if library == "polars" else ())):
+        if find_spec(name) is None:
+            raise EngineError(
+                f"{name} is not installed" + (", which DuckDB needs for polars" if name != library else ""),
+                hint=f"install {name} beside isomesh-dagster",
+            )
 
 
 def _short(text: str) -> str:
