@@ -375,6 +375,9 @@ def _hold(file: str, deadline: float, on_wait: Callable[[str], None] | None) -> 
             return lock
 
 
+_frames = count()
+"""Numbers for the names of data frames."""
+
 _claims: dict[tuple[str, str], tuple[threading.Lock, int]] = {}
 """Claims that somebody holds or waits for: the lock, and how many they are."""
 _claims_lock = threading.Lock()
@@ -385,9 +388,6 @@ def _claimed(key: tuple[str, str]) -> Iterator[None]:
     with _claims_lock:
         lock, users = _claims.get(key, (threading.Lock(), 0))
         _claims[key] = (lock, users + 1)
-_frames = count()
-"""Numbers for the names of data frames."""
-
     try:
         with lock:
             yield
@@ -457,6 +457,16 @@ def _need_installed(library: str) -> None:
                 f"{name} is not installed" + (", which DuckDB needs for polars" if name != library else ""),
                 hint=f"install {name} beside isomesh-dagster",
             )
+
+
+# ---- small things ----------------------------------------------------------------------------------------
+
+
+def _engine_error(error: duckdb.Error) -> EngineError:
+    """The driver's error as ours: the message without the statement's whole text."""
+    text = str(error)
+    lost_race = isinstance(error, duckdb.TransactionException) and ("conflict" in text.lower() or "PRIMARY KEY" in text)
+    return (WriteConflict if lost_race else EngineError)(_short(text))
 
 
 def _short(text: str) -> str:
