@@ -80,6 +80,10 @@ class Session(Protocol):
         """Create the schema if it is not there."""
         ...
 
+    def create_table(self, relation: Relation, columns: Sequence[tuple[str, str]]) -> None:
+        """The table has these columns (name and type, engine's spelling) and no rows afterwards."""
+        ...
+
     def replace_table(self, relation: Relation, query: str) -> int | None:
         """The table holds exactly the query's rows afterwards; the number of rows."""
         ...

@@ -278,6 +278,16 @@ class DuckDBSession:
         """Create the schema if it is not there."""
         self._run(f"CREATE SCHEMA IF NOT EXISTS {quote(catalog or self._default_catalog)}.{quote(schema)}")
 
+    def create_table(self, relation: Relation, columns: Sequence[tuple[str, str]]) -> None:
+        """The table has these columns (name and type, DuckDB's spelling) and no rows afterwards.
+
+        DuckDB 2.0.0 loses sight of 122,880 rows and more that are inserted, in the transaction that made it, into a
+        table made by a query without rows: `COUNT(*)` has them, a scan has none until the file is opened again. A table
+        made by its columns has all of them.
+        """
+        items = ", ".join(f"{quote(name)} {kind}" for name, kind in columns)
+        self._run(f"CREATE OR REPLACE TABLE {self._sql(relation)} ({items})")
+
     def replace_table(self, relation: Relation, query: str) -> int | None:
         """The table holds exactly the query's rows afterwards; the number of rows."""
         return _count(self._run(f"CREATE OR REPLACE TABLE {self._sql(relation)} AS\n{query}"))

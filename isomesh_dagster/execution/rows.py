@@ -88,10 +88,9 @@ def create_empty(session: Session, work: Write, query: str) -> None:
     """The table without rows: of the declared columns where their types are known, else of the query's; last those that
     the kind adds.
     """
-    managed = "".join(f", CAST(NULL AS {column.type}) AS {quote(column.name)}" for column in work.texts.managed)
+    managed = [(column.name, column.type) for column in work.texts.managed]
     if work.typed is not None and all(column.type != "UNKNOWN" for column in work.typed):
-        items = ", ".join(f"CAST(NULL AS {column.type}) AS {quote(column.name)}" for column in work.typed)
-        session.replace_table(work.physical, f"SELECT {items}{managed} WHERE 1 = 0")
+        session.create_table(work.physical, [*((column.name, column.type) for column in work.typed), *managed])
         return
     model = work.snapshot.model
     if any(reference.name == model.name for reference in model.references):
@@ -102,7 +101,9 @@ def create_empty(session: Session, work: Write, query: str) -> None:
             line=model.line,
             hint="declare `columns (name TYPE, …)` in the MODEL header",
         )
-    session.replace_table(work.physical, f"SELECT *{managed} FROM (\n{query}\n) AS _rows\nWHERE 1 = 0")
+    # made by the query to learn its columns, then by those: `create_table` says why
+    session.replace_table(work.physical, f"SELECT * FROM (\n{query}\n) AS _rows\nWHERE 1 = 0")
+    session.create_table(work.physical, [*session.columns(work.physical), *managed])
 
 
 def names(columns: Columns) -> list[str]:

@@ -8,7 +8,6 @@ touched: a closed version is never written again. For every key the versions do 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -133,7 +132,7 @@ class _Statements:
         )
 
     def _begin(self) -> str:
-        """When a version begins. Never before the one it follows has begun or ended, whatever the source's times say."""
+        """When a version begins: never before the one it follows began or ended, whatever the source's times say."""
         kind = self._kind
         if isinstance(kind, ScdType2ByTime):
             changed = f"source.{quote(kind.updated_at_name)}"
@@ -156,11 +155,13 @@ def _old(number: int) -> str:
 
 def _retype(session: Session, work: Write, column: str, column_type: str) -> None:
     """Give one column of the new, empty table another type: its times are compared with those of validity."""
-    items = ", ".join(
-        f"CAST(NULL AS {column_type if name.lower() == column.lower() else type_}) AS {quote(name)}"
-        for name, type_ in session.columns(work.physical)
+    session.create_table(
+        work.physical,
+        [
+            (name, column_type if name.lower() == column.lower() else type_)
+            for name, type_ in session.columns(work.physical)
+        ],
     )
-    session.replace_table(work.physical, f"SELECT {items} WHERE 1 = 0")
 
 
 def _with_times(query: str, columns: Columns, column: str, column_type: str) -> str:

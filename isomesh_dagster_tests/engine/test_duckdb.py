@@ -50,6 +50,19 @@ def test_tables_views_and_counts(session):
         session.execute("CREATE TABLE s.t (a INT)")
 
 
+def test_a_table_is_made_by_its_columns_and_filled_in_one_transaction(session):
+    columns = [("a b", "BIGINT"), ("s", 'STRUCT("x y" INTEGER, l VARCHAR[])'), ("e", "ENUM('one', 'two')")]
+    session.replace_table(T, "SELECT 1 AS old")
+    with session.transaction():
+        session.create_table(T, columns)
+        assert session.columns(T)[0] == ("a b", "BIGINT")
+        session.create_table(T, [*session.columns(T), ("v", "BIGINT")])
+        # as many rows as go to the file before the transaction ends
+        session.insert(T, "SELECT r AS v FROM range(130_000) AS t(r)", ["v"])
+        assert session.fetch("SELECT COUNT(*) FROM s.t WHERE v >= 0") == [(130_000,)]
+    assert session.fetch("SELECT COUNT(*) FROM s.t WHERE v >= 0") == [(130_000,)]
+
+
 def test_rows_are_inserted_by_name(session):
     session.execute("CREATE TABLE s.t (a INT, b VARCHAR)")
     session.insert(T, "SELECT 'x' AS b, 1 AS a", ["a", "b"])

@@ -175,6 +175,26 @@ def test_columns_without_an_order_do_not_hinder_the_choice(system):
     assert len(table(system)) == 1
 
 
+@pytest.mark.parametrize(
+    "kind",
+    [
+        BY_ID,
+        kinds.IncrementalByTimeRange(time_column="ts"),
+        kinds.IncrementalUnmanaged(),
+        kinds.ScdType2ByTime(unique_key=('"id"',), updated_at_name="ts"),
+    ],
+    ids=kinds.kind_name,
+)
+def test_a_large_first_batch_is_there_when_it_is_audited_and_after(system, kind):
+    # 122,880 rows are where an engine begins to write a transaction's rows to the file before it commits
+    query = "SELECT CAST(x AS INT) AS id, x AS v, TIMESTAMP '2020-01-01' AS ts FROM range(130_000) AS r(x)"
+    enough = audit(
+        "enough", "SELECT 1 FROM (SELECT COUNT(*) AS rows FROM @this_model WHERE v >= 0) WHERE rows < 130000"
+    )
+    system.apply(system.plan(snapshots([latest(kind, query, audits=(enough,))]), batches={"mart.latest": [days(0, 1)]}))
+    assert system.rows("SELECT COUNT(*) FROM mart.latest WHERE v >= 0") == [(130_000,)]
+
+
 def test_a_key_that_is_no_column_is_told(system):
     events(system, (1, 10, 0))
     with pytest.raises(EngineError, match="nowhere"):
