@@ -446,16 +446,6 @@ def _connect(
             ) from None
 
 
-# ---- small things ----------------------------------------------------------------------------------------
-
-
-def _engine_error(error: duckdb.Error) -> EngineError:
-    """The driver's error as ours: the message without the statement's whole text."""
-    text = str(error)
-    lost_race = isinstance(error, duckdb.TransactionException) and ("conflict" in text.lower() or "PRIMARY KEY" in text)
-    return (WriteConflict if lost_race else EngineError)(_short(text))
-
-
 # ---- data frames -----------------------------------------------------------------------------------------
 
 
