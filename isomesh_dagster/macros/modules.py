@@ -1,4 +1,4 @@
-"""Running the Python modules of a project's macros.
+"""Running the Python modules of a project: of its macros, and of its models.
 
 The modules are run from text, each in a namespace of its own, with an import function of their own among their
 builtins. So nothing is put on `sys.path` or into `sys.modules`: two projects may both have `macros.utils`, and what a
@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from isomesh_dagster.errors import ConfigError, IsomeshError
+from isomesh_dagster.macros.python_models import KINDS, ExecutionContext, ModelKindName, model
 
 ReadModule = Callable[[str], tuple[str, str] | None]
 """Path and text of a module of the project by dotted name; None when the project has none of that name."""
@@ -35,7 +36,7 @@ class Modules:
         with self._lock:
             found = self._find(name)
         if found is None:
-            raise ConfigError(f"there is no module {name}", hint="macros live in macros/, one or several to a file")
+            raise ConfigError(f"there is no module {name}", hint="macros live in macros/, models in models/")
         return found
 
     def _find(self, name: str) -> ModuleType | None:
@@ -110,7 +111,9 @@ class Modules:
         try:
             return builtins.__import__(name, None, None, fromlist or (), 0)
         except ImportError:
-            raise ImportError(f"no module {name!r}: of sqlmesh, macros can import {_offered()}", name=name) from None
+            raise ImportError(
+                f"no module {name!r}: of sqlmesh, a project's files can import {_offered()}", name=name
+            ) from None
 
     def _top(self, name: str) -> ModuleType:
         """`import a.b` gives `a`, with `b` in it."""
@@ -140,25 +143,35 @@ def line_in(error: BaseException, path: str) -> int | None:
 
 
 _STAND_INS: Mapping[str, tuple[str, ...]] = {
-    "sqlmesh": ("macro", "MacroEvaluator", "SQL"),
+    "isomesh_dagster": ("macro", "MacroEvaluator", "SQL", "model", "ExecutionContext", "ModelKindName"),
+    "sqlmesh": ("macro", "MacroEvaluator", "SQL", "model", "ExecutionContext"),
     "sqlmesh.core": (),
+    "sqlmesh.core.context": ("ExecutionContext",),
     "sqlmesh.core.macros": ("macro", "MacroEvaluator", "SQL"),
+    "sqlmesh.core.model": ("model", "ModelKindName", *KINDS),
+    "sqlmesh.core.model.decorator": ("model",),
+    "sqlmesh.core.model.kind": ("ModelKindName", *KINDS),
     "sqlmesh.utils": (),
     "sqlmesh.utils.errors": ("SQLMeshError", "MacroEvalError", "ConfigError"),
 }
 
 
 def _offered() -> str:
-    return "; ".join(f"{name}: {', '.join(names)}" for name, names in _STAND_INS.items() if names)
+    given = {name: names for name, names in _STAND_INS.items() if names and name.startswith("sqlmesh")}
+    return "; ".join(f"{name}: {', '.join(names)}" for name, names in given.items())
 
 
 def _stand_ins() -> dict[str, ModuleType]:
-    """Modules under the names that macros of the model format import from, with what they need of them."""
+    """Modules under the names that files of the model format import from, with what they need of them."""
     from isomesh_dagster.errors import MacroError
     from isomesh_dagster.macros.decorator import macro
     from isomesh_dagster.macros.evaluator import SQL, MacroEvaluator
 
     values: dict[str, Any] = {
+        **KINDS,
+        "model": model,
+        "ExecutionContext": ExecutionContext,
+        "ModelKindName": ModelKindName,
         "macro": macro,
         "MacroEvaluator": MacroEvaluator,
         "SQL": SQL,

@@ -1,28 +1,44 @@
 """What a Python module of a project defines, read from its text without running it.
 
-In: the text of one file. Out: the macros in it, and for every top-level name a digest of its code and the names it
-mentions, so that a macro's digest can follow what it reaches. Comments, docstrings and layout are no part of a digest;
-nor is the version of Python, since the shape of the syntax tree is hashed and not a text printed from it.
+In: the text of one file. Out: the macros and models in it, and for every top-level name a digest of its code, the names
+it mentions and what it asks of a model's context, so that a digest can follow what a function reaches. Comments,
+docstrings and layout are no part of a digest; nor is the version of Python, since the shape of the syntax tree is
+hashed and not a text printed from it.
 """
 
 from __future__ import annotations
 
 import ast
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeGuard
 
 from isomesh_dagster.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ContextUse:
+    """What code asks of `context`: `table`, `var`, `blueprint_var` or `gateway`; the first argument as written, "" for
+    none; and the line.
+    """
+
+    asks: str
+    argument: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """A top-level name: the digest of the statements that make it, and the names these mention."""
+    """A top-level name: the digest of the statements that make it, the names these mention, and what they ask of a
+    model's context. The decorator that makes a function a model is no part of it.
+    """
 
     digest: str
     mentions: tuple[str, ...] = ()
+    uses: tuple[ContextUse, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,14 +60,26 @@ class MacroFunction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFunction:
+    """A function under `@model(…)`, and the line of that; with `is_sql` it gives SQL, as a macro does."""
+
+    function: str
+    line: int
+    is_sql: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleOutline:
-    """One module: `macros` by lower-case name, `definitions` and `imports` by the name they have in it."""
+    """One module: `macros` by lower-case name, `definitions` and `imports` by the name they have in it; `models` in
+    the order they are written.
+    """
 
     path: str
     name: str
     macros: Mapping[str, MacroFunction] = field(default_factory=dict)
     definitions: Mapping[str, Definition] = field(default_factory=dict)
     imports: Mapping[str, Import] = field(default_factory=dict)
+    models: tuple[ModelFunction, ...] = ()
 
 
 def module_name(path: str) -> str:
@@ -61,7 +89,7 @@ def module_name(path: str) -> str:
 
 
 def outline(text: str, path: str) -> ModuleOutline:
-    """The outline of a module. Raises ConfigError with the line when it is not Python."""
+    """The outline of a module. Raises ConfigError with the line when it is not Python, or hides a model in a block."""
     try:
         tree = ast.parse(text)
     except SyntaxError as error:
@@ -70,6 +98,13 @@ def outline(text: str, path: str) -> ModuleOutline:
     parts: dict[str, list[ast.stmt]] = {}
     loose: list[ast.stmt] = []
     macros: dict[str, MacroFunction] = {}
+    imports = dict(_imports(tree, package))
+    models = _take_models(tree, imports, path)
+    macros.update(
+        (sql_model_macro(path, found.function), MacroFunction(function=found.function, line=found.line))
+        for found in models
+        if found.is_sql
+    )
     for statement in tree.body:
         if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             parts.setdefault(statement.name, []).append(statement)
@@ -88,10 +123,15 @@ def outline(text: str, path: str) -> ModuleOutline:
         name=module_name(path),
         macros=macros,
         definitions={
-            name: Definition(digest=_digest(statements), mentions=tuple(sorted(_mentions(statements))))
+            name: Definition(
+                digest=_digest(statements),
+                mentions=tuple(sorted(_mentions(statements))),
+                uses=tuple(use for statement in statements for use in _uses(statement)),
+            )
             for name, statements in parts.items()
         },
-        imports=dict(_imports(tree, package)),
+        imports=imports,
+        models=models,
     )
 
 
@@ -107,11 +147,21 @@ def outline_from_json(data: Mapping[str, Any]) -> ModuleOutline:
         name=data["name"],
         macros={name: MacroFunction(**item) for name, item in data["macros"].items()},
         definitions={
-            name: Definition(digest=item["digest"], mentions=tuple(item["mentions"]))
+            name: Definition(
+                digest=item["digest"],
+                mentions=tuple(item["mentions"]),
+                uses=tuple(ContextUse(**use) for use in item["uses"]),
+            )
             for name, item in data["definitions"].items()
         },
         imports={name: Import(**item) for name, item in data["imports"].items()},
+        models=tuple(ModelFunction(**item) for item in data["models"]),
     )
+
+
+def sql_model_macro(path: str, function: str) -> str:
+    """The name under which a function that gives a model's SQL is called like a macro."""
+    return f"python_model_{re.sub(r'[^a-z0-9]', '_', module_name(path).lower())}_{function.lower()}"
 
 
 def _macro(decorator: ast.expr, function: ast.stmt) -> tuple[str, MacroFunction] | None:
@@ -135,6 +185,72 @@ def _macro(decorator: ast.expr, function: ast.stmt) -> tuple[str, MacroFunction]
 
 
 _ENGINE = ("engine_adapter",)
+
+
+def _take_models(tree: ast.Module, imports: Mapping[str, Import], path: str) -> tuple[ModelFunction, ...]:
+    """The functions that a decorator makes models; takes that decorator away, since it says nothing about rows."""
+    found = []
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        calls = [one for one in function.decorator_list if _is_model_decorator(one, imports)]
+        if not calls:
+            continue
+        if function not in tree.body or isinstance(function, ast.AsyncFunctionDef):
+            raise ConfigError(
+                f"`{function.name}` must be a plain function at the top level of its file to be a model",
+                path=path,
+                line=calls[0].lineno,
+                hint="several models of one function are written with blueprints=[{…}, {…}]",
+            )
+        function.decorator_list = [one for one in function.decorator_list if one not in calls]
+        options = {option.arg: option.value for call in calls for option in call.keywords}
+        is_sql = options.get("is_sql")
+        found.append(
+            ModelFunction(
+                function=function.name,
+                line=calls[0].lineno,
+                is_sql=isinstance(is_sql, ast.Constant) and is_sql.value is True,
+            )
+        )
+    return tuple(sorted(found, key=lambda one: one.line))
+
+
+def _is_model_decorator(decorator: ast.expr, imports: Mapping[str, Import]) -> TypeGuard[ast.Call]:
+    if not isinstance(decorator, ast.Call):
+        return False
+    called: ast.expr = decorator.func
+    given = None
+    if isinstance(called, ast.Attribute):  # sqlmesh.model(…)
+        given = called.attr
+        while isinstance(called, ast.Attribute):
+            called = called.value
+    imported = imports.get(called.id) if isinstance(called, ast.Name) else None
+    if imported is None:
+        return False
+    is_ours = imported.module.partition(".")[0] in ("sqlmesh", "isomesh_dagster")
+    return is_ours and (given or imported.name) == "model"
+
+
+_TABLE = ("table", "resolve_table")
+_ARGUMENTS = {"table": "model_name", "resolve_table": "model_name", "var": "var_name", "blueprint_var": "var_name"}
+
+
+def _uses(statement: ast.stmt) -> Iterator[ContextUse]:
+    """What a statement asks of `context`."""
+    for node in ast.walk(statement):
+        if isinstance(node, ast.Call) and (asks := _of_context(node.func)) in _ARGUMENTS:
+            given = [*node.args[:1], *(one.value for one in node.keywords if one.arg == _ARGUMENTS[asks])]
+            argument = ast.unparse(given[0]) if given else ""
+            yield ContextUse(asks="table" if asks in _TABLE else asks, argument=argument, line=node.lineno)
+        elif _of_context(node) == "gateway":
+            yield ContextUse(asks="gateway", argument="", line=getattr(node, "lineno", 1))
+
+
+def _of_context(node: ast.AST) -> str:
+    """The attribute of `context` that an expression is; "" for anything else."""
+    is_its = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "context"
+    return node.attr if is_its and isinstance(node, ast.Attribute) else ""
 
 
 def _binds(statement: ast.stmt, name: str) -> bool:

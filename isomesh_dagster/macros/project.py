@@ -1,23 +1,38 @@
-"""The macros a project brings along, and what makes each of them what it is.
+"""The Python that a project brings along: macros and functions of models, and what makes each of them what it is.
 
-A digest covers a macro's code and everything of the project that it reaches: functions, classes, constants, other
+A digest covers a function's code and everything of the project that it reaches: functions, classes, constants, other
 modules. It is read from the text, so that nothing of the project runs to find out whether something changed; modules
-run when a macro is called.
+run when a macro is called, and where models are, when these must be read.
 
-Keys name what a model read: `macro x` for a Python macro, `metadata macro x` for one that no row depends on.
+Keys name what a model read: `macro x` for a Python macro, `metadata macro x` for one that no row depends on,
+`jinja x` for a Jinja macro, `module path` for a file with models and all it reaches.
 """
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
 from isomesh_dagster.errors import MacroError, UnsupportedError
 from isomesh_dagster.macros.decorator import MARK
-from isomesh_dagster.macros.outline import MacroFunction, ModuleOutline
+from isomesh_dagster.macros.outline import ContextUse, MacroFunction, ModelFunction, ModuleOutline, module_name
+
+_TEMPLATE_MACRO = re.compile(r"\{%[-+]?\s*macro\s+(\w+)\s*\(.*?\{%[-+]?\s*endmacro\b.*?%\}", re.DOTALL)
+_WORD = re.compile(r"[A-Za-z_]\w*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TemplateMacro:
+    """A Jinja macro: its source from `{% macro …` to `endmacro %}`, and where it was written."""
+
+    source: str
+    path: str
+    line: int
 
 
 class PythonMacro:
@@ -40,16 +55,21 @@ class PythonMacro:
 
 
 class ProjectMacros:
-    """The macros of one project.
+    """The Python of one project: its macros, and the functions of its models.
 
-    `outlines` tells those of its Python modules, and is asked on first use; `read` gives a module's text by path.
+    `outlines` tells those of its Python modules, `templates` the texts of its files with Jinja macros by path; both are
+    asked on first use. `read` gives a module's text by path.
     Anything here raises MacroError when two macros have one name. Safe to use from threads.
     """
 
     def __init__(
-        self, outlines: Callable[[], Iterable[ModuleOutline]] = tuple, read: Callable[[str], str] = str
+        self,
+        outlines: Callable[[], Iterable[ModuleOutline]] = tuple,
+        read: Callable[[str], str] = str,
+        templates: Callable[[], Mapping[str, str]] = dict,
     ) -> None:
         self._outlines = outlines
+        self._texts = templates
         self._read = read
         self._functions: dict[str, PythonMacro] = {}
 
@@ -72,6 +92,38 @@ class ProjectMacros:
                     )
         return macros
 
+    @cached_property
+    def templates(self) -> Mapping[str, TemplateMacro]:
+        """The Jinja macros by name."""
+        found: dict[str, TemplateMacro] = {}
+        for path, text in sorted(self._texts().items()):
+            for match in _TEMPLATE_MACRO.finditer(text):
+                line = text.count("\n", 0, match.start()) + 1
+                other = found.setdefault(match[1], TemplateMacro(source=match[0], path=path, line=line))
+                if (other.path, other.line) != (path, line):
+                    raise MacroError(
+                        f"Jinja macro {match[1]} is defined in {other.path}:{other.line} too",
+                        path=path,
+                        line=line,
+                        hint="rename one of them",
+                    )
+        return found
+
+    def template_key(self, name: str) -> str:
+        """The key of a Jinja macro."""
+        return f"jinja {name}"
+
+    def template_reach(self, names: Iterable[str]) -> list[str]:
+        """The sources of the Jinja macros among the names, and of all they mention."""
+        todo = sorted(self.templates.keys() & set(names))
+        seen = dict.fromkeys(todo)
+        while todo:
+            source = self.templates[todo.pop()].source
+            for name in sorted(self.templates.keys() & set(_WORD.findall(source)) - seen.keys()):
+                seen[name] = None
+                todo.append(name)
+        return [self.templates[name].source for name in sorted(seen)]
+
     @property
     def names(self) -> frozenset[str]:
         """Names of the Python macros, in lower case."""
@@ -89,7 +141,14 @@ class ProjectMacros:
     @cached_property
     def digests(self) -> Mapping[str, str]:
         """Digests of all macros by key."""
-        return {self.key(name): self._digest(module, found.function) for name, (module, found) in self._python.items()}
+        found = {self.key(name): self._digest(module, [its.function]) for name, (module, its) in self._python.items()}
+        for module in self._modules.values():
+            if module.models:
+                found[module_key(module.path)] = self._digest(module, [*module.definitions, *module.imports])
+        for name in self.templates:
+            text = "\n".join(self.template_reach([name]))
+            found[self.template_key(name)] = blake2b(text.encode(), digest_size=16).hexdigest()
+        return found
 
     def python(self, name: str) -> PythonMacro:
         """A Python macro, its module run if it was not yet. Raises ConfigError when that fails."""
@@ -100,11 +159,48 @@ class ProjectMacros:
                     f"macro @{name} ({module.path}:{found.line}) reaches for the warehouse, which macros cannot",
                     hint="return the statement; the macro is called where it must run",
                 )
-            function = getattr(self._loaded.load(module.name), found.function)
+            function = self.function(module.path, found.function)
             if not hasattr(function, MARK):
                 raise MacroError(f"`{found.function}` of {module.path} is no macro", hint="decorate it with @macro()")
             self._functions[name] = PythonMacro(function, module.path)
         return self._functions[name]
+
+    # --- functions of models
+
+    def model_functions(self, path: str) -> tuple[ModelFunction, ...]:
+        """The functions of a file that are models, in order."""
+        module = self._modules.get(module_name(path))
+        return module.models if module is not None else ()
+
+    def function(self, path: str, name: str) -> Any:
+        """A top-level name of a file, its module run if it was not yet. Raises ConfigError when that fails, MacroError
+        when the file has no such name.
+        """
+        try:
+            return self.namespace(path)[name]
+        except KeyError:
+            raise MacroError(f"{path} has no function `{name}`") from None
+
+    def namespace(self, path: str) -> dict[str, Any]:
+        """The names of a file, its module run if it was not yet. Raises ConfigError."""
+        found: dict[str, Any] = vars(self._loaded.load(module_name(path)))
+        return found
+
+    def function_digest(self, path: str, name: str) -> str | None:
+        """The digest of a function and all it reaches, wherever its file lies; None when there is no such function."""
+        module = self._modules.get(module_name(path))
+        return None if module is None or name not in module.definitions else self._digest(module, [name])
+
+    def context_uses(self, path: str, name: str) -> tuple[tuple[str, ContextUse], ...]:
+        """What a function and all it reaches ask of a model's context, each with the path of its file."""
+        return tuple(
+            (module.path, use)
+            for module, item in self._reach(self._modules[module_name(path)], [name])
+            if item in module.definitions
+            for use in module.definitions[item].uses
+        )
+
+    # --- what is reached
 
     @cached_property
     def _loaded(self) -> Any:
@@ -120,31 +216,39 @@ class ProjectMacros:
             return name.replace(".", "/"), ""  # a folder without `__init__.py`
         return None
 
-    def _digest(self, module: ModuleOutline, function: str) -> str:
-        """Of a function and all it reaches in the project."""
+    def _digest(self, module: ModuleOutline, names: Iterable[str]) -> str:
+        """Of names of a module and all they reach in the project."""
         parts: list[str] = []
-        seen = {(module.name, function)}
-        todo = [(module.name, function)]
-        while todo:
-            at, name = todo.pop()
-            found = self._modules[at]
-            for reached in self._reached(found, name, parts):
+        for at, name in self._reach(module, names):
+            # where the file itself lies is nothing to what it says
+            place = "" if at is module else at.name
+            definition, imported = at.definitions.get(name), at.imports.get(name)
+            if definition is not None:
+                parts.append(f"{place}.{name} {definition.digest}")
+            elif imported is not None:
+                parts.append(f"{place}.{name} = {imported.module}:{imported.name or ''}")
+        return blake2b("\n".join(sorted(parts)).encode(), digest_size=16).hexdigest()
+
+    def _reach(self, module: ModuleOutline, names: Iterable[str]) -> list[tuple[ModuleOutline, str]]:
+        """The names and all names they lead to, with the modules these are in, each once."""
+        todo = list(dict.fromkeys((module.name, name) for name in names))
+        seen = set(todo)
+        for at, name in todo:  # grows while it is walked
+            for reached in self._next(self._modules[at], name):
                 if reached not in seen:
                     seen.add(reached)
                     todo.append(reached)
-        return blake2b("\n".join(sorted(parts)).encode(), digest_size=16).hexdigest()
+        return [(self._modules[at], name) for at, name in todo]
 
-    def _reached(self, module: ModuleOutline, name: str, parts: list[str]) -> Iterable[tuple[str, str]]:
-        """What a name of a module leads to; `parts` gets what it is made of."""
+    def _next(self, module: ModuleOutline, name: str) -> Iterable[tuple[str, str]]:
+        """What a name of a module leads to."""
         definition = module.definitions.get(name)
         if definition is not None:
-            parts.append(f"{module.name}.{name} {definition.digest}")
             return [(module.name, mention) for mention in definition.mentions]
         imported = module.imports.get(name)
         if imported is None:
             stars = [other for local, other in module.imports.items() if local.startswith("* ")]
             return [(other.module, name) for other in stars if other.module in self._modules]
-        parts.append(f"{module.name}.{name} = {imported.module}:{imported.name or ''}")
         target = imported.module
         if imported.name is not None and f"{target}.{imported.name}" in self._modules:
             target = f"{target}.{imported.name}"
@@ -152,6 +256,11 @@ class ProjectMacros:
             return [(target, imported.name)] if target in self._modules else []
         inside = [self._modules[other] for other in self._modules if other == target or other.startswith(f"{target}.")]
         return [(other.name, item) for other in inside for item in (*other.definitions, *other.imports)]
+
+
+def module_key(path: str) -> str:
+    """The key of a file with models."""
+    return f"module {path}"
 
 
 NO_MACROS = ProjectMacros()

@@ -1,0 +1,12 @@
+"""What the Python files of a project import: `from isomesh_dagster.python import model, macro, …`.
+
+Inside a project `from isomesh_dagster import …` gives the same, and so does `from sqlmesh import …`, for projects that
+came from there. This module is for editors, type checkers and tests of the files' functions, which take imports
+literally.
+"""
+
+from isomesh_dagster.macros.decorator import macro
+from isomesh_dagster.macros.evaluator import SQL, MacroEvaluator
+from isomesh_dagster.macros.python_models import ExecutionContext, ModelKindName, model
+
+__all__ = ["SQL", "ExecutionContext", "MacroEvaluator", "ModelKindName", "macro", "model"]
