@@ -410,6 +410,7 @@ class Project:
             self.macros,
             choices=choices,
             automatic=self.settings.plan.auto_categorize,
+            convention=self.settings.physical_table_naming_convention,
         )
         chosen = {str(one.physical) for one in decision.snapshots.values() if one.physical is not None}
         recorded.update(state.intervals(chosen - candidates))
@@ -444,7 +445,6 @@ class Project:
 
     def _existing(self, name: str) -> Environment:
         """The environment of that name; a PlanError when there is none."""
-            convention=self.settings.physical_table_naming_convention,
         found = self.state().environment(name)
         if found is None:
             raise PlanError(

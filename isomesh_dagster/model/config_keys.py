@@ -223,17 +223,6 @@ class RootConfig(_Config):
     format: FormatConfig = FormatConfig()
 
     @field_validator("environment_suffix_target", mode="after")
-def _statements(value: object) -> object:
-    """SQL statements without their semicolons; a single one may stand without a list."""
-    given = [value] if isinstance(value, str) else value or []
-    if isinstance(given, list) and all(isinstance(text, str) for text in given):
-        return tuple(bare for text in given if (bare := text.strip().rstrip(";").rstrip()))
-    return value
-
-
-Statements = Annotated[tuple[str, ...], BeforeValidator(_statements)]
-
-
     @classmethod
     def _no_catalogs(cls, value: str) -> str:
         if value == "catalog":
@@ -248,8 +237,6 @@ Statements = Annotated[tuple[str, ...], BeforeValidator(_statements)]
     def _patterns(cls, value: Mapping[str, str]) -> Mapping[str, str]:
         for pattern in value:
             _pattern(pattern)
-    before_all: Statements = ()
-    after_all: Statements = ()
         return value
 
 

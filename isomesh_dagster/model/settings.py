@@ -157,14 +157,13 @@ class Settings:
     physical_schema_mapping: tuple[tuple[str, str], ...] = ()
     snapshot_ttl: timedelta = timedelta(weeks=1)
     environment_ttl: timedelta | None = timedelta(weeks=1)
-    before_all, after_all       statements, as written, around everything that is done to an environment
     pinned_environments: tuple[str, ...] = ()
     default_target_environment: str = "prod"
+    time_column_format: str = "%Y-%m-%d"
     physical_table_naming_convention: Literal["schema_and_table", "table_only", "hash_md5"] = "schema_and_table"
     infer_names: bool = False
     before_all: tuple[str, ...] = ()
     after_all: tuple[str, ...] = ()
-    time_column_format: str = "%Y-%m-%d"
     ignore_patterns: tuple[str, ...] = (".ipynb_checkpoints/*",)
     plan: PlanSettings = PlanSettings()
     linter: LinterSettings = LinterSettings()
@@ -183,8 +182,6 @@ class Settings:
                 return target
         return f"isomesh__{schema}"
 
-    before_all: tuple[str, ...] = ()
-    after_all: tuple[str, ...] = ()
     def secret_values(self) -> tuple[str, ...]:
         """Every secret text of the chosen gateway, for filters that keep secrets out of messages."""
         state = self.state_connection.secret_values() if self.state_connection else ()
@@ -372,13 +369,13 @@ class _Loading:
             physical_schema_mapping=tuple(top.physical_schema_mapping.items()),
             snapshot_ttl=top.snapshot_ttl,
             environment_ttl=top.environment_ttl,
+            pinned_environments=top.pinned_environments,
+            default_target_environment=top.default_target_environment,
+            time_column_format=top.time_column_format,
             physical_table_naming_convention=top.physical_table_naming_convention,
             infer_names=top.model_naming.infer_names,
             before_all=top.before_all,
             after_all=top.after_all,
-            pinned_environments=top.pinned_environments,
-            default_target_environment=top.default_target_environment,
-            time_column_format=top.time_column_format,
             ignore_patterns=top.ignore_patterns,
             plan=PlanSettings(
                 no_prompts=top.plan.no_prompts,
@@ -406,8 +403,6 @@ class _Loading:
         return self.validated(RootConfig, typed, "")
 
     def refuse(self, node: MappingNode, key: str, table: Mapping[str, Unsupported]) -> None:
-            before_all=top.before_all,
-            after_all=top.after_all,
         """Refuse the keys of the table that would change something."""
         for name, unsupported in table.items():
             value_node = node.items.get(name)
