@@ -521,6 +521,7 @@ class Project:
             default_catalog=self.settings.default_catalog,
             macros=self.macros,
             statements=StatementSettings(dialect=self.settings.dialect, variables=self.settings.variables),
+            comments=self.settings.connection.register_comments,
         )
         try:
             yield application
@@ -545,6 +546,7 @@ class Project:
             to=to,
             default_catalog=self.settings.default_catalog,
             macros=self.macros,
+            comments=self.settings.connection.register_comments,
         )
 
     def invalidate(self, environment: str) -> None:

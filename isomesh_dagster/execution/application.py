@@ -66,8 +66,9 @@ class Application:
 
     `connection` and `state` are the gateway's and stay the caller's to close. `identity` is who applies; its uuid
     counts only for a new system. `root` is the project's folder, `macros` are its own. `now` is asked for the
-    moments that are recorded. `statements` is what `before_all` and `after_all` are rendered with. `checkpoint` is
-    told the name of every point at which a crash must do no harm.
+    moments that are recorded. `statements` is what `before_all` and `after_all` are rendered with, `comments` says
+    whether descriptions are written on views. `checkpoint` is told the name of every point at which a crash must do no
+    harm.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Application:
         default_catalog: str | None = None,
         macros: ProjectMacros = NO_MACROS,
         statements: StatementSettings = _NO_STATEMENTS,
+        comments: bool = False,
         now: Callable[[], datetime] = utc_now,
         checkpoint: Callable[[str], None] = _no_checkpoint,
     ) -> None:
@@ -100,6 +102,7 @@ class Application:
             macros=macros,
         )
         self._statements = statements
+        self._comments = comments
         self._after_all: tuple[str, ...] = ()
         self._lock = threading.Lock()
         self._begun = False
@@ -419,6 +422,7 @@ class Application:
                     based_on=self.plan.based_on,
                     promoted_at=self._now(),
                     around=self._around,
+                    comments=self._comments,
                 ),
                 self._checkpoint,
             )

@@ -14,6 +14,7 @@ from datetime import datetime
 from isomesh_dagster.engine.connection import Connection, Session
 from isomesh_dagster.errors import ConflictingPlanError, PlanError, WriteConflict
 from isomesh_dagster.execution import warehouse
+from isomesh_dagster.execution.comments import comment_on
 from isomesh_dagster.execution.events import Promoted
 from isomesh_dagster.execution.reconcile import reconcile_in
 from isomesh_dagster.execution.stamp import check_stamp
@@ -29,7 +30,10 @@ _CONFLICT_TRIES = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swap:
-    """A promotion to be made: the steps, the plan it belongs to and the plan it expects to find, when, and why."""
+    """A promotion to be made: the steps, the plan it belongs to and the plan it expects to find, when, and why.
+
+    `comments` says whether descriptions are written on the views.
+    """
 
     promote: Promote
     plan_id: str
@@ -37,6 +41,7 @@ class Swap:
     promoted_at: datetime
     around: Surroundings
     reason: str = "plan"
+    comments: bool = False
 
 
 def swap(session: Session, state: StateStore, work: Swap, checkpoint: Callable[[str], None]) -> Promoted:
@@ -98,11 +103,16 @@ def _swap_views(session: Session, work: Swap, checkpoint: Callable[[str], None])
         session.drop(Relation.parse(view), view=True)
     for catalog, schema in sorted({_place(view) for view in promote.create}, key=str):
         session.create_schema(schema, catalog)
-    for view, physical in sorted(promote.create.items()):
+    # a view of a changed model over its old table: its descriptions or its statements may be others
+    changed = _changed(shown.target, promote.target) if shown is not None else {}
+    for view, physical in sorted({**(changed if work.comments else {}), **promote.create}.items()):
         session.replace_view(Relation.parse(view), view_query(physical))
+        snapshot = work.around.snapshots.get(models[view]) if work.comments else None
+        if snapshot is not None:
+            comment_on(session, Relation.parse(view), snapshot.model)
         checkpoint("view")
     views = {name: view.view for name, view in promote.target.views.items()}
-    for view in sorted(promote.create):
+    for view in sorted({*promote.create, *changed}):
         snapshot = work.around.snapshots.get(models[view])
         if snapshot is not None:
             for statement in Texts(snapshot, work.around).virtual_update(Relation.parse(view), views):
@@ -120,6 +130,15 @@ def _swap_views(session: Session, work: Swap, checkpoint: Callable[[str], None])
     )
     warehouse.show(session, record)
     return record
+
+
+def _changed(old: Target, new: Target) -> dict[str, str]:
+    """Views whose model changed and whose table did not, with that table."""
+    return {
+        view.view: view.physical
+        for name, view in new.views.items()
+        if old.views.get(name) == view and old.snapshots.get(name) != new.snapshots.get(name)
+    }
 
 
 def drop_empty_schemas(session: Session, views: Iterable[str]) -> None:
@@ -151,6 +170,7 @@ def rollback(
     to: int | None = None,
     default_catalog: str | None = None,
     macros: ProjectMacros = NO_MACROS,
+    comments: bool = False,
     checkpoint: Callable[[str], None] = _no_checkpoint,
 ) -> Promoted:
     """Make the environment show again what its promotion number `to` showed (default: the one before the current).
@@ -210,6 +230,7 @@ def rollback(
                     macros=macros,
                 ),
                 reason=f"rollback to {promotion.number}",
+                comments=comments,
             ),
             checkpoint,
         )
