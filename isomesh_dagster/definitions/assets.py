@@ -121,6 +121,7 @@ def _model_asset(
     model: Model, project: Project, translator: IsomeshTranslator, op_name: str, unit_tests: Iterable[UnitTest]
 ) -> dg.AssetsDefinition:
     key = translator.get_asset_key(model.name)
+    lineage = translator.get_column_lineage(model, project)
     checks = {}
     if translator.settings.audits_as_checks:
         checks = {
@@ -147,7 +148,7 @@ def _model_asset(
         with failures():
             if context.selected_asset_keys:
                 yield from run_checks(chosen, session.project, key, session.plan)
-                yield from _materialize(model, key, session, found, wanted)
+                yield from _materialize(model, key, session, found, wanted, lineage)
                 return
             yield from run_checks(chosen, session.project, key, None)
             if wanted - chosen.keys():
@@ -158,7 +159,12 @@ def _model_asset(
 
 
 def _materialize(
-    model: Model, key: dg.AssetKey, session: RunSession, found: CheckResults, wanted: set[str]
+    model: Model,
+    key: dg.AssetKey,
+    session: RunSession,
+    found: CheckResults,
+    wanted: set[str],
+    lineage: dg.TableColumnLineage | None,
 ) -> Iterator[Any]:
     """Build the model if the run's plan says so; results of its audits, then the materialization.
 
@@ -198,4 +204,7 @@ def _materialize(
             yield from found.results(wanted)
             raise
     yield from found.results(wanted)
-    yield built_result(built, plan, snapshot, key) if built is not None else reused_result(plan, snapshot, key)
+    if built is not None:
+        yield built_result(built, plan, snapshot, key, lineage)
+    else:
+        yield reused_result(plan, snapshot, key, lineage)

@@ -39,9 +39,11 @@ def failures() -> Iterator[None]:
         ) from None
 
 
-def built_result(built: Built, plan: Plan, snapshot: Snapshot, key: dg.AssetKey) -> dg.MaterializeResult[Any]:
+def built_result(
+    built: Built, plan: Plan, snapshot: Snapshot, key: dg.AssetKey, lineage: dg.TableColumnLineage | None
+) -> dg.MaterializeResult[Any]:
     """The model's rows were made in this run."""
-    metadata = {**_common(plan, snapshot), keys.REUSED: False, keys.SECONDS: round(built.seconds, 3)}
+    metadata = {**_common(plan, snapshot, lineage), keys.REUSED: False, keys.SECONDS: round(built.seconds, 3)}
     model = snapshot.model
     if built.repoint:
         metadata["isomesh/repointed"] = True
@@ -60,15 +62,17 @@ def built_result(built: Built, plan: Plan, snapshot: Snapshot, key: dg.AssetKey)
     return dg.MaterializeResult(asset_key=key, metadata=metadata, data_version=dg.DataVersion(snapshot.version))
 
 
-def reused_result(plan: Plan, snapshot: Snapshot, key: dg.AssetKey) -> dg.MaterializeResult[Any]:
+def reused_result(
+    plan: Plan, snapshot: Snapshot, key: dg.AssetKey, lineage: dg.TableColumnLineage | None
+) -> dg.MaterializeResult[Any]:
     """The model's snapshot was built before, by whomever: nothing ran, the data version is the same."""
-    metadata = {**_common(plan, snapshot), keys.REUSED: True}
+    metadata = {**_common(plan, snapshot, lineage), keys.REUSED: True}
     if not snapshot.is_physical:
         metadata["isomesh/embedded"] = "inlined where it is read; it has no table"
     return dg.MaterializeResult(asset_key=key, metadata=metadata, data_version=dg.DataVersion(snapshot.version))
 
 
-def _common(plan: Plan, snapshot: Snapshot) -> dict[str, Any]:
+def _common(plan: Plan, snapshot: Snapshot, lineage: dg.TableColumnLineage | None) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         keys.VERSION: snapshot.version,
         keys.FINGERPRINT: snapshot.fingerprint.version,
@@ -79,6 +83,8 @@ def _common(plan: Plan, snapshot: Snapshot) -> dict[str, Any]:
     if snapshot.physical is not None:
         metadata[keys.PHYSICAL] = str(snapshot.physical)
         metadata["dagster/table_name"] = str(snapshot.physical)
+    if lineage is not None:
+        metadata[keys.COLUMN_LINEAGE] = lineage
     return metadata
 
 

@@ -167,7 +167,7 @@ def _run_op(key: dg.AssetKey, translator: IsomeshTranslator) -> dg.OpDefinition:
             for event in session.project.apply(plan):
                 match event:
                     case Built():
-                        _tell_built(context, event, plan, translator)
+                        _tell_built(context, event, plan, session.project, translator)
                     case Failed():
                         model = plan.snapshots[event.model].model
                         _tell_audits(context, model, event.audits, translator.get_asset_key(model.name))
@@ -185,10 +185,16 @@ def _run_op(key: dg.AssetKey, translator: IsomeshTranslator) -> dg.OpDefinition:
     )
 
 
-def _tell_built(context: dg.OpExecutionContext, event: Built, plan: Plan, translator: IsomeshTranslator) -> None:
+def _tell_built(
+    context: dg.OpExecutionContext, event: Built, plan: Plan, project: Project, translator: IsomeshTranslator
+) -> None:
     snapshot = plan.snapshots[event.model]
     key = translator.get_asset_key(event.model)
-    result = built_result(event, plan, snapshot, key)
+    own = project.fingerprints.get(event.model)
+    # the files may have moved on since this snapshot was planned: then its lineage is not theirs
+    is_own = own is not None and own.version == snapshot.fingerprint.version
+    lineage = translator.get_column_lineage(snapshot.model, project) if is_own else None
+    result = built_result(event, plan, snapshot, key, lineage)
     tags = {"dagster/data_version": snapshot.version, "dagster/code_version": snapshot.fingerprint.version}
     context.log_event(dg.AssetMaterialization(asset_key=key, metadata=result.metadata, tags=tags))
     _tell_audits(context, snapshot.model, event.audits, key)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from isomesh_dagster.definitions import keys
+from isomesh_dagster.graph.lineage import EVERY
 from isomesh_dagster.model.kinds import (
     Embedded,
     External,
@@ -109,6 +110,8 @@ class IsomeshTranslator:
             metadata["dagster/column_schema"] = column_schema(columns, model.described_columns)
         if isinstance(model.kind, External):
             return metadata
+        if (lineage := self.get_column_lineage(model, project)) is not None:
+            metadata[keys.COLUMN_LINEAGE] = lineage
         metadata[keys.FINGERPRINT] = project.fingerprints[model.name].version
         metadata["isomesh/kind"] = kind_name(model.kind)
         metadata["isomesh/cron"] = model.cron
@@ -121,6 +124,20 @@ class IsomeshTranslator:
         if self.settings.code_references:
             metadata["dagster/code_references"] = _code_reference(project.root / model.path, model.path, model.line)
         return metadata
+
+    def get_column_lineage(self, model: Model, project: Project) -> dg.TableColumnLineage | None:
+        """Which columns of which assets the model's columns are made of; None when it cannot be told."""
+        reads = project.column_reads().get(model.name)
+        if reads is None or not reads.columns:
+            return None
+        deps: dict[str, list[dg.TableColumnDep]] = {}
+        for name, cells in reads.columns.items():
+            deps[name] = []
+            for table, column in cells:
+                known = project.columns(table) or () if column == EVERY else (Column(name=column),)
+                key = self.get_asset_key(table)
+                deps[name] += [dg.TableColumnDep(asset_key=key, column_name=each.name) for each in known]
+        return dg.TableColumnLineage(deps_by_column=deps)
 
     def get_asset_spec(self, model: Model, project: Project) -> dg.AssetSpec:
         """Everything Dagster shows of a model. Dependencies are the models and tables its query reads."""
