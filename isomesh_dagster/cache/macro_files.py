@@ -31,7 +31,7 @@ _KEEP = 20_000
 def load_macros(settings: Settings, store: FactStore) -> ProjectMacros:
     """The project's macros; none of its code runs. Raises ConfigError or MacroError for a file that cannot be read."""
     modules = _modules(settings, store)
-    return ProjectMacros(lambda: modules, partial(_text, settings.root))
+    return ProjectMacros(lambda: modules, partial(_text, settings.root), partial(_templates, settings))
 
 
 def macros_on_demand(settings: Settings) -> ProjectMacros:
@@ -41,7 +41,7 @@ def macros_on_demand(settings: Settings) -> ProjectMacros:
         with FactStore(settings.root / CACHE_PATH) as store:
             return _modules(settings, store)
 
-    return ProjectMacros(outlines, partial(_text, settings.root))
+    return ProjectMacros(outlines, partial(_text, settings.root), partial(_templates, settings))
 
 
 def _modules(settings: Settings, store: FactStore) -> list[ModuleOutline]:
@@ -49,7 +49,7 @@ def _modules(settings: Settings, store: FactStore) -> list[ModuleOutline]:
     root = settings.root
     found: dict[str, ModuleOutline] = {}
     new: list[tuple[str, str, str]] = []
-    todo = list(_python_files(settings))
+    todo = list(_files(settings, ".py"))
     while todo:
         path = todo.pop()
         if path in found:
@@ -90,14 +90,19 @@ def _check_names(module: ModuleOutline) -> None:
             )
 
 
-def _python_files(settings: Settings) -> Iterator[str]:
+def _templates(settings: Settings) -> dict[str, str]:
+    """The texts of the files with Jinja macros, by path."""
+    return {path: _text(settings.root, path) for path in _files(settings, ".sql")}
+
+
+def _files(settings: Settings, ending: str) -> Iterator[str]:
     patterns = [pattern for given in settings.ignore_patterns for pattern in (given, f"*/{given}")]
     ignored = re.compile("|".join(map(translate, patterns)) or r"(?!)").match
     for folder, folders, names in os.walk(settings.root / _FOLDER):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__pycache__")))
         for name in names:
             path = (Path(folder) / name).relative_to(settings.root).as_posix()
-            if name.endswith(".py") and not name.startswith(".") and not ignored(path):
+            if name.endswith(ending) and not name.startswith(".") and not ignored(path):
                 yield path
 
 

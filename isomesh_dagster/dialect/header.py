@@ -81,8 +81,8 @@ class Block:
 class Statement:
     """One statement as written, without its semicolon, and the line of its first word.
 
-    `kind` is `sql`, `jinja_query`, `jinja_statement` (the text between the markers) or `virtual_update` (a statement
-    between `ON_VIRTUAL_UPDATE_BEGIN` and `ON_VIRTUAL_UPDATE_END`).
+    `kind` is `sql`, `jinja_query`, `jinja_statement` (their text has the markers around it) or `virtual_update` (a
+    statement between `ON_VIRTUAL_UPDATE_BEGIN` and `ON_VIRTUAL_UPDATE_END`, which may be of Jinja, too).
     """
 
     text: str
@@ -321,8 +321,10 @@ def _statements(text: str, source: Source, ranges: list[tuple[int, int]]) -> Ite
             if jinja is None:
                 raise ModelError("JINJA_END without its JINJA_…_BEGIN", line=line)
             begin, kind = jinja
-            body = text[source.tokens[begin].end + 1 : source.tokens[i].start].lstrip().removeprefix(";").strip()
-            yield Statement(text=body, line=_line(source, begin), kind=kind)
+            written = text[source.tokens[begin].start : source.tokens[i].end + 1]
+            yield Statement(
+                text=written, line=_line(source, begin), kind=kind if virtual_since is None else "virtual_update"
+            )
             jinja = None
         elif marker == _VIRTUAL_BEGIN:
             virtual_since = line

@@ -84,10 +84,12 @@ class Texts:
 
     def batch(self, interval: Interval | None, *, is_new: bool) -> BatchText:
         """The texts for a batch; `is_new` tells whether the relation is made by it. `interval` None: nothing is due."""
+        from isomesh_dagster.model.render import is_template
+
         model = self._snapshot.model
         run = _Run(stage="creating" if is_new else "evaluating", this_model=self._this_model(), interval=interval)
         pre, post = model.pre_statements, model.post_statements
-        if any("@" in statement for statement in (*pre, *post)):
+        if any(is_template(statement) for statement in (*pre, *post)):
             rendered = self._rendered(replace(model, query=""), run)
             pre, post = rendered.pre, rendered.post
         return BatchText(pre=self._statements(pre, run), query=self._query(run), post=self._statements(post, run))

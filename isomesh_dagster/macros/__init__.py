@@ -1,13 +1,23 @@
 """macros: the macro language of the model format, expanded as text before SQL is parsed.
 
-Here:     expander (text in, text out), library and generated (the macros), clauses (`@WHERE(…)` and its like),
-          conditions (what `@IF` and `@EVAL` can compute), variables (time and others that every model has), scope,
-          values and call (what names and arguments stand for), places (how a result fits into the text around it).
-Not here: which variables a model has and when it is rendered (`model/render.py`), audits. Jinja, Python macros and
-          those that need the columns of other models are not supported, and refused by name.
-Imports:  dialect, errors; sqlglot for tokens and for the few macros that write whole expressions.
+Here:     expander (text in, text out), library, generated and relations (the macros), clauses (`@WHERE(…)` and its
+          like), conditions (what `@IF` and `@EVAL` can compute), variables (time and others that every model has),
+          scope, values and call (what names and arguments stand for), places (how a result fits into the text around
+          it).
+          A project's own macros: project (which there are, and their digests), outline (what a Python module defines,
+          read without running it), modules (running it), decorator, evaluator and arguments (calling a function),
+          templates (Jinja).
+Not here: which variables a model has and when it is rendered (`model/render.py`), audits, files.
+Imports:  relation, dialect, errors; sqlglot for tokens and for the few macros that write whole expressions; jinja2.
 Decided:  macros work on tokens and splice text: the author's SQL stays as written and is parsed once, after expansion.
           Conditions are read by an interpreter of our own, so that no text of a project is ever evaluated as Python.
           Arguments are expanded before the macro, except functions and branches not taken; what those would read is
           noted all the same. Nothing in the place of something is an error that tells what to write.
+          A project's Python runs when a macro of it is called: at load, and when a model whose text depends on the
+          moment is rendered again, then only if its digest is the one that was planned. Nothing read from the state
+          runs.
+          Its modules import by a function of their own, so `sys.modules` and `sys.path` stay as they are, and
+          `from sqlmesh import macro` is served whether or not that package is installed.
+          What a macro call reads together with the moment is `hidden`: the text rendered at load need not show a change
+          of it, so it becomes part of the fingerprint itself; everything else a macro does is seen in the text.
 """

@@ -168,26 +168,38 @@ class _Locals(Mapping[str, Any]):
 
 def call_python(expander: Expander, call: Call, macro: PythonMacro) -> list[str]:
     """What a Python macro gives in the place of its call."""
-    dialect = expander.dialect
     positional = [item for position in range(call.count) for item in _arguments(call, *call.positional[position])]
     named: dict[str, Any] = {}
     for name, span in call.named.items():
         items = _arguments(call, *span)
         named[name] = items[0] if len(items) == 1 else exp.Tuple(expressions=items)
+    return _called(expander, call.name, macro, positional, named)
+
+
+def call_with_values(
+    expander: Expander, name: str, macro: PythonMacro, positional: tuple[Any, ...], named: Mapping[str, Any]
+) -> list[str]:
+    """What a Python macro gives for Python values, as a template has them: they are passed as they are."""
+    return _called(expander, name, macro, list(positional), {key.lower(): value for key, value in named.items()})
+
+
+def _called(
+    expander: Expander, name: str, macro: PythonMacro, positional: list[Any], named: Mapping[str, Any]
+) -> list[str]:
     evaluator = MacroEvaluator(expander)
     try:
-        bound = bind(macro.function, evaluator, positional, _as_spelled(named, macro), dialect)
+        bound = bind(macro.function, evaluator, positional, _as_spelled(named, macro), expander.dialect)
         result = macro.function(*bound.args, **bound.kwargs)
         return list(_pieces(result, expander))
     except MacroError as error:
-        error.message = f"@{call.name}: {error.message}"
+        error.message = f"@{name}: {error.message}"
         raise
     except UnsupportedError:
         raise
     except Exception as error:
         line = macro.line_of(error)
         place = f" ({macro.path}:{line})" if line is not None else ""
-        raise call.error(f"@{call.name} failed{place}: {type(error).__name__}: {error}") from error
+        raise MacroError(f"@{name} failed{place}: {type(error).__name__}: {error}") from error
 
 
 def _as_spelled(named: Mapping[str, Any], macro: PythonMacro) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from isomesh_dagster.macros.library import LISTING, MACROS
 from isomesh_dagster.macros.places import adapted, is_statement, nothing_hint, removal
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.macros.scope import MOST_NESTING, TEMPLATE, Scope
+from isomesh_dagster.macros.templates import block_content, render_template
 from isomesh_dagster.macros.values import Variable, identifier, literal
 from isomesh_dagster.macros.variables import RANGE_VARIABLES, TIME_VARIABLES
 from isomesh_dagster.relation import KnownColumns
@@ -94,10 +95,14 @@ class Expander:
 
         `line` is the text's line in its file, if it is not the expander's. Raises `MacroError`.
         """
-        return text if "@" not in text else "; ".join(self.expand_statement(text, line))
+        is_plain = "@" not in text and block_content(text) is None
+        return text if is_plain else "; ".join(self.expand_statement(text, line))
 
     def expand_statement(self, text: str, line: int | None = None) -> list[str]:
         """As `expand`, for one statement: none if it vanishes, several if it is a macro that gives several."""
+        template = block_content(text)
+        if template is not None:
+            return self._template(template, line)
         if "@" not in text:
             return [text]
         outer = (self._outer, self._outer_line)
@@ -115,6 +120,21 @@ class Expander:
             raise error.located(path=self._path) from None
         finally:
             self._outer, self._outer_line = outer
+
+    def _template(self, template: str, line: int | None) -> list[str]:
+        """The statements that a template gives, with the macros in them expanded."""
+        first = None if line is None else line + 1  # the template begins after the line of its marker
+        try:
+            text = render_template(template, self, self._macros)
+        except ModelError as error:
+            if error.line is not None and error.path is None:
+                error.line = None if first is None else first + error.line - 1
+            raise error.located(path=self._path, line=first) from None
+        source = tokenize(text, self.dialect)
+        parts = source.split(0, len(source.tokens), TokenType.SEMICOLON)
+        if len(parts) == 1 and "@" not in text:
+            return [text.strip().rstrip(";").rstrip()]
+        return [piece for i, j in parts if j > i for piece in self.expand_statement(source.slice(i, j), line)]
 
     def expand_name(self, text: str, line: int | None = None) -> str:
         """A model's name or another identifier, expanded: string values stand for the names they hold."""
@@ -186,6 +206,25 @@ class Expander:
             return self.items(source, 0, len(source.tokens))
         finally:
             self._nesting -= 1
+
+    def check_macro(self, key: str, name: str) -> None:
+        """Notes that a macro of the project is called. Raises MacroError when it is not the one that was planned."""
+        self.scope.note_fact(key)
+        if self._expected is not None and self._expected.get(key) != self._macros.digests[key]:
+            raise MacroError(
+                f"macro {name} is not what it was when the model was planned",
+                hint="plan again, or run from the commit that was planned",
+            )
+
+    def lost_macro(self, name: str) -> MacroError | None:
+        """The error for a macro that was there when the model was planned; None for a name that never was one."""
+        keys = (f"macro {name}", f"metadata macro {name}", f"jinja {name}")
+        if self._expected is None or not any(key in self._expected for key in keys):
+            return None
+        return MacroError(
+            f"macro {name} was there when the model was planned, and is gone",
+            hint="run where the project's macros/ are as planned, or plan again",
+        )
 
     def columns_of(self, relation: str) -> KnownColumns:
         """The columns of a relation, its name as written. Raises `MacroError` when they are not known."""
@@ -395,13 +434,7 @@ class Expander:
 
     def _python(self, name: str, call: Call) -> list[str]:
         """What a macro of the project gives."""
-        key = self._macros.key(name)
-        self.scope.note_fact(key)
-        if self._expected is not None and self._expected.get(key) != self._macros.digests[key]:
-            raise call.error(
-                f"macro @{call.name} is not what it was when the model was planned",
-                "plan again, or run from the commit that was planned",
-            )
+        self.check_macro(self._macros.key(name), call.name)
         return call_python(self, call, self._macros.python(name))
 
     def _clause(self, source: Source, k: int, first: int, j: int) -> tuple[Edit, int]:
@@ -501,6 +534,10 @@ class Expander:
 
     def _unknown_macro(self, name: str, source: Source, k: int) -> ModelError:
         lower = name.lower()
+        lost = self.lost_macro(lower)
+        if lost is not None:
+            self._locate(lost, source, k)
+            return lost
         names = [*MACROS, *CLAUSES, *self._functions, *self._macros.names]
         near = difflib.get_close_matches(lower, names, n=1)
         hint = f"did you mean @{near[0].upper()}?" if near else "define it with @DEF before the query, or in macros/"

@@ -31,6 +31,7 @@ from isomesh_dagster.model.kind_properties import HeaderKind, SeedFile, parse_ki
 from isomesh_dagster.model.kinds import (
     Embedded,
     External,
+    Full,
     IncrementalByTimeRange,
     ModelKind,
     Seed,
@@ -39,9 +40,17 @@ from isomesh_dagster.model.kinds import (
     managed_columns,
 )
 from isomesh_dagster.model.mentions import audit_reads, may_read, statement_reads
-from isomesh_dagster.model.model import AuditCall, Json, Model
+from isomesh_dagster.model.model import AuditCall, Json, Model, PythonFunction
 from isomesh_dagster.model.properties import MODEL_PROPERTIES, Header, default_value, read_properties
-from isomesh_dagster.model.render import RenderContext, loading_context, render, render_audit
+from isomesh_dagster.model.python_code import (
+    NO_CODE_READS,
+    CodeReads,
+    ModelCode,
+    check_python_kind,
+    check_python_model,
+    code_reads,
+)
+from isomesh_dagster.model.render import RenderContext, is_template, loading_context, render, render_audit
 from isomesh_dagster.model.seeds import seed_columns, seed_hash
 from isomesh_dagster.model.statements import sort_statements
 from isomesh_dagster.relation import Column, KnownColumns
@@ -77,19 +86,29 @@ def parse_model(text: str, path: str, context: ParseContext) -> ParsedFile:
         raise error.located(path=path) from None
 
 
+def parse_definition(
+    definition: Definition, text: str, path: str, context: ParseContext, code: ModelCode | None = None
+) -> ParsedFile:
+    """The models of one definition that is read already; `code` makes their rows where no query does."""
+    return _ModelFile(text, path, context, code).models_of(definition, {})
+
+
 # --- one model file
 
 
 class _ModelFile:
     """A file: its blocks, and the models its entries make."""
 
-    def __init__(self, text: str, path: str, context: ParseContext) -> None:
+    def __init__(self, text: str, path: str, context: ParseContext, code: ModelCode | None = None) -> None:
         self.text = text
         self.path = path
         self.context = context
+        self.code = code
 
     def parse(self) -> ParsedFile:
-        definition, inline = self._definitions()
+        return self.models_of(*self._definitions())
+
+    def models_of(self, definition: Definition, inline: Mapping[str, AuditDefinition]) -> ParsedFile:
         block = definition.block
         if block is None and self.context.infer_names and definition.statements:
             block = Block(keyword="MODEL", properties=(), line=1)
@@ -169,6 +188,7 @@ class _Entry:
         assert definition.block is not None
         self.path = file.path
         self.context = file.context
+        self.code = file.code
         self.definition = definition
         self.block = definition.block
         self.inline = inline
@@ -250,7 +270,7 @@ class _Entry:
         definition, inline = self.definition, self.inline
         dialect = definition.dialect
         kind, seeds = self._kind(header, dialect)
-        statements = sort_statements(definition, kind)
+        statements = sort_statements(definition, kind) if self.code is None else self.code.statements
         query = statements.query
         # what is never built runs nothing, so defaults are not for it
         defaults = header.values if not isinstance(kind, Embedded | External) else {}
@@ -310,17 +330,21 @@ class _Entry:
             ignored_rules=tuple(rule.lower() for rule in header.get("ignored_rules", ())),
         )
         _check_header(model, header)
+        if self.code is not None:
+            check_python_model(model)
         lines = {statement.text: statement.line for statement in definition.statements}
         rendered = render(model, self._loading(loading_context(kind)), lines=lines)
         facts = self._facts(query, rendered.query, dialect)
         if facts is not None:
             _check_output(model, facts, header)
+        asked = self._code_reads(model, header)
         audit_reads = self._check_audits(model, header)
         kept = {*rendered.kept, *audit_reads}
         macros = self.context.macros.digests
         used_macros = {*self.expander.used_facts, *rendered.used_facts, *audit_reads} & macros.keys()
         used = {*self.expander.used_variables, *rendered.used_variables, *_audit_variables(audits)}
-        depends_on = {*header.get("depends_on", ()), *(facts.depends_on if facts is not None else ())}
+        used |= asked.names
+        depends_on = {*header.get("depends_on", ()), *(facts.depends_on if facts is not None else ()), *asked.tables}
         depends_on |= statement_reads((*rendered.pre, *rendered.post), dialect, self.context.default_catalog)
         model = replace(
             model,
@@ -340,6 +364,14 @@ class _Entry:
             hidden=_sorted(rendered.hidden),
             schemas={key: known for key, known in sorted(self.schemas.items()) if f"columns {key}" in kept},
             physical_schema=self.context.physical_schema(model.schema),
+            python=None
+            if self.code is None
+            else PythonFunction(
+                name=self.code.function,
+                digest=self.code.digest,
+                source=self.code.source,
+                reads=_sorted(asked.variables),
+            ),
         )
         reads = Reads(
             variables=_sorted(used - RUNTIME_VARIABLES - self.blueprint.keys()),
@@ -355,18 +387,36 @@ class _Entry:
         line = header.lines.get("kind")
         value = header.get("kind")
         try:
-            kind: HeaderKind = View()
+            kind: HeaderKind = View() if self.code is None else Full()
             if value is not None:
                 kind = parse_kind(value, dialect, time_column_format=self.context.time_column_format)
             if isinstance(kind, SeedFile):
                 path = self._seed_path(kind.path)
                 seed = Seed(path=path, content_hash=seed_hash(self._seed_bytes(path)), csv_settings=kind.csv_settings)
                 return seed, (path,)
+            if self.code is not None:
+                check_python_kind(kind)
             if isinstance(kind, IncrementalByTimeRange) and kind.batch_concurrency is None:
                 kind = replace(kind, batch_concurrency=self._default_count("batch_concurrency", dialect))
             return kind, ()
         except ModelError as error:
             raise error.located(line=line) from None
+
+    def _code_reads(self, model: Model, header: Header) -> CodeReads:
+        """What the model's function reads; listed dependencies stand for those in its code."""
+        if self.code is None:
+            return NO_CODE_READS
+        found = code_reads(
+            self.code,
+            self.context.macros,
+            dialect=model.dialect,
+            variables=self.variables,
+            blueprint=self.blueprint,
+            with_tables="depends_on" not in header.values,
+        )
+        if model.name in {without_catalog(one, self.context.default_catalog, model.dialect) for one in found.tables}:
+            check_self_reference(model)
+        return found
 
     def _default_count(self, key: str, dialect: str) -> int | None:
         configured = self.context.model_defaults.get(key)
@@ -450,7 +500,7 @@ class _Entry:
             return analyse(rendered, dialect, default_catalog=self.context.default_catalog)
         except ModelError as error:
             error.line = query.line + (error.line or 1) - 1
-            if "@" in query.text:
+            if is_template(query.text):
                 error.column = None  # counted in the expanded text
             raise
 

@@ -146,7 +146,12 @@ def render(model: Model, context: RenderContext, *, lines: Mapping[str, int] | N
 
 def is_template(text: str) -> bool:
     """Whether there is anything to render in a text."""
-    return "@" in text
+    return "@" in text or is_jinja(text)
+
+
+def is_jinja(text: str) -> bool:
+    """Whether a text is a block of Jinja."""
+    return text[:6].upper() == "JINJA_"
 
 
 def render_audit(audit: AuditCall, model: Model, context: RenderContext, reads: set[str] | None = None) -> str:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from isomesh_dagster.dialect.header import Definition, Statement
-from isomesh_dagster.errors import ModelError, UnsupportedError
+from isomesh_dagster.errors import ModelError
 from isomesh_dagster.model.kinds import Embedded, External, ModelKind, Seed
 
 _QUERY_START = re.compile(r"(?:select|with|from|values|table|pivot|unpivot)\b|\(", re.IGNORECASE)
@@ -33,10 +33,6 @@ def sort_statements(definition: Definition, kind: ModelKind) -> Statements:
     plain: list[Statement] = []
     virtual_update: list[Statement] = []
     for statement in definition.statements:
-        if statement.kind.startswith("jinja"):
-            raise UnsupportedError(
-                "Jinja is not supported", line=statement.line, hint="write it with macros: @var, @IF(…), @EACH(…)"
-            )
         (virtual_update if statement.kind == "virtual_update" else plain).append(statement)
     if isinstance(kind, Seed):
         at = next((k for k, statement in enumerate(plain) if _INSERT_SEED.match(_bare(statement.text))), len(plain))
@@ -77,7 +73,11 @@ def _query_index(statements: list[Statement]) -> int:
     if not statements:
         raise ModelError("the model has no query", hint="write a SELECT after MODEL (…);")
     texts = [_bare(statement.text) for statement in statements]
-    candidates = [k for k, its in enumerate(texts) if _QUERY_START.match(its) or _QUERY_MACRO.match(its)]
+    candidates = [
+        k
+        for k, its in enumerate(texts)
+        if statements[k].kind == "jinja_query" or _QUERY_START.match(its) or _QUERY_MACRO.match(its)
+    ]
     if not candidates:
         # any macro may return the query, if just one can
         candidates = [k for k, its in enumerate(texts) if its.startswith("@") and not _DEFINING_MACRO.match(its)]

@@ -24,9 +24,9 @@ from isomesh_dagster.model.kinds import (
     replaces_partitions,
 )
 from isomesh_dagster.model.model import Model
-from isomesh_dagster.model.render import is_template, loading_context, render
+from isomesh_dagster.model.render import is_jinja, is_template, loading_context, render
 from isomesh_dagster.relation import Column
-from isomesh_dagster.snapshot.fingerprint import changed_parameters, hidden_parts
+from isomesh_dagster.snapshot.fingerprint import changed_parameters, hidden_parts, python_parts
 from isomesh_dagster.snapshot.snapshot import Category
 
 Schema = Mapping[str, Sequence[Column]]
@@ -73,6 +73,8 @@ def _edit(old: Model, new: Model, old_schema: Schema, new_schema: Schema, macros
             return judgement
     if isinstance(new.kind, External):
         return _external_change(old, new)
+    if python_parts(old) != python_parts(new):
+        return _python_change(old, new)
     verdict = _query_verdict(old, new, old_schema, new_schema, macros)
     storage = _storage_change(old, new)
     match verdict.kind:
@@ -124,6 +126,12 @@ def _reading(
         return Judgement(
             category=Category.INDIRECT_BREAKING,
             reason=f"reads {_names(rows_hit)}, whose rows change",
+            changed=ALL,
+        )
+    if new.python is not None and (hits or additions):
+        return Judgement(
+            category=Category.INDIRECT_BREAKING,
+            reason=f"what its Python code reads of {_names(sorted({*hits, *additions}))} cannot be told",
             changed=ALL,
         )
     if new.has_star and (hits or additions):
@@ -347,8 +355,21 @@ def _rendered_statements(model: Model, which: str, macros: ProjectMacros) -> lis
     rendered = render(replace(model, query=""), replace(loading_context(model.kind), macros=macros))
     given = [text for text in (rendered.pre if which == "pre" else rendered.post) if text not in rendered.quiet]
     written = model.pre_statements if which == "pre" else model.post_statements
-    given += [text for text in written if text in rendered.varying]
-    return [canonical_tokens(text, model.dialect) for text in given]
+    varying = [text for text in written if text in rendered.varying]
+    return [
+        *(canonical_tokens(text, model.dialect) for text in given),
+        *(text if is_jinja(text) else canonical_tokens(text, model.dialect) for text in varying),
+    ]
+
+
+def _python_change(old: Model, new: Model) -> Judgement:
+    """Two versions of code cannot be compared: nobody can tell which rows they make."""
+    if old.python is None or new.python is None:
+        return _breaking("SQL → Python" if old.python is None else "Python → SQL")
+    if old.python.digest == new.python.digest:
+        return _breaking("variables that its Python code reads changed")
+    where = "" if old.python.source != new.python.source else ", outside of its function"
+    return _breaking(f"its Python code changed{where}; what that means for rows cannot be told")
 
 
 def _external_change(old: Model, new: Model) -> Judgement:

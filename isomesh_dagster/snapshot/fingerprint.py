@@ -49,7 +49,10 @@ def own(model: Model, macros: ProjectMacros = NO_MACROS) -> OwnFingerprint:
     project's own, those the model was loaded with.
     """
     from isomesh_dagster.dialect.canonical import digest as tokens
-    from isomesh_dagster.model.render import loading_context, render
+    from isomesh_dagster.model.render import is_jinja, loading_context, render
+
+    def written(text: str) -> str:
+        return text if is_jinja(text) else tokens(text, model.dialect)
 
     context = replace(loading_context(model.kind), macros=macros)
     # a query that is the same at every moment is there already, rendered
@@ -62,7 +65,7 @@ def own(model: Model, macros: ProjectMacros = NO_MACROS) -> OwnFingerprint:
         {key: value for key, value in kind.items() if key not in _METADATA_PARAMETERS},
         tokens(model.rendered, model.dialect) if model.rendered else "",
         # two models may agree at the load-time placeholders only: what is rendered again later counts as written, too
-        tokens(model.query, model.dialect) if model.is_dynamic else "",
+        written(model.query) if model.is_dynamic else "",
         [tokens(text, model.dialect) for text in rendered.pre if text not in rendered.quiet],
         [tokens(text, model.dialect) for text in rendered.post if text not in rendered.quiet],
         [[column.name, column.type] for column in model.columns] if model.columns is not None else None,
@@ -104,16 +107,30 @@ def own(model: Model, macros: ProjectMacros = NO_MACROS) -> OwnFingerprint:
         model.optimize_query,
         model.project,
     ]
+    if model.python is not None:
+        data.append(python_parts(model))
     if hidden := hidden_parts(model):
         data.append(hidden)
     if varying := [text for text in (*model.pre_statements, *model.post_statements) if text in rendered.varying]:
-        data.append([tokens(text, model.dialect) for text in varying])
+        data.append([written(text) for text in varying])
     if model.macros or rendered.hidden_update:
         quiet = sorted(tokens(text, model.dialect) for text in rendered.quiet)
         metadata.append([dict(model.macros), _hidden(model, rendered.hidden_update), quiet])
     if varying := [text for text in model.on_virtual_update if text in rendered.varying]:
-        metadata.append([tokens(text, model.dialect) for text in varying])
+        metadata.append([written(text) for text in varying])
     return OwnFingerprint(data=digest(data), metadata=digest(metadata))
+
+
+def python_parts(model: Model) -> list[Any]:
+    """What the rows of a Python model depend on besides its parents: its code, and the variables that this asks for."""
+    if model.python is None:
+        return []
+    asked = [key.partition(" ")[::2] for key in model.python.reads]
+    values = [
+        [kind, name, (model.blueprint if kind == "blueprint_var" else model.variables).get(name)]
+        for kind, name in asked
+    ]
+    return [model.python.digest, values]
 
 
 def hidden_parts(model: Model) -> list[tuple[str, Any]]:

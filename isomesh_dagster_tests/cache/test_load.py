@@ -313,7 +313,6 @@ def test_reserved_schemas(root: Path, name: str) -> None:
     [
         "models/a.py",
         "models/deep/er/a.py",
-        "macros/a.sql",
         "signals/a.py",
         "metrics/a.sql",
         "materializations/a.py",

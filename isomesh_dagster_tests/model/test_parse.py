@@ -396,8 +396,6 @@ def test_refused(text: str, line: int, told: str, hint: str | None) -> None:
 
 UNSUPPORTED = [
     ("METRIC (name x, expression SUM(a.b))", 1, "metrics"),
-    ("MODEL (name a.b);\n\nJINJA_QUERY_BEGIN;\nSELECT 1\nJINJA_END;", 3, "Jinja"),
-    ("MODEL (name a.b);\nJINJA_STATEMENT_BEGIN;\nSET x\nJINJA_END;\nSELECT 1 AS a", 2, "Jinja"),
     ("MODEL (name a.b,\n kind INCREMENTAL_BY_UNIQUE_KEY (unique_key id)\n);\nSELECT 1 AS id", 2, "UNIQUE_KEY"),
     ("MODEL (name a.b,\n kind VIEW (materialized true)\n);\nSELECT 1 AS id", 2, "materialized"),
     ("MODEL (name a.b,\n gateway production\n);\nSELECT 1 AS id", 2, "'production'"),

@@ -1,0 +1,85 @@
+"""Jinja blocks in model files: which statement they are, what of them is fingerprinted, what is rendered again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from isomesh_dagster.errors import ModelError
+from isomesh_dagster.macros.project import ProjectMacros
+from isomesh_dagster.model.codec import model_from_json, model_to_json
+from isomesh_dagster.model.parse import parse_model
+from isomesh_dagster.model.render import RenderContext, render
+from isomesh_dagster.snapshot.fingerprint import own
+from isomesh_dagster_tests.model.test_parse import context, model
+
+QUERY = "JINJA_QUERY_BEGIN;\n{}\nJINJA_END;"
+
+
+def test_a_block_is_the_query_and_others_are_statements() -> None:
+    text = "MODEL (name a.b, kind FULL);\nJINJA_STATEMENT_BEGIN;\nSET a = {{ var('x', 1) }};\nSET b = 2;\nJINJA_END;\n"
+    text += QUERY.format("SELECT id, '{{ gateway }}' AS g FROM raw.t")
+    text += "\nON_VIRTUAL_UPDATE_BEGIN;\nJINJA_STATEMENT_BEGIN;\nGRANT SELECT ON {{ this_model }} TO y;\nJINJA_END;\n"
+    made = model(text + "ON_VIRTUAL_UPDATE_END;")
+    assert made.rendered == "SELECT id, 'dev' AS g FROM raw.t"
+    assert made.depends_on == ("raw.t",)
+    assert not made.is_dynamic
+    moment = RenderContext(start=None, end=None, execution_time=0, stage="evaluating", this_model='"p"."t"')
+    rendered = render(made, moment)
+    assert rendered.pre == ("SET a = 1", "SET b = 2")
+    assert rendered.virtual_update == ('GRANT SELECT ON "p"."t" TO y',)
+    assert model_from_json(model_to_json(made)) == made
+
+
+def test_what_gives_the_same_sql_is_the_same() -> None:
+    header = "MODEL (name a.b, kind FULL);\n"
+    one = model(header + QUERY.format("SELECT {% for c in ['x', 'y'] %}{{ c }}, {% endfor %}1 AS z"))
+    two = model(header + QUERY.format("SELECT {% for c in ['x',  'y'] -%} {{ c }}, {% endfor -%} {# why #} 1 AS z"))
+    plain = model(header + "SELECT x, y, 1 AS z")
+    assert own(one) == own(two) == own(plain)
+
+
+def test_a_template_with_time_is_rendered_again_and_counts_as_written() -> None:
+    header = "MODEL (name a.b, kind INCREMENTAL_BY_TIME_RANGE (time_column d));\n"
+    text = "SELECT d FROM t WHERE d = '{{ start_ds }}'"
+    made = model(header + QUERY.format(text))
+    assert made.is_dynamic
+    day = 86_400_000
+    moment = RenderContext(start=day, end=2 * day, execution_time=0, stage="evaluating")
+    assert render(made, moment).query == "SELECT d FROM t WHERE d = '1970-01-02'"
+    other = model(header + QUERY.format(text + "{% if start_ds > '2000' %} AND x{% endif %}"))
+    assert other.rendered == made.rendered
+    assert own(other).data != own(made).data
+
+
+def test_a_variable_that_only_another_moment_shows_is_part_of_the_rows() -> None:
+    text = "MODEL (name a.b, kind INCREMENTAL_BY_TIME_RANGE (time_column d));\nSELECT @start_date AS d, "
+    for call in ("@IF(@start_ds > '2000-01-01', @x, 0) AS x", "@x AS x, @unused AS u"):
+        before, after = (model(f"{text}{call}", variables={"x": x, "unused": 1}) for x in (1, 2))
+        assert own(before).data != own(after).data
+    hidden = model(f"{text}@IF(@start_ds > '2000-01-01', @x, 0) AS x", variables={"x": 1})
+    assert hidden.hidden == ("x",)
+
+
+def test_errors_are_told_with_their_line() -> None:
+    with pytest.raises(ModelError) as caught:
+        model("MODEL (\n  name a.b\n);\n" + QUERY.format("SELECT 1,\n{{ nope }}"))
+    assert (caught.value.path, caught.value.line, caught.value.model) == ("models/m.sql", 6, "a.b")
+    with pytest.raises(ModelError) as caught:
+        model("MODEL (name a.b);\nSELECT 1 AS a;\n" + QUERY.format("SELECT 2 AS b"))
+    assert "one query" in caught.value.message
+
+
+def test_macros_of_the_project_are_kept_when_they_are_called_again() -> None:
+    macros = ProjectMacros(templates=lambda: {"macros/a.sql": "{% macro day() %}'{{ start_ds }}'{% endmacro %}"})
+    text = "MODEL (name a.b, kind INCREMENTAL_BY_TIME_RANGE (time_column d));\n" + QUERY.format(
+        "SELECT {{ day() }} AS d"
+    )
+    (made,) = parse_model(text, "models/m.sql", replace(context(), macros=macros)).models
+    assert made.macros == dict(macros.digests)
+    assert made.hidden == ("jinja day",)
+    moment = RenderContext(start=0, end=86_400_000, execution_time=0, stage="evaluating")
+    with pytest.raises(ModelError, match="macro day was there when the model was planned, and is gone"):
+        render(made, moment)
+    assert render(made, replace(moment, macros=macros)).query == "SELECT '1970-01-01' AS d"
