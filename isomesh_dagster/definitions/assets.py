@@ -1,6 +1,7 @@
 """Models as assets, one op each, and the asset whose partitions are the environments."""
 
 # no postponed annotations: Dagster reads those of ops and assets when it makes them
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
@@ -19,7 +20,7 @@ from isomesh_dagster.definitions.resource import register_environments
 from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.definitions.translator import IsomeshTranslator, check_names, is_built
 from isomesh_dagster.definitions.unit_tests import named_checks, run_checks, tests_by_model
-from isomesh_dagster.errors import PlanError
+from isomesh_dagster.errors import InvalidName, PlanError
 from isomesh_dagster.execution.events import Audited, Built, Evaluated, Failed
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.names import validate_environment
@@ -34,9 +35,22 @@ environments = dg.DynamicPartitionsDefinition(name=keys.ENVIRONMENTS)
 def model_assets(project: Project, translator: IsomeshTranslator) -> list[dg.AssetsDefinition]:
     """An op and an asset per model, with a check per audit and unit test. Needs the resource `isomesh` at run time."""
     built = [name for name in project.graph.order if is_built(project.models[name])]
+    for name in built:
+        _check_key(project.models[name], translator.get_asset_key(name))
     names = keys.op_names(built)
     tests = tests_by_model(project) if translator.settings.unit_tests_as_checks else {}
     return [_model_asset(project.models[name], project, translator, names[name], tests.get(name, ())) for name in built]
+
+
+def _check_key(model: Model, key: dg.AssetKey) -> None:
+    """Raises InvalidName for a key Dagster cannot use; it would refuse the whole location without naming the file."""
+    if not re.fullmatch(r"[A-Za-z0-9_]+", key.to_python_identifier()):
+        raise InvalidName(
+            f"Dagster cannot show a model named {model.name}",
+            path=model.path,
+            line=model.line,
+            hint="it takes Latin letters, digits, _ and - in names; or give another key in a translator",
+        )
 
 
 def external_specs(

@@ -442,7 +442,9 @@ def _connect(
         except duckdb.Error as error:
             raise EngineError(
                 f"cannot open the warehouse {path}: {_short(str(error))}",
-                hint="within one process a DuckDB file is opened with one and the same configuration",
+                hint="check connector_config of the gateway's connection"
+                if "not recognized" in str(error)
+                else "within one process a DuckDB file is opened with one and the same configuration",
             ) from None
 
 

@@ -16,17 +16,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
 
 from isomesh_dagster.engine.connection import Connection, Session
-from isomesh_dagster.errors import ConflictingPlanError, IsomeshError, PlanError, WriteConflict
+from isomesh_dagster.errors import ConflictingPlanError, PlanError, WriteConflict
 from isomesh_dagster.execution import statements, warehouse
 from isomesh_dagster.execution.audit import refuse_failures, run_audits
 from isomesh_dagster.execution.evaluate import write
 from isomesh_dagster.execution.events import Audited, Built, Evaluated, Event, Failed, Promoted, Reused
+from isomesh_dagster.execution.failures import located
 from isomesh_dagster.execution.promote import Swap, swap
 from isomesh_dagster.execution.reconcile import adopt_loaded, reconcile_in
 from isomesh_dagster.execution.record import Recorder
@@ -43,7 +43,7 @@ from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.environment import Environment, Target, View
 from isomesh_dagster.snapshot.interval import Interval, subtract
 from isomesh_dagster.snapshot.naming import view_relation
-from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
+from isomesh_dagster.snapshot.snapshot import SnapshotId
 from isomesh_dagster.state.protocol import Identity, PlanRecord, StateStore
 
 _CONFLICT_TRIES = 5
@@ -273,7 +273,7 @@ class Application:
                 if wrote and columns is None:
                     columns = session.columns(physical)
         except Exception as error:
-            failure = _located(error, snapshot)
+            failure = located(error, snapshot, self.plan.snapshots)
             with self._lock:
                 self._failed[snapshot.name] = failure
             yield Failed(model=snapshot.name, error=failure, audits=attempt.audits if attempt is not None else ())
@@ -311,7 +311,7 @@ class Application:
                 audits = run_audits(session, snapshot, Texts(snapshot, self._around), step.interval, columns)
             refuse_failures(snapshot, audits, "its rows stay as they were")
         except Exception as error:
-            failure = _located(error, snapshot)
+            failure = located(error, snapshot, self.plan.snapshots)
             with self._lock:
                 self._failed[snapshot.name] = failure
             yield Failed(model=snapshot.name, error=failure, audits=audits)
@@ -551,12 +551,3 @@ def _physical_of(step: Build) -> Relation:
     if step.snapshot.physical is None:
         raise PlanError("has no relation to build", model=step.snapshot.name)
     return step.snapshot.physical
-
-
-def _located(error: Exception, snapshot: Snapshot) -> Exception:
-    """The error with its model's place, where it is one a person can mend."""
-    if isinstance(error, IsomeshError):
-        model = snapshot.model
-        with suppress(AttributeError):
-            return error.located(path=model.path, line=model.line, model=model.name)
-    return error

@@ -170,7 +170,9 @@ def read_config(path: Path, shown: str) -> MappingNode:
 
     try:
         text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError):
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror}", path=shown) from None
+    except UnicodeDecodeError:
         # The decoding error would carry the bytes it stumbled over.
         raise ConfigError("cannot be read as UTF-8 text", path=shown) from None
     masked, expressions = _masked(text, shown)

@@ -27,6 +27,7 @@ from isomesh_dagster.model.config_file import (
     FILE_NAMES,
     MappingNode,
     Node,
+    Place,
     ScalarNode,
     Variables,
     as_yaml,
@@ -323,6 +324,19 @@ def _chosen(
     return next(iter(gateways))
 
 
+def _check_dialect(name: str, key: str, place: Place) -> None:
+    """Raises ConfigError for a dialect nobody speaks; those of our engines are known without the SQL library."""
+    if name.strip().lower() in ("", "duckdb", "postgres"):
+        return
+    from isomesh_dagster.dialect.canonical import sql_dialect
+    from isomesh_dagster.errors import ModelError
+
+    try:
+        sql_dialect(name)
+    except ModelError as error:
+        raise ConfigError(f"{key}: {error.message}", path=place.path, line=place.line, hint=error.hint) from None
+
+
 @dataclass(frozen=True, slots=True)
 class _Loading:
     """Turns the parts of a tree into values; knows where relative paths start and where variables come from."""
@@ -482,6 +496,8 @@ class _Loading:
                 raise ConfigError(
                     f"{key}.{name}: must be text", path=place.path, line=place.line, hint="put it in quotes"
                 )
+            if name == "dialect":
+                _check_dialect(value, f"{key}.{name}", value_node.place)
             if name == "start" and isinstance(value, int):
                 value = str(value)  # 20200101 is a date, not 20 million milliseconds after 1970
             result[name] = value

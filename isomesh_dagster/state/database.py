@@ -131,12 +131,20 @@ def open_sqlite(path: Path) -> Database:
     return Database(engine, place=place, schema=None, path=path)
 
 
+def _is_foreign(connection: sqlite3.Connection) -> bool:
+    names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    return bool(names) and "system" not in names
+
+
 def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Put the file in WAL mode, a property it keeps. SQLite does not wait by itself for others who do the same."""
+    """Put the file in WAL mode, a property it keeps. SQLite does not wait by itself for others who do the same.
+
+    A file with tables of somebody else stays as it is: it is refused later, and not changed before.
+    """
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:
-            if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+            if connection.execute("PRAGMA journal_mode").fetchone() != ("wal",) and not _is_foreign(connection):
                 connection.execute("PRAGMA journal_mode = wal")
             return
         except sqlite3.OperationalError as error:  # noqa: PERF203 (it waits anyway)

@@ -8,7 +8,7 @@ import pytest
 
 from isomesh_dagster import IsomeshTranslator, IsomeshTranslatorSettings, Project
 from isomesh_dagster.definitions.keys import op_names
-from isomesh_dagster.errors import ConfigError
+from isomesh_dagster.errors import ConfigError, InvalidName
 from isomesh_dagster_tests.definitions.conftest import Shop
 
 
@@ -172,3 +172,10 @@ def test_op_names_never_collide() -> None:
     names = op_names(["a.b__c", "a__b.c", "a.b c", "a.b_c"])
     assert len(set(names.values())) == 4
     assert names["a.b__c"] == "a__b__c"
+
+
+def test_a_name_that_dagster_cannot_use_is_refused_with_its_file(shop: Shop) -> None:
+    shop.write("models/marts/odd.sql", 'MODEL (name "marts"."größe m", kind FULL);\nSELECT 1 AS x')
+    with pytest.raises(InvalidName, match="größe m") as caught:
+        shop.definitions()
+    assert (caught.value.path, caught.value.line) == ("models/marts/odd.sql", 1)

@@ -280,8 +280,9 @@ def test_errors_are_ours_and_keep_secrets(tmp_path):
         open_connection(DuckDBConnection(secrets=[{"type": "s3", "nonsense": "hunter2"}]))
     assert "hunter2" not in str(caught.value)
     assert caught.value.__cause__ is None
-    with pytest.raises(EngineError, match="cannot open"):
+    with pytest.raises(EngineError, match="cannot open") as caught:
         open_connection(DuckDBConnection(connector_config={"no_such_setting": "1"}))
+    assert caught.value.hint == "check connector_config of the gateway's connection"
     with pytest.raises(ConfigError, match="postgres"):
         open_connection(PostgresConnection(host="h", user="u", password="p", port=1, database="d"))
     garbage = tmp_path / "w.duckdb"

@@ -7,6 +7,7 @@ import pytest
 
 from isomesh_dagster.dialect.style import Style
 from isomesh_dagster.errors import ConfigError
+from isomesh_dagster.model.config_file import read_config
 from isomesh_dagster.model.connections import DuckDBConnection, PostgresConnection, SqliteConnection
 from isomesh_dagster.model.settings import AutoCategorize, LinterSettings, Settings, load_settings, state_location
 
@@ -328,6 +329,11 @@ class TestFiles:
             assert "hunter2" not in str(shown)
             assert shown.__cause__ is None
 
+    def test_a_file_that_cannot_be_read_says_why(self, tmp_path: Path) -> None:
+        (tmp_path / "config.yaml").symlink_to("config.yaml")
+        with pytest.raises(ConfigError, match="cannot be read: Too many levels of symbolic links"):
+            read_config(tmp_path / "config.yaml", "config.yaml")
+
     def test_a_key_written_twice(self, tmp_path: Path) -> None:
         error = refused(tmp_path, TINY + "project: a\nproject: b\n")
         assert (error.line, error.message) == (3, "key 'project' is written twice")
@@ -361,6 +367,11 @@ class TestKeys:
         assert settings.plan.no_prompts
         assert not settings.plan.auto_apply
         assert settings.physical_schema("shop") == "isomesh__shop"
+
+    def test_an_unknown_dialect_is_refused_where_it_is_written(self, tmp_path: Path) -> None:
+        error = refused(tmp_path, TINY + "model_defaults:\n  dialect: duckdbb\n")
+        assert (error.line, error.hint) == (3, "did you mean duckdb?")
+        assert load(tmp_path, TINY + "model_defaults: {dialect: snowflake}\n").dialect == "snowflake"
 
     def test_given(self, tmp_path: Path) -> None:
         settings = load(

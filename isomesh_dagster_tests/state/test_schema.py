@@ -1,6 +1,7 @@
 """Making, recognising and migrating the tables."""
 
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -245,3 +246,14 @@ def test_a_version_table_without_a_version_is_refused(database: Database, locati
         assert connection.scalar(select(func.count()).select_from(tables.version)) == 0
     with pytest.raises(StateError, match="does not tell the revision"):
         open_state(location)
+
+
+def test_a_file_of_somebody_else_is_refused_and_not_changed(tmp_path: Path) -> None:
+    file = tmp_path / "theirs.sqlite"
+    connection = sqlite3.connect(file)
+    connection.executescript("CREATE TABLE theirs (a)")
+    connection.close()
+    before = file.read_bytes()
+    with pytest.raises(StateError, match="other tables"), open_state(file) as state:
+        state.environments()
+    assert file.read_bytes() == before
