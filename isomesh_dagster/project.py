@@ -652,7 +652,7 @@ class Project:
             if models is not None:
                 raise PlanError("models are compared between environments, not between tables")
             tables = table_diff.named_pair(source, target, self.settings.connection.dialect)
-            yield compare_tables(self.connection(), tables, asked)
+            yield compare_tables(self._existing_warehouse(), tables, asked)
             return
         self._check_system()
         first, second = (self._existing(validate_environment(name)) for name in (source, target))

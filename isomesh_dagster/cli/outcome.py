@@ -19,7 +19,7 @@ Exit codes:
   {USAGE}    the command was not understood
   {NOT_APPLIED}    there are changes that were not applied (plan declined, diff not empty)
   {FAILED}    a build, an audit or a unit test failed; environments show what they showed before
-  {CONFLICT}    somebody else holds the system or moved the environment: try again
+  {CONFLICT}    somebody else holds the system, or what was planned for moved since: try again, or plan again
   {INTERRUPTED}  interrupted
 """
 
