@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 MEMORY = ":memory:"
 
 _CAPABILITIES = Capabilities(dialect="duckdb")
+_NULL_TYPE = "legacy_disable_null_type"
 
 
 # ---- opening and closing ---------------------------------------------------------------------------------
@@ -144,6 +145,10 @@ class DuckDBWarehouse:
             _setup(parent, f"USE {quote(settings.default_catalog)}", "the default catalog")
         with suppress(duckdb.Error):  # without ICU there are no other time zones anyway
             parent.execute("SET GLOBAL TimeZone = 'UTC'")
+        if _NULL_TYPE not in settings.connector_config:
+            # a column of NULLs only is INTEGER, as in DuckDB 1: one of type NULL would take no value ever after
+            with suppress(duckdb.Error):  # DuckDB 1 does not know the setting
+                parent.execute(f"SET GLOBAL {_NULL_TYPE} = true")
         row = parent.execute("SELECT current_database()").fetchone()
         assert row is not None
         return str(row[0])

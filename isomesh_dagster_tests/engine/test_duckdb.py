@@ -126,6 +126,12 @@ def test_catalogs_the_first_is_the_default(tmp_path):
     read_only.close()
 
 
+def test_a_column_of_nulls_takes_values_later(session):
+    session.replace_table(T, "SELECT 1 AS a, NULL AS b, [] AS c")
+    assert session.columns(T) == [("a", "INTEGER"), ("b", "INTEGER"), ("c", "INTEGER[]")]
+    assert session.insert(T, "SELECT 2 AS a, 3 AS b, [4] AS c", ["a", "b", "c"]) == 1
+
+
 CSV = 'id,name,day,score\n1,"a, b",2020-01-01,1.5\n2,NA,2020-01-02,\n'
 
 
