@@ -249,6 +249,8 @@ class Application:
         try:
             texts = Texts(snapshot, self._around)
             with self._connection.session() as session:
+                for statement in texts.session():
+                    session.execute(statement)
                 for interval in todo:
                     if self._stopped.is_set():
                         raise PlanError("stopped between two batches", model=snapshot.name)

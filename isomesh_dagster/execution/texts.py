@@ -40,6 +40,8 @@ _DOUBLE_QUOTED = frozenset({"", "duckdb", "postgres", "redshift", "snowflake", "
 _NO_INTERVAL = Interval(start=0, end=86_400_000)
 
 _QUOTED_COLUMN = re.compile(r"([\"`])(?P<name>[^\"`]+)[\"`]")
+_LABELS = frozenset({"query_label", "query_tag", "query_tags", "authorization"})
+
 _FROM_OR_JOIN = re.compile(r"\b(?:FROM|JOIN)\b", re.IGNORECASE)
 
 
@@ -116,6 +118,11 @@ class Texts:
             return ()
         run = _Run(stage="promoting", this_model=view.sql, interval=None)
         return self._statements(self._rendered(model, run).virtual_update, run, views)
+
+    def session(self) -> tuple[str, ...]:
+        """The statements that set the model's session properties; labels, which name a query in logs, are left out."""
+        properties = self._snapshot.model.session_properties
+        return tuple(f"SET SESSION {key} = {value}" for key, value in properties.items() if key not in _LABELS)
 
     def typed(self) -> tuple[Column, ...] | None:
         """The declared columns with the engine's types; None when there are none."""

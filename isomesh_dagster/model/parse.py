@@ -36,6 +36,7 @@ from isomesh_dagster.model.kinds import (
     ModelKind,
     Seed,
     View,
+    keeps_history,
     kind_name,
     managed_columns,
 )
@@ -286,7 +287,13 @@ class _Entry:
         cron = header.get("cron", "@daily")
         try:
             unit = header.get("interval_unit")
-            unit = validate_unit(unit, cron=cron) if unit is not None else infer_interval_unit(cron)
+            partials = header.get("allow_partials", False)
+            if "allow_partials" not in header.lines and keeps_history(kind):
+                partials = False  # a default is not for kinds that cannot have it
+            if unit is not None:
+                unit = validate_unit(unit, cron=cron, allow_partials=partials)
+            else:
+                unit = infer_interval_unit(cron)
         except ModelError as error:
             raise error.located(line=header.lines.get("interval_unit", header.lines.get("cron"))) from None
         model = Model(
@@ -325,6 +332,7 @@ class _Entry:
             session_properties=header.get("session_properties", {}),
             table_format=header.get("table_format"),
             storage_format=header.get("storage_format"),
+            allow_partials=partials,
             optimize_query=header.get("optimize_query"),
             project=header.get("project", self.context.project),
             ignored_rules=tuple(rule.lower() for rule in header.get("ignored_rules", ())),
@@ -518,6 +526,12 @@ def _check_header(model: Model, header: Header) -> None:
     if model.clustered_by and isinstance(model.kind, View | Embedded | External):
         raise ModelError(
             f"`clustered_by` has no meaning for kind {kind_name(model.kind)}", line=header.lines["clustered_by"]
+        )
+    if model.allow_partials and keeps_history(model.kind):
+        raise ModelError(
+            f"`allow_partials` is not for kind {kind_name(model.kind)}: what a part of an interval added would stay",
+            line=header.lines.get("allow_partials"),
+            hint="choose a finer interval_unit and cron",
         )
     if model.end is not None and model.start is None:
         raise ModelError("`end` needs a `start`", line=header.lines["end"], hint="say from when the model has rows")

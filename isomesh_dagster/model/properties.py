@@ -137,16 +137,20 @@ def _arguments(name: str, arguments: tuple[Value, ...]) -> dict[str, str]:
 
 def _session_properties(given: Given) -> dict[str, str | None]:
     found = sql_map(given)
-    for key in found:
-        if key not in _LABELS:
+    for key, value in found.items():
+        if not key.isidentifier():
+            raise ModelError(f"session property `{key}` is not the name of a setting")
+        if value is not None and "@" in value:
             raise UnsupportedError(
-                f"session property `{key}` is not supported yet: it would not be applied, and rows could depend on it",
-                hint="set it in a pre-statement, and set it back in a post-statement",
+                f"session property `{key}` is set with a macro, which is not supported yet",
+                hint="write the value, or set it in a pre-statement",
             )
     return found
 
 
-_LABELS = ("query_label", "query_tag", "query_tags")  # name a query in logs; no row depends on them
+def _grants(given: Given) -> dict[str, str | None]:
+    """Privileges and who gets them. Read and left alone: the engines there are have no users."""
+    return sql_map(given)
 
 _CHANGE = choice("ALLOW", "WARN", "ERROR", "IGNORE")
 _YES = frozenset({"true"})
@@ -190,15 +194,12 @@ MODEL_PROPERTIES: Mapping[str, Decoder | Refused] = {
     # what a forward-only change may do to a table; without forward-only changes they are never asked
     "on_destructive_change": _CHANGE,
     "on_additive_change": _CHANGE,
-    "allow_partials": Refused(
-        instead="remove it; choose a finer interval_unit and cron to see rows earlier", harmless=_NO
-    ),
+    "allow_partials": boolean,
     "signals": Refused(instead="remove it, and start runs by a Dagster sensor instead", harmless=_EMPTY),
     "blueprints": blueprints,
-    "grants": Refused(instead="grant between ON_VIRTUAL_UPDATE_BEGIN and ON_VIRTUAL_UPDATE_END", harmless=_EMPTY),
-    "grants_target_layer": Refused(
-        instead="grant between ON_VIRTUAL_UPDATE_BEGIN and ON_VIRTUAL_UPDATE_END", harmless=frozenset({"virtual"})
-    ),
+    # DuckDB has no users to grant anything to
+    "grants": _grants,
+    "grants_target_layer": choice("all", "physical", "virtual"),
     "physical_version": Refused(instead="remove it; tables are named by their content"),
     "virtual_environment_mode": Refused(
         instead="remove it; every environment has views of its own", harmless=frozenset({"full"})

@@ -49,8 +49,12 @@ def _tells_start(model: Model) -> bool:
 
 
 def due_end(model: Model, now: int) -> int:
-    """The end of what is complete at `now`: the last cron tick, in whole interval units, at most the model's end."""
-    end = cron.unit_floor(model.interval_unit, cron.cron_floor(model.cron, model.cron_tz, now))
+    """The end of what is complete at `now`: the last cron tick, at most the model's end; in whole interval units unless
+    the model allows partial ones, which are built again when more of them is due.
+    """
+    end = cron.cron_floor(model.cron, model.cron_tz, now)
+    if not model.allow_partials:
+        end = cron.unit_floor(model.interval_unit, end)
     if model.end is not None:
         end = min(end, dates.to_exclusive_end_ms(model.end, now_ms=now))
     return end

@@ -87,6 +87,18 @@ def test_statements_run_with_the_rows_and_roll_back_with_them(tmp_path):
         assert system.rows("SELECT what FROM main.log") == [("made 1",), ("shown 1",)]
 
 
+def test_session_properties_are_set_for_the_build_alone(tmp_path):
+    with System(tmp_path) as system:
+        query = "SELECT current_setting('TimeZone') AS zone"
+        here = model("mart.here", query, session_properties={"TimeZone": "'Asia/Tokyo'", "query_label": "'x'"})
+        system.apply(system.plan(snapshots([here, model("mart.there", query)])), concurrency=1)
+        assert system.rows("SELECT zone FROM mart.here UNION ALL SELECT zone FROM mart.there")[0] == ("Asia/Tokyo",)
+        assert system.rows("SELECT zone FROM mart.there") != [("Asia/Tokyo",)]
+        wrong = snapshots([model("mart.here", query, session_properties={"no_such_thing": "1"})])
+        with pytest.raises(EngineError, match="no_such_thing"):
+            system.apply(system.plan(wrong))
+
+
 def test_a_dynamic_model_end_to_end(tmp_path):
     query = "SELECT CAST(@start_date AS DATE) AS ds, @gateway AS gateway"
     with System(tmp_path) as system:

@@ -145,6 +145,17 @@ def test_a_model_that_is_not_enabled_is_none_at_all() -> None:
     assert found.reads.variables == ("on",)
 
 
+def test_partial_intervals_allow_a_unit_coarser_than_the_cron() -> None:
+    kind = "kind INCREMENTAL_BY_TIME_RANGE (time_column t)"
+    text = f"MODEL (name a.b, {kind}, cron '@hourly', interval_unit day, allow_partials true); SELECT 1 AS t"
+    found = model(text)
+    assert (found.allow_partials, found.interval_unit) == (True, "day")
+    with pytest.raises(ModelError, match="coarser than cron"):
+        model(text.replace("true", "false"))
+    with pytest.raises(ModelError, match="`allow_partials` is not for kind INCREMENTAL_UNMANAGED"):
+        model("MODEL (name a.b, kind INCREMENTAL_UNMANAGED, allow_partials true); SELECT 1 AS t")
+
+
 def test_a_model_is_called_by_its_path_where_that_is_asked_for() -> None:
     def named(path: str, text: str = "MODEL (kind FULL); SELECT 1 AS a") -> Model:
         (found,) = parse_model(text, f"models/{path}", context(infer_names=True)).models
@@ -396,7 +407,6 @@ def test_refused(text: str, line: int, told: str, hint: str | None) -> None:
 
 UNSUPPORTED = [
     ("METRIC (name x, expression SUM(a.b))", 1, "metrics"),
-    ("MODEL (name a.b,\n kind INCREMENTAL_BY_UNIQUE_KEY (unique_key id)\n);\nSELECT 1 AS id", 2, "UNIQUE_KEY"),
     ("MODEL (name a.b,\n kind VIEW (materialized true)\n);\nSELECT 1 AS id", 2, "materialized"),
     ("MODEL (name a.b,\n gateway production\n);\nSELECT 1 AS id", 2, "'production'"),
     ("MODEL (name a.b,\n signals (x())\n);\nSELECT 1 AS id", 2, "signals"),
