@@ -1,12 +1,13 @@
 """The cache: what files mean, kept by the content they had, so that loading a project again parses only what changed.
 
 Here: the walk over a project's files and their models (`load`), facts of one file as rows (`facts`), the SQLite file
-that holds them (`store`), inferred output columns (`columns`), the
-macros of the project (`macro_files`), files that wait for columns their macros ask for (`awaiting`), the files with unit tests (`unit_tests`), and the
-compiled manifest that a run is pinned to (`manifest`).
+that holds them (`store`), inferred output columns (`columns`), what columns are read from (`lineage`), what is doubtful
+in queries (`findings`), the macros of the project (`macro_files`), files that wait for columns their macros ask for
+(`awaiting`), the files with unit tests (`unit_tests`), files in the project's layout (`format`), and the compiled
+manifest that a run is pinned to (`manifest`).
 Not here: parsing (model/), fingerprints (snapshot/), anything about a warehouse or the state.
 
-Imports errors, relation, dialect, macros, model and snapshot. Nothing on the warm path imports sqlglot or jinja.
+Imports errors, relation, dialect, macros, model, graph, snapshot and lint. Nothing on the warm path imports sqlglot or jinja.
 
 Decided
 - Files are always hashed again; modification times lie after a git checkout.

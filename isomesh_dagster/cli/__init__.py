@@ -1,10 +1,10 @@
 """The command line: `isomesh`. The only room that prints.
 
 What is here: `main.py` (the group, global options, errors to exit codes), one file per group of commands (`plan.py`,
-`environments.py`, `models.py`, `testing.py`, `info.py`, `init.py` with its `scaffold/`), `console.py` (rich: plans,
-tables, errors), `progress.py` (events as they happen, on stderr), `report.py` (events as one document),
-`session.py` (from options to the project), `parameters.py` (options that several commands share), `outcome.py` (exit
-codes).
+`environments.py`, `models.py`, `lineage.py`, `dag.py` with its page, `warehouse.py`, `lint.py`, `format.py`,
+`testing.py`, `info.py`, `init.py` with its `scaffold/`), `console.py` (rich: plans, tables, errors), `progress.py`
+(events as they happen, on stderr), `report.py` (events as one document), `session.py` (from options to the project),
+`parameters.py` (options that several commands share), `outcome.py` (exit codes).
 
 What is not: decisions (`plan/`), their words (`plan/explain.py`), effects (`project.py` and below).
 

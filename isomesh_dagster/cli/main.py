@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from isomesh_dagster import __version__
+from isomesh_dagster.cli.dag import dag
 from isomesh_dagster.cli.environments import environments, invalidate, janitor, plans, rollback
 from isomesh_dagster.cli.format import format_
 from isomesh_dagster.cli.info import info
@@ -142,6 +143,7 @@ for _command in (
     lint,
     format_,
     lineage,
+    dag,
     table_name,
     fetchdf,
     create_external_models,
