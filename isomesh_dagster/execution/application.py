@@ -182,7 +182,8 @@ class Application:
             if step.snapshot.physical
         }
         if schemas:
-            with session.transaction():
+            # one at a time: two that make the same schema at once would be told that they conflict
+            with session.transaction(claim="schemas"):
                 for catalog, schema in sorted(schemas, key=str):
                     session.create_schema(schema, catalog)
         physicals = {str(one.physical) for one in plan.snapshots.values() if one.physical is not None}

@@ -225,6 +225,30 @@ def test_two_applications_build_every_batch_once(system):
     assert system.rows("SELECT COUNT(*) FROM isomesh_meta.loaded WHERE physical LIKE '%daily%'") == [(8,)]
 
 
+def test_applications_that_need_the_same_new_schema_do_not_conflict(system):
+    system.apply(system.plan(snapshots([model("mart.first", "SELECT 1 AS id")]), "other"))  # the stamp is made once
+    problems: list[BaseException] = []
+    for round_ in range(8):
+        at_once = threading.Barrier(4)
+        shown = snapshots([model(f"new{round_}{letter}.m", "SELECT 1 AS id") for letter in "abcdefgh"])
+        plans = [system.plan(shown, name) for name in ("prod", "dev", "test", "extra")]
+
+        def begin(plan, at_once=at_once) -> None:
+            application = system.application(plan)
+            try:
+                at_once.wait()
+                application.begin()
+            except BaseException as error:
+                problems.append(error)
+
+        threads = [threading.Thread(target=begin, args=(plan,)) for plan in plans]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert problems == []
+
+
 def test_overlapping_batches_of_two_applications_double_no_row(system):
     kind = kinds.IncrementalByTimeRange(time_column="ds")
     daily = model("mart.daily", "SELECT DATE '2020-01-01' + CAST(x AS INT) AS ds FROM range(8) AS r(x)", kind)
