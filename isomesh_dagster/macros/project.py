@@ -186,6 +186,10 @@ class ProjectMacros:
         found: dict[str, Any] = vars(self._loaded.load(module_name(path)))
         return found
 
+    def text(self, path: str) -> str | None:
+        """The text of a file whose code is known; None for any other."""
+        return self._read(path) if module_name(path) in self._modules else None
+
     def function_digest(self, path: str, name: str) -> str | None:
         """The digest of a function and all it reaches, wherever its file lies; None when there is no such function."""
         module = self._modules.get(module_name(path))

@@ -6,10 +6,11 @@ An entry's values are SQL, kept as written: in the place of an expression `@plan
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from isomesh_dagster.dialect.header import Items, Pair, Property, Value, parse_value
+from isomesh_dagster.dialect.header import Items, Pair, Property, Raw, String, Value, Word, parse_value
 from isomesh_dagster.errors import IsomeshError, ModelError
 from isomesh_dagster.model.decode import Given, is_null
 
@@ -41,6 +42,25 @@ def blueprints(given: Given) -> tuple[Blueprint, ...]:
         case Items(items=members):
             return tuple(_entry(member.items if isinstance(member, Items) else (member,)) for member in members)
     raise ModelError(f"`{given.key}` must be a list of entries, not `{given.value.text}`", hint=_SHAPE)
+
+
+def plain_value(written: str) -> Any:
+    """The value of an entry as Python has it: texts, numbers, booleans, lists of these; anything else as its SQL."""
+    match parse_value(written, ""):
+        case String(content=content):
+            return content
+        case Items(items=members):
+            return [plain_value(member.text) for member in members]
+        case value if is_null(value):
+            return None
+        case Word(text=text) if text.lower() in ("true", "false"):
+            return text.lower() == "true"
+        case Word(text=text) | Raw(text=text) if _NUMBER.fullmatch(text):
+            return float(text) if "." in text else int(text)
+    return written
+
+
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 
 
 def _entry(members: tuple[Value, ...]) -> Blueprint:

@@ -31,6 +31,21 @@ class AuditCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PythonFunction:
+    """The function that makes the rows of a Python model; it is in the model's file.
+
+    `digest` is that of its code and all it reaches in the project: other code is refused when the model is built.
+    `source` is its text, for people only: nothing that was kept is ever run. `reads` are the variables it asks for:
+    `var x`, `blueprint_var x`.
+    """
+
+    name: str
+    digest: str
+    source: str = ""
+    reads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """One model of the project under one gateway.
 
@@ -40,7 +55,7 @@ class Model:
     name            normalised `schema.table`, or `catalog.schema.table` when the catalog is not the gateway's default
     path, line      file relative to the project root (posix), line of the MODEL header from 1
     dialect         of all text fields
-    query           the query as written; "" for SEED and EXTERNAL
+    query           the query as written; "" for SEED and EXTERNAL, and for Python models
     rendered        the query rendered at load; "" when there is none
     references      tables mentioned in `rendered`, in order
     is_dynamic      whether rendering reads a time variable, the runtime stage or `@this_model`, so that it must be
@@ -61,6 +76,7 @@ class Model:
     hidden          variables, macros of the project and relations (`columns x`) that decide over rows together with the
                     moment: what was rendered at load need not show a change of them
     schemas         columns of relations that macros asked for, by normalised name, kept for rendering again
+    python          the function that makes its rows; None for a model with a query, a seed, an external table
     column_comments comments behind the columns of the query, by normalised name; like all comments, no part of a
                     fingerprint. `column_descriptions` win over them
     start, end      dates as written ("2020-01-01", "1 week ago"); `end` inclusive
@@ -94,6 +110,7 @@ class Model:
     macros: Mapping[str, str] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
     schemas: Mapping[str, KnownColumns] = field(default_factory=dict)
+    python: PythonFunction | None = None
     description: str | None = None
     owner: str | None = None
     tags: tuple[str, ...] = ()

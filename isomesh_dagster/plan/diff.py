@@ -73,6 +73,7 @@ _DERIVED = {
     "rendered",
     "references",
     "schemas",
+    "python",
     "hidden",
     "column_comments",
     "is_dynamic",
@@ -104,6 +105,8 @@ def _definition(model: Model) -> list[str]:
         for part in parts:
             if part:
                 lines.extend(["", *part.strip().splitlines()])
+    if model.python is not None:
+        lines.extend(["", *model.python.source.strip().splitlines()])
     if dict(model.variables):
         used = {key: value for key, value in sorted(model.variables.items()) if key != "gateway"}
         if used:
