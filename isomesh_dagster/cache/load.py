@@ -276,9 +276,15 @@ class _Loading:
     def _parse_model(
         self, file: _File, audits: Mapping[str, AuditDefinition], columns: Columns
     ) -> FileFacts | Awaiting:
-        from isomesh_dagster.model.parse import parse_model
+        context = self._context(audits, columns)
+        if file.path.endswith(".py"):
+            from isomesh_dagster.model.python_files import parse_python
 
-        parsed = parse_model(_text(file), file.path, self._context(audits, columns))
+            parsed = parse_python(_text(file), file.path, context)
+        else:
+            from isomesh_dagster.model.parse import parse_model
+
+            parsed = parse_model(_text(file), file.path, context)
         if parsed.awaiting:
             return Awaiting(path=file.path, names=parsed.names, relations=parsed.awaiting)
         own = tuple(_fingerprint(model, self.macros) for model in parsed.models)
@@ -386,7 +392,6 @@ class _Seeds(Mapping[str, str | None]):
 
 
 _UNSUPPORTED_FOLDERS: Mapping[str, tuple[tuple[str, ...], str, str]] = {
-    "models": ((".py",), "Python models are not supported", "write it in SQL, or as a Dagster asset that models read"),
     "signals": ((".py",), "signals are not supported yet", "start runs by a Dagster sensor instead"),
     "metrics": ((".sql",), "metrics are not supported", "compute them in a model"),
     "materializations": ((".py",), "custom materializations are not supported", "use one of the kinds"),
@@ -401,7 +406,7 @@ class _Tree:
         self._root = settings.root
         patterns = [pattern for given in settings.ignore_patterns for pattern in (given, f"*/{given}")]
         self._ignored = re.compile("|".join(map(translate, patterns)) or r"(?!)").match
-        self.models = self._files("models", (".sql",))
+        self.models = self._files("models", (".sql", ".py"))
         self.audits = self._files("audits", (".sql",))
         written = [name for name in ("external_models.yaml", "external_models.yml") if self._is_file(name)]
         self.external = [

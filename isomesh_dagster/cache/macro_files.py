@@ -1,4 +1,4 @@
-"""The macros of a project: the files of `macros/`, and modules of the project that these import."""
+"""The Python of a project, and its macros: the files of `macros/` and `models/`, and modules that these import."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from isomesh_dagster.macros.project import ProjectMacros
 from isomesh_dagster.model.settings import Settings
 
 _FOLDER = "macros"
+_CODE = (_FOLDER, "models")
 _KEEP = 20_000
 
 
@@ -45,11 +46,13 @@ def macros_on_demand(settings: Settings) -> ProjectMacros:
 
 
 def _modules(settings: Settings, store: FactStore) -> list[ModuleOutline]:
-    """Outlines of the modules in `macros/` and of those they import, from the cache where their files are known."""
+    """Outlines of the modules in the folders with code and of those they import, from the cache where their files are
+    known.
+    """
     root = settings.root
     found: dict[str, ModuleOutline] = {}
     new: list[tuple[str, str, str]] = []
-    todo = list(_files(settings, ".py"))
+    todo = [path for folder in _CODE for path in _files(settings, ".py", folder)]
     while todo:
         path = todo.pop()
         if path in found:
@@ -95,10 +98,10 @@ def _templates(settings: Settings) -> dict[str, str]:
     return {path: _text(settings.root, path) for path in _files(settings, ".sql")}
 
 
-def _files(settings: Settings, ending: str) -> Iterator[str]:
+def _files(settings: Settings, ending: str, within: str = _FOLDER) -> Iterator[str]:
     patterns = [pattern for given in settings.ignore_patterns for pattern in (given, f"*/{given}")]
     ignored = re.compile("|".join(map(translate, patterns)) or r"(?!)").match
-    for folder, folders, names in os.walk(settings.root / _FOLDER):
+    for folder, folders, names in os.walk(settings.root / within):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__pycache__")))
         for name in names:
             path = (Path(folder) / name).relative_to(settings.root).as_posix()

@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -39,7 +40,7 @@ from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.kinds import depends_on_past, is_incremental, keeps_history, lookback
 from isomesh_dagster.plan.plan import Audit, Build, Plan
 from isomesh_dagster.plan.saved import plan_document
-from isomesh_dagster.relation import Relation
+from isomesh_dagster.relation import Column, Relation
 from isomesh_dagster.snapshot.environment import Environment, Target, View
 from isomesh_dagster.snapshot.interval import Interval, subtract
 from isomesh_dagster.snapshot.naming import view_relation
@@ -255,7 +256,7 @@ class Application:
                 for interval in todo:
                     if self._stopped.is_set():
                         raise PlanError("stopped between two batches", model=snapshot.name)
-                    attempt = _Batch(step, physical, interval, texts, self._root)
+                    attempt = _Batch(step, physical, interval, texts, self._around, self._root)
                     begun = time.perf_counter()
                     written = self._write_batch(session, attempt)
                     if written is None:
@@ -486,12 +487,21 @@ class Application:
 class _Batch:
     """One batch on its way into the warehouse; `audits` are those of the last try."""
 
-    def __init__(self, step: Build, physical: Relation, interval: Interval | None, texts: Texts, root: Path) -> None:
+    def __init__(
+        self,
+        step: Build,
+        physical: Relation,
+        interval: Interval | None,
+        texts: Texts,
+        around: Surroundings,
+        root: Path,
+    ) -> None:
         self.step = step
         self.physical = physical
         self.interval = interval
         self.audits: tuple[Audited, ...] = ()
         self._texts = texts
+        self._around = around
         self._root = root
 
     def write(self, session: Session, *, is_new: bool, is_first: bool) -> Written:
@@ -521,24 +531,38 @@ class _Batch:
         text = self._texts.batch(interval, is_new=is_new)
         for statement in text.pre:
             session.execute(statement)
-        written = write(
-            session,
-            Write(
-                snapshot=self.step.snapshot,
-                physical=self.physical,
-                query=text.query,
-                typed=self._texts.typed(),
-                texts=self._texts.of_kind(),
-                interval=interval,
-                is_new=is_new,
-                is_first=is_first,
-                moment=self._texts.moment,
-                root=self._root,
-            ),
-        )
+        typed = self._texts.typed()
+        with self._rows(session, text.query, typed, interval) as query:
+            written = write(
+                session,
+                Write(
+                    snapshot=self.step.snapshot,
+                    physical=self.physical,
+                    query=query,
+                    typed=typed,
+                    texts=self._texts.of_kind(),
+                    interval=interval,
+                    is_new=is_new,
+                    is_first=is_first,
+                    moment=self._texts.moment,
+                    root=self._root,
+                ),
+            )
         for statement in text.post:
             session.execute(statement)
         return written
+
+    def _rows(
+        self, session: Session, query: str, typed: tuple[Column, ...] | None, interval: Interval | None
+    ) -> AbstractContextManager[str]:
+        """The query of the rows, to be used within the context."""
+        model = self.step.snapshot.model
+        if model.python is None:
+            return nullcontext(query)
+        from isomesh_dagster.execution.python_model import PythonCall, python_rows  # it loads the SQL library
+
+        call = PythonCall(model=model, texts=self._texts, around=self._around, typed=typed or (), interval=interval)
+        return python_rows(session, call)
 
 
 def _refuse_overlap(step: Build, interval: Interval | None, before: Sequence[Loaded]) -> None:

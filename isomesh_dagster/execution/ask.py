@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -20,10 +21,12 @@ _DAY = 86_400_000
 
 
 def rendered_query(model: Model, around: Surroundings, interval: Interval | None) -> str:
-    """The model's query over the tables that `around` names, in the engine's dialect.
+    """The model's query over the tables that `around` names, in the engine's dialect; of a Python model its function.
 
     `interval` None: the last whole day before the moment of `around`. Raises PlanError for a model without a query.
     """
+    if model.python is not None:
+        return model.python.source
     if not model.query:
         raise PlanError(
             "the model has no query to show",
@@ -38,10 +41,43 @@ def rendered_query(model: Model, around: Surroundings, interval: Interval | None
 def evaluated_query(
     connection: Connection, model: Model, around: Surroundings, interval: Interval | None, *, limit: int
 ) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Run the model's query; column names and at most `limit` rows. Nothing is written."""
+    """Run the model's query or function; column names and at most `limit` rows. Nothing is written."""
+    if model.python is not None:
+        return _evaluated_function(connection, model, around, interval, limit)
     query = rendered_query(model, around, interval)
     with connection.session() as session:
-        return session.fetch_table(f"SELECT * FROM (\n{query}\n) AS _rows LIMIT {int(limit)}")
+        return session.fetch_table(_limited(query, limit))
+
+
+class _TakeBack(Exception):
+    """Ends a transaction of which nothing may stay."""
+
+
+def _evaluated_function(
+    connection: Connection, model: Model, around: Surroundings, interval: Interval | None, limit: int
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    from isomesh_dagster.execution.python_model import PythonCall, python_rows
+
+    texts = _texts(model, around)
+    now = to_ms(around.execution_time)
+    call = PythonCall(
+        model=model,
+        texts=texts,
+        around=around,
+        typed=texts.typed() or (),
+        interval=_interval(model, around, interval) or Interval(0, max(now, 1)),
+        limit=limit,
+    )
+    found: tuple[list[str], list[tuple[Any, ...]]] = ([], [])
+    with connection.session() as session, suppress(_TakeBack), session.transaction():
+        with python_rows(session, call) as query:
+            found = session.fetch_table(_limited(query, limit))
+        raise _TakeBack
+    return found
+
+
+def _limited(query: str, limit: int) -> str:
+    return f"SELECT * FROM (\n{query}\n) AS _rows LIMIT {int(limit)}"
 
 
 def audited(

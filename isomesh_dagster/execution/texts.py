@@ -124,6 +124,18 @@ class Texts:
         properties = self._snapshot.model.session_properties
         return tuple(f"SET SESSION {key} = {value}" for key, value in properties.items() if key not in _LABELS)
 
+    def table(self, name: str, interval: Interval | None) -> str:
+        """What stands for a model or a table in a query in the engine's dialect: its relation, or the query of an
+        embedded model in brackets.
+        """
+        snapshot = self._around.snapshots.get(name)
+        if snapshot is not None and isinstance(snapshot.model.kind, Embedded):
+            run = _Run(stage="evaluating", this_model=self._this_model(), interval=interval)
+            text, _ = self._resolved(snapshot.model, run)
+            return f"(\n{self._to_engine(text, snapshot.model.dialect)}\n)"
+        physical = snapshot.physical if snapshot is not None else None
+        return (physical or Relation.parse(name)).sql
+
     def typed(self) -> tuple[Column, ...] | None:
         """The declared columns with the engine's types; None when there are none."""
         model = self._snapshot.model
@@ -225,7 +237,7 @@ class Texts:
         return tuple(self._to_engine(self._over_tables(text, dialect, run, views), dialect) for text in statements)
 
     def _over_tables(self, text: str, dialect: str, run: _Run, views: Mapping[str, str] | None) -> str:
-        if not _may_mention(text, self._around.snapshots):
+        if not may_mention(text, self._around.snapshots):
             return text
         references = sql.statement_facts(text, dialect, default_catalog=self._around.default_catalog).references
         replacements, _ = self._embedded(references, dialect, run)
@@ -278,7 +290,7 @@ _NAMES = re.compile(r"""(?:"[^"]+"|`[^`]+`|\[[^\]]+\]|\w+)(?:\s*\.\s*(?:"[^"]+"|
 _QUOTES = str.maketrans("", "", '"`[] \n\t\r')
 
 
-def _may_mention(text: str, snapshots: Mapping[str, Snapshot]) -> bool:
+def may_mention(text: str, snapshots: Mapping[str, Snapshot]) -> bool:
     """Whether a statement may mention a model: a quick look at its names, with or without a catalog, in any case."""
     for found in _NAMES.finditer(text):
         name = found.group().translate(_QUOTES)
