@@ -527,7 +527,7 @@ class _Batch:
         return written
 
     def _run(self, session: Session, interval: Interval | None, *, is_new: bool, is_first: bool) -> Written:
-        """The model's statements in their order, its query written between them."""
+        """The model's statements in their order, its query or what its function makes written between them."""
         text = self._texts.batch(interval, is_new=is_new)
         for statement in text.pre:
             session.execute(statement)
