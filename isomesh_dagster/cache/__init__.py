@@ -7,7 +7,8 @@ in queries (`findings`), the macros of the project (`macro_files`), files that w
 manifest that a run is pinned to (`manifest`).
 Not here: parsing (model/), fingerprints (snapshot/), anything about a warehouse or the state.
 
-Imports errors, relation, dialect, macros, model, graph, snapshot and lint. Nothing on the warm path imports sqlglot or jinja.
+Imports errors, relation, dialect, macros, model, graph, snapshot and lint. Nothing on the warm path imports sqlglot or
+jinja.
 
 Decided
 - Files are always hashed again; modification times lie after a git checkout.

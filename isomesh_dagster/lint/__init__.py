@@ -1,10 +1,10 @@
 """lint: how a project's files should be written, and what they should say.
 
-Here:     rules (what each rule asks of a model), select (which rules are on, and what breaks them), files (the layout of
-          SQL files: the order of headers, what is left alone).
+Here:     rules (what each rule asks of a model), select (which rules are on, and what breaks them), files (the layout
+          of SQL files: the order of headers, what is left alone).
 Not here: what is wrong whatever one's taste (that is an error of `model/`), finding files, remembering what was found
           (`cache/`), printing.
-Imports:  errors, relation, dialect, model, graph.
+Imports:  errors, dialect and model.
 Decided:  a rule looks at values that others made (`Model`, `QueryFindings`), never at trees or files; it says what is
           wrong with one model, or nothing. A breach is a value with a place, so that whoever shows it decides how.
 """

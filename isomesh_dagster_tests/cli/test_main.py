@@ -33,6 +33,7 @@ COMMANDS = (
     "lint",
     "format",
     "lineage",
+    "dag",
     "table_name",
     "fetchdf",
     "create_external_models",
