@@ -77,7 +77,7 @@ class Unsupported:
 
 UNSUPPORTED_KEYS: Mapping[str, Unsupported] = {
     "environment_catalog_mapping": Unsupported(
-        "it would put views into other catalogs, and one transaction, in which all of them move, writes one database only",
+        "it would put views into other catalogs, and the one transaction that moves them all writes one database only",
         *({}, None),
     ),
     "virtual_environment_mode": Unsupported("it would write production's tables in place", "full"),

@@ -152,6 +152,7 @@ def _grants(given: Given) -> dict[str, str | None]:
     """Privileges and who gets them. Read and left alone: the engines there are have no users."""
     return sql_map(given)
 
+
 _CHANGE = choice("ALLOW", "WARN", "ERROR", "IGNORE")
 _YES = frozenset({"true"})
 _NO = frozenset({"false"})

@@ -168,7 +168,7 @@ class Settings:
     ignore_patterns: tuple[str, ...] = (".ipynb_checkpoints/*",)
     plan: PlanSettings = PlanSettings()
     linter: LinterSettings = LinterSettings()
-    format: Style = Style()
+    format: Style = field(default_factory=Style)
     notes: tuple[str, ...] = ()
 
     @property
@@ -496,7 +496,7 @@ class _Loading:
                 raise ConfigError(
                     f"{key}.{name}: must be text", path=place.path, line=place.line, hint="put it in quotes"
                 )
-            if name == "dialect":
+            if name == "dialect" and isinstance(value, str):
                 _check_dialect(value, f"{key}.{name}", value_node.place)
             if name == "start" and isinstance(value, int):
                 value = str(value)  # 20200101 is a date, not 20 million milliseconds after 1970

@@ -85,9 +85,7 @@ def test_blocks_properties_and_statements_know_where_they_are() -> None:
         Statement(text="@DEF(x, 1)", line=18),
         Statement(text="SELECT 1 AS a", line=19),
         Statement(text="GRANT SELECT ON @this_model TO y", line=20, kind="virtual_update"),
-        Statement(
-            text='JINJA_STATEMENT_BEGIN;\nSELECT {{ "it\'s" }};\nJINJA_END', line=21, kind="jinja_statement"
-        ),
+        Statement(text='JINJA_STATEMENT_BEGIN;\nSELECT {{ "it\'s" }};\nJINJA_END', line=21, kind="jinja_statement"),
     )
     assert audit.block is not None
     assert [(item.key, item.text) for item in audit.block.properties] == [

@@ -45,5 +45,5 @@ def test_columns_of_an_expression_become_those_of_a_table() -> None:
 
 @pytest.mark.parametrize("text", ["a, b", "a AS x", "*", "a FROM t", "(SELECT 1)", "1 +", "a; b"])
 def test_what_is_no_expression_is_told(text: str) -> None:
-    with pytest.raises(ModelError, match="is not one|cannot be read"):
+    with pytest.raises(ModelError, match=r"is not one|cannot be read"):
         expression_columns(text, "duckdb")

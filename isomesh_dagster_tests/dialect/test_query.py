@@ -200,7 +200,11 @@ def test_a_trailing_semicolon_and_comments_are_fine() -> None:
         ("postgres", "SELECT 1 FROM db.t FOR UPDATE OF t", 'SELECT 1 FROM "p"."db__t" AS "t" FOR UPDATE OF t'),
         ("snowflake", "SELECT t.a FROM db.t, x", 'SELECT t.a FROM "p"."DB__T" AS "T", x'),
         ("snowflake", "SELECT 1 FROM db.t AT (OFFSET => -60)", 'SELECT 1 FROM "p"."DB__T" AT (OFFSET => -60) AS "T"'),
-        ("bigquery", "SELECT 1 FROM `a-b.d.T`, p-q.d.u", "SELECT 1 FROM `p`.`a-b__d__T` AS `T`, `p`.`p-q__d__u` AS `u`"),
+        (
+            "bigquery",
+            "SELECT 1 FROM `a-b.d.T`, p-q.d.u",
+            "SELECT 1 FROM `p`.`a-b__d__T` AS `T`, `p`.`p-q__d__u` AS `u`",
+        ),
         (
             "spark",
             "SELECT 1 FROM db.t LATERAL VIEW explode(x) AS y",

@@ -17,10 +17,10 @@ OTHERS = {"db.a": '"p"."a__1"', "db.b": '"p"."b__1"'}
         ("CREATE INDEX i ON db.a (id)", "", "db.a", 'CREATE INDEX i ON "p"."a__1" (id)'),
         ("GRANT SELECT ON db.a TO someone", "", "db.a", 'GRANT SELECT ON "p"."a__1" TO someone'),
         ("ALTER TABLE db.a ADD COLUMN x INT", "", "db.a", 'ALTER TABLE "p"."a__1" ADD COLUMN x INT'),
-        ("COMMENT ON TABLE Db.A IS 'db.a'", "", "db.a", "COMMENT ON TABLE \"p\".\"a__1\" IS 'db.a'"),
+        ("COMMENT ON TABLE Db.A IS 'db.a'", "", "db.a", 'COMMENT ON TABLE "p"."a__1" IS \'db.a\''),
         ("ANALYZE db.a", "", "db.a", 'ANALYZE "p"."a__1"'),
-        ("COPY db.a TO 'x.csv'", "", "db.a", "COPY \"p\".\"a__1\" TO 'x.csv'"),
-        ("COPY (FROM db.a AS q) TO 'x.csv'", "db.a", "", "COPY (FROM \"p\".\"a__1\" AS q) TO 'x.csv'"),
+        ("COPY db.a TO 'x.csv'", "", "db.a", 'COPY "p"."a__1" TO \'x.csv\''),
+        ("COPY (FROM db.a AS q) TO 'x.csv'", "db.a", "", 'COPY (FROM "p"."a__1" AS q) TO \'x.csv\''),
         ("SET VARIABLE n = (SELECT 1 FROM db.a q)", "db.a", "", 'SET VARIABLE n = (SELECT 1 FROM "p"."a__1" q)'),
         (
             "MERGE INTO db.a USING db.b ON a.id = b.id WHEN MATCHED THEN DELETE",

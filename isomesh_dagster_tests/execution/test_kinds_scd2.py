@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import datetime, timedelta
 
 import pytest
@@ -56,7 +57,8 @@ class Life:
     def table(self):
         """Key, value, first and last day: 0 stands for 1970, None for what goes on."""
         rows = self.system.rows(
-            "SELECT id, v, valid_from, valid_to FROM mart.customers ORDER BY id NULLS LAST, valid_from, valid_to NULLS LAST"
+            "SELECT id, v, valid_from, valid_to FROM mart.customers "
+            "ORDER BY id NULLS LAST, valid_from, valid_to NULLS LAST"
         )
         return [(key, value, _day(first), _day(last)) for key, value, first, last in rows]
 
@@ -254,7 +256,7 @@ def test_versions_of_a_key_never_overlap_and_one_is_open(tmp_path_factory, kind,
                 versions.setdefault(key, []).append((first, last or datetime.max))
             for times in versions.values():
                 times.sort()
-                assert all(one[1] <= other[0] for one, other in zip(times, times[1:], strict=False))
+                assert all(one[1] <= other[0] for one, other in itertools.pairwise(times))
             opened = [key for key, *_, last in table if last is None]
             assert len(opened) == len(set(opened))
             assert set(opened) == (present if kind.invalidate_hard_deletes else seen)

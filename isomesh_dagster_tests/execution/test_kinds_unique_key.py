@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -217,10 +219,8 @@ def test_any_cut_of_history_gives_the_same_table(tmp_path_factory, rows, cuts):
         events(system, *rows)
         shown = snapshots([latest()])
         borders = [0, *sorted(cuts), 6]
-        batches = [days(first, last) for first, last in zip(borders, borders[1:], strict=False)]
+        batches = [days(first, last) for first, last in itertools.pairwise(borders)]
         system.apply(system.plan(shown, batches={"mart.latest": batches}))
-        expected = {}
-        for key, value, day in sorted(rows, key=lambda row: (row[2], row[1])):
-            expected[key] = value
+        expected = {key: value for key, value, _day in sorted(rows, key=lambda row: (row[2], row[1]))}
         assert dict(table(system)) == expected
         assert len(table(system)) == len(expected)

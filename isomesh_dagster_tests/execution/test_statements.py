@@ -54,7 +54,7 @@ def test_a_plan_that_only_builds_runs_them_too_and_one_without_work_does_not(sys
 
 def test_one_that_fails_at_the_beginning_stops_everything(system):
     plan = system.plan(SHOWN)
-    with pytest.raises(PlanError, match="before_all: .*nonsense") as caught:
+    with pytest.raises(PlanError, match=r"before_all: .*nonsense") as caught:
         apply(system, plan, before=["SELECT nonsense"])
     assert "SELECT nonsense" in (caught.value.hint or "")
     assert system.relations("isomesh__mart") == []
@@ -70,6 +70,6 @@ def test_one_that_cannot_be_rendered_is_told_before_anything_runs(system):
 
 
 def test_one_that_fails_at_the_end_does_so_after_the_swap(system):
-    with pytest.raises(PlanError, match="after_all: .*nonsense"):
+    with pytest.raises(PlanError, match=r"after_all: .*nonsense"):
         apply(system, system.plan(SHOWN), after=["SELECT nonsense"])
     assert system.rows("SELECT x FROM mart.m") == [(1,)]

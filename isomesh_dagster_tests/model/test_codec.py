@@ -90,7 +90,20 @@ def test_a_decoded_model_has_only_hashable_tuples_where_the_contract_says_tuple(
         columns=(Column(name="a"),),
         references=(Reference(start=0, end=1, name="x"),),
         audits=(AuditCall(name="n", query="q"),),
-        **dict.fromkeys(("depends_on", "pre_statements", "post_statements", "on_virtual_update", "tags", "grains", "references_keys", "partitioned_by", "clustered_by"), ("x", "y")),
+        **dict.fromkeys(
+            (
+                "depends_on",
+                "pre_statements",
+                "post_statements",
+                "on_virtual_update",
+                "tags",
+                "grains",
+                "references_keys",
+                "partitioned_by",
+                "clustered_by",
+            ),
+            ("x", "y"),
+        ),
     )
     decoded = model_from_json(json.loads(json.dumps(model_to_json(everything))))
     for field in fields(Model):

@@ -1,4 +1,3 @@
-# ruff: noqa: DTZ001 (naive moments are among what is tested)
 import subprocess
 import sys
 from datetime import date, datetime, timedelta, timezone

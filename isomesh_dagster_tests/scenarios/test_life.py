@@ -38,7 +38,7 @@ NUMBERS = ("a", "b", "c")
 
 
 class Files:
-    """The project's models as data that random edits change; written as model files, or as plain SQL for the rebuild."""
+    """The project's models as data that random edits change; written as model files, or as SQL for the rebuild."""
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance

@@ -61,7 +61,7 @@ def test_moments_are_utc_and_keep_microseconds(store: SqlStateStore) -> None:
 
 def test_a_naive_moment_is_refused(store: SqlStateStore) -> None:
     with pytest.raises(StateError, match="time zone"):
-        store.open_plan(plan("p1", expires_at=datetime(2024, 1, 1)), [])  # noqa: DTZ001
+        store.open_plan(plan("p1", expires_at=datetime(2024, 1, 1)), [])
     assert store.plan("p1") is None
 
 
