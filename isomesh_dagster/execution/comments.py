@@ -1,9 +1,12 @@
-"""Descriptions of models and columns as comments on the views of an environment, where people and tools look them up.
+"""Descriptions of models and columns as comments on the views of production, where people and tools look them up.
 
-Tables of the physical layer get none: they are shared by environments, whose descriptions may differ.
+Views of other environments get none: they come and go, and a comment costs half as much as a view. Tables of the
+physical layer get none: they are shared by environments, whose descriptions may differ.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.model.model import Model
@@ -15,15 +18,23 @@ def comment_on(session: Session, view: Relation, model: Model) -> None:
 
     A description of a column that the view does not have is passed over.
     """
-    if model.description:
-        session.execute(f"COMMENT ON VIEW {view.sql} IS {_literal(model.description)}")
+    texts = [f"COMMENT ON VIEW {view.sql} IS {_literal(model.description)}"] if model.description else []
     described = model.described_columns
-    if not described:
-        return
-    for name, _ in session.columns(view):
-        text = described.get(name) or described.get(name.lower())
-        if text:
-            session.execute(f"COMMENT ON COLUMN {view.sql}.{quote(name)} IS {_literal(text)}")
+    if described:
+        texts += [
+            f"COMMENT ON COLUMN {view.sql}.{quote(name)} IS {_literal(text)}"
+            for name in _columns(session, view, model)
+            if (text := described.get(name) or described.get(name.lower()))
+        ]
+    if texts:
+        session.execute(";\n".join(texts))
+
+
+def _columns(session: Session, view: Relation, model: Model) -> Iterable[str]:
+    """The view's columns. The warehouse is asked only when the model's text does not tell all that are described."""
+    if model.output is not None and model.described_columns.keys() <= set(model.output):
+        return model.output
+    return [name for name, _ in session.columns(view)]
 
 
 def _literal(text: str) -> str:

@@ -22,7 +22,7 @@ from isomesh_dagster.execution.texts import Surroundings, Texts, view_query
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.plan.plan import Promote
 from isomesh_dagster.relation import Relation
-from isomesh_dagster.snapshot.environment import Environment, Promotion, Target
+from isomesh_dagster.snapshot.environment import PROD, Environment, Promotion, Target
 from isomesh_dagster.state.protocol import Identity, PlanRecord, StateStore
 
 _CONFLICT_TRIES = 5
@@ -32,7 +32,7 @@ _CONFLICT_TRIES = 5
 class Swap:
     """A promotion to be made: the steps, the plan it belongs to and the plan it expects to find, when, and why.
 
-    `comments` says whether descriptions are written on the views.
+    `comments` says whether descriptions are written on the views of prod.
     """
 
     promote: Promote
@@ -105,9 +105,10 @@ def _swap_views(session: Session, work: Swap, checkpoint: Callable[[str], None])
         session.create_schema(schema, catalog)
     # a view of a changed model over its old table: its descriptions or its statements may be others
     changed = _changed(shown.target, promote.target) if shown is not None else {}
-    for view, physical in sorted({**(changed if work.comments else {}), **promote.create}.items()):
+    has_comments = work.comments and promote.environment == PROD
+    for view, physical in sorted({**(changed if has_comments else {}), **promote.create}.items()):
         session.replace_view(Relation.parse(view), view_query(physical))
-        snapshot = work.around.snapshots.get(models[view]) if work.comments else None
+        snapshot = work.around.snapshots.get(models[view]) if has_comments else None
         if snapshot is not None:
             comment_on(session, Relation.parse(view), snapshot.model)
         checkpoint("view")

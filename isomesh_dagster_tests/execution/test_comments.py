@@ -31,7 +31,7 @@ def comments(system, schema="mart"):
 def test_views_tell_what_models_and_columns_are(system):
     system.apply(system.plan(shown()), comments=True)
     assert comments(system) == ["it's", "the key", None]
-    system.apply(system.plan(shown(), "dev"))
+    system.apply(system.plan(shown(), "dev"), comments=True)  # only production is for everybody
     assert comments(system, "mart__dev") == [None, None, None]
 
 
