@@ -18,6 +18,14 @@ if TYPE_CHECKING:
     from isomesh_dagster.macros.expander import Expander
 
 _BRACKETS = (TokenType.L_PAREN, TokenType.L_BRACKET)
+_STATEMENTS = frozenset(
+    {
+        *("ALTER", "ANALYZE", "ATTACH", "CALL", "COMMENT", "COPY", "CREATE", "DELETE", "DETACH", "DROP", "GRANT"),
+        *("INSERT", "MERGE", "REVOKE", "SELECT", "SET", "TRUNCATE", "UPDATE", "VACUUM", "WITH"),
+    }
+)
+# what follows a name in an expression: `comment AS c` is a column, `COMMENT ON` a statement
+_AFTER_A_NAME = frozenset({"AND", "AS", "BETWEEN", "COLLATE", "ILIKE", "IN", "IS", "LIKE", "NOT", "OR"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +53,8 @@ class Call:
         self.positional: list[tuple[int, int]] = []
         self.named: dict[str, tuple[int, int]] = {}
         tokens = source.tokens
-        for i, j in source.split(opening + 1, self.closing):
+        parts = source.split(opening + 1, self.closing)
+        for i, j in _with_statements(source, parts) if name.lower() == "if" else parts:
             if i == j:
                 raise self.error(f"@{name} has an empty argument", "remove a comma")
             if j - i > 2 and tokens[i + 1].token_type is TokenType.COLON_EQ and is_word(tokens[i]):
@@ -158,6 +167,25 @@ class Call:
         before = tokens[self.at - 1].text.upper() if self.at > 0 else ""
         after = tokens[self.closing + 1].text.upper() if self.closing + 1 < len(tokens) else ""
         return before, after
+
+
+def _with_statements(source: Source, parts: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The arguments of `@IF`: a statement has commas of its own and ends where the next one begins."""
+    joined: list[tuple[int, int]] = []
+    for part in parts:
+        if joined and _is_statement(source, *joined[-1]) and not _is_statement(source, *part):
+            joined[-1] = (joined[-1][0], part[1])
+        else:
+            joined.append(part)
+    return joined
+
+
+def _is_statement(source: Source, i: int, j: int) -> bool:
+    tokens = source.tokens
+    if j - i < 2 or tokens[i].text.upper() not in _STATEMENTS or not is_word(tokens[i]):
+        return False
+    after = tokens[i + 1]
+    return tokens[i].text.upper() == "SELECT" or (is_word(after) and after.text.upper() not in _AFTER_A_NAME)
 
 
 def read_lambda(source: Source, i: int, j: int) -> Lambda | None:

@@ -219,6 +219,9 @@ def test_names_take_string_values_as_names() -> None:
         ("SELECT 1 WHERE @AND(@IF(FALSE, x))", "SELECT 1 WHERE TRUE"),
         ("@IF(FALSE, DROP TABLE t); SELECT 1; @IF(FALSE, DROP TABLE t)", "SELECT 1;"),
         ("@IF(FALSE, SELECT 1)", ""),
+        ("@IF(FALSE, INSERT INTO t SELECT a, b)", ""),
+        ("@IF(FALSE, INSERT INTO t SELECT a, b, UPDATE t SET c = 1, d = 2)", "UPDATE t SET c = 1, d = 2"),
+        ("SELECT @IF(FALSE, comment AS c, update)", "SELECT update"),
         ("SELECT @EACH(@empty, c -> c), 1", "SELECT 1"),
     ],
 )
@@ -243,6 +246,7 @@ CLAUSES = [
     ("@WITH(FALSE) a AS (SELECT 1), b(c) AS MATERIALIZED (SELECT 2) SELECT 3", "SELECT 3"),
     ("SELECT a FROM t @where(@flag) b @order_by(FALSE) c, d @limit(FALSE) 3", "SELECT a FROM t WHERE b"),
     ("@IF(@flag, SELECT a FROM t @WHERE(FALSE) b)", "SELECT a FROM t"),
+    ("@IF(@flag, INSERT INTO t SELECT a, @n)", "INSERT INTO t SELECT a, (-3)"),
 ]
 
 
