@@ -53,7 +53,7 @@ from isomesh_dagster.model.python_code import (
 )
 from isomesh_dagster.model.render import RenderContext, is_template, loading_context, render, render_audit
 from isomesh_dagster.model.seeds import seed_columns, seed_hash
-from isomesh_dagster.model.statements import sort_statements
+from isomesh_dagster.model.statements import Statements, sort_statements
 from isomesh_dagster.relation import Column, KnownColumns
 
 _AUDITING = RenderContext(start=0, end=86_400_000, execution_time=0, stage="auditing", this_model="audited")
@@ -88,10 +88,17 @@ def parse_model(text: str, path: str, context: ParseContext) -> ParsedFile:
 
 
 def parse_definition(
-    definition: Definition, text: str, path: str, context: ParseContext, code: ModelCode | None = None
+    definition: Definition,
+    text: str,
+    path: str,
+    context: ParseContext,
+    statements: Statements,
+    code: ModelCode | None = None,
 ) -> ParsedFile:
-    """The models of one definition that is read already; `code` makes their rows where no query does."""
-    return _ModelFile(text, path, context, code).models_of(definition, {})
+    """The models of one definition that is read already, its statements too; `code` makes the rows where no query
+    does.
+    """
+    return _ModelFile(text, path, context, statements, code).models_of(definition, {})
 
 
 # --- one model file
@@ -100,10 +107,18 @@ def parse_definition(
 class _ModelFile:
     """A file: its blocks, and the models its entries make."""
 
-    def __init__(self, text: str, path: str, context: ParseContext, code: ModelCode | None = None) -> None:
+    def __init__(
+        self,
+        text: str,
+        path: str,
+        context: ParseContext,
+        statements: Statements | None = None,
+        code: ModelCode | None = None,
+    ) -> None:
         self.text = text
         self.path = path
         self.context = context
+        self.statements = statements
         self.code = code
 
     def parse(self) -> ParsedFile:
@@ -189,6 +204,7 @@ class _Entry:
         assert definition.block is not None
         self.path = file.path
         self.context = file.context
+        self.statements = file.statements
         self.code = file.code
         self.definition = definition
         self.block = definition.block
@@ -271,7 +287,7 @@ class _Entry:
         definition, inline = self.definition, self.inline
         dialect = definition.dialect
         kind, seeds = self._kind(header, dialect)
-        statements = sort_statements(definition, kind) if self.code is None else self.code.statements
+        statements = self.statements or sort_statements(definition, kind)
         query = statements.query
         # what is never built runs nothing, so defaults are not for it
         defaults = header.values if not isinstance(kind, Embedded | External) else {}
@@ -398,12 +414,12 @@ class _Entry:
             kind: HeaderKind = View() if self.code is None else Full()
             if value is not None:
                 kind = parse_kind(value, dialect, time_column_format=self.context.time_column_format)
+            if self.code is not None:
+                check_python_kind(kind)
             if isinstance(kind, SeedFile):
                 path = self._seed_path(kind.path)
                 seed = Seed(path=path, content_hash=seed_hash(self._seed_bytes(path)), csv_settings=kind.csv_settings)
                 return seed, (path,)
-            if self.code is not None:
-                check_python_kind(kind)
             if isinstance(kind, IncrementalByTimeRange) and kind.batch_concurrency is None:
                 kind = replace(kind, batch_concurrency=self._default_count("batch_concurrency", dialect))
             return kind, ()

@@ -16,21 +16,20 @@ from isomesh_dagster.errors import ModelError
 from isomesh_dagster.macros.outline import ContextUse
 from isomesh_dagster.macros.project import ProjectMacros
 from isomesh_dagster.model.blueprints import plain_value
-from isomesh_dagster.model.kinds import Embedded, External, Seed, View, kind_name
+from isomesh_dagster.model.kind_properties import HeaderKind, SeedFile
+from isomesh_dagster.model.kinds import Embedded, External, View, kind_name
 from isomesh_dagster.model.model import Json, Model
-from isomesh_dagster.model.statements import Statements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCode:
-    """A function under `@model(…)`: its name, its digest, its text, the statements of the decorator, and what the code
-    asks of `context`, each with the path of its file.
+    """A function under `@model(…)`: its name, its digest, its text, and what the code asks of `context`, each with the
+    path of its file.
     """
 
     function: str
     digest: str
     source: str
-    statements: Statements
     uses: tuple[tuple[str, ContextUse], ...] = ()
 
 
@@ -120,11 +119,12 @@ def _argument(use: ContextUse, path: str, macros: ProjectMacros, context: _Asked
     )
 
 
-def check_python_kind(kind: object) -> None:
+def check_python_kind(kind: HeaderKind) -> None:
     """Refuse kinds whose rows no function can make. Raises ModelError without a place."""
-    if isinstance(kind, View | Seed | Embedded | External):
+    if isinstance(kind, View | SeedFile | Embedded | External):
+        name = "SEED" if isinstance(kind, SeedFile) else kind_name(kind)
         raise ModelError(
-            f"a Python model cannot be of kind {kind_name(kind)}",
+            f"a Python model cannot be of kind {name}",
             hint="use FULL or one of the INCREMENTAL kinds; SQL for a view can be given with is_sql=True",
         )
 

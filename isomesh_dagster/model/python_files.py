@@ -7,7 +7,7 @@ decorators were given; no function of a model is.
 from __future__ import annotations
 
 import ast
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from isomesh_dagster.dialect.header import Block, Definition, Statement
@@ -61,20 +61,22 @@ class _PythonModel:
             dialect = str(given.get("dialect") or self.context.dialect)
             header = properties(given, lines, line, dialect)
             block = Block(keyword="MODEL", properties=header, line=line)
-            pre, post, update = (statements(key, given.get(key), lines.get(key, line), dialect) for key in STATEMENTS)
+            definition = Definition(block=block, dialect=dialect, statements=())
+            pre, post, update = (
+                tuple(statements(key, given.get(key), lines.get(key, line), dialect)) for key in STATEMENTS
+            )
+            around = Statements(pre=pre, post=post, virtual_update=update)
             if mark.is_sql:
-                query = Statement(text=f"@{sql_model_macro(self.path, self.found.function)}()", line=node.lineno)
-                definition = Definition(block=block, dialect=dialect, statements=(*pre, query, *post, *update))
-                return parse_definition(definition, self.text, self.path, self.context)
+                macro = sql_model_macro(self.path, self.found.function)
+                written = replace(around, query=Statement(text=f"@{macro}()", line=node.lineno))
+                return parse_definition(definition, self.text, self.path, self.context, written)
             code = ModelCode(
                 function=self.found.function,
                 digest=self.context.macros.function_digest(self.path, self.found.function) or "",
                 source=ast.get_source_segment(self.text, node) or "",
-                statements=Statements(pre=tuple(pre), post=tuple(post), virtual_update=tuple(update)),
                 uses=self.context.macros.context_uses(self.path, self.found.function),
             )
-            definition = Definition(block=block, dialect=dialect, statements=())
-            return parse_definition(definition, self.text, self.path, self.context, code)
+            return parse_definition(definition, self.text, self.path, self.context, around, code)
         except IsomeshError as error:
             raise error.located(path=self.path, line=self.found.line) from None
 

@@ -311,8 +311,6 @@ def test_reserved_schemas(root: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "models/a.py",
-        "models/deep/er/a.py",
         "signals/a.py",
         "metrics/a.sql",
         "materializations/a.py",
