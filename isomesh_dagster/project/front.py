@@ -1,12 +1,4 @@
-"""The front door: one project under one gateway.
-
-    project = Project.load(".", gateway="production")
-    plan = project.plan("prod")
-    for event in project.apply(plan): ...
-
-Files and configuration are read at `load` and again never; the state and the warehouse are opened on first use. This is
-the one module that reads the clock.
-"""
+"""The door itself: everything a person, the command line or Dagster asks of a project, one method each."""
 
 from __future__ import annotations
 
@@ -15,22 +7,21 @@ import os
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from isomesh_dagster.cache.macro_files import macros_on_demand
-from isomesh_dagster.errors import EngineError, GraphError, LockedError, PlanError
+from isomesh_dagster.errors import GraphError, PlanError
 from isomesh_dagster.graph.order import ModelGraph, build_graph
 from isomesh_dagster.model.names import validate_environment
-from isomesh_dagster.model.settings import Settings, load_settings, state_location
-from isomesh_dagster.plan.build import Layer, build_plan, build_run
-from isomesh_dagster.plan.diff import Diff, check_references, diff
-from isomesh_dagster.plan.plan import Decision, Plan
+from isomesh_dagster.model.settings import Settings, load_settings
+from isomesh_dagster.plan.plan import Plan
+from isomesh_dagster.project import checking, clock, planning
+from isomesh_dagster.project.system import FOLDER, System
 from isomesh_dagster.snapshot.environment import PROD, Environment, Promotion
 from isomesh_dagster.snapshot.fingerprint import OwnFingerprint, fingerprints
-from isomesh_dagster.snapshot.interval import Interval, from_ms, to_ms
 from isomesh_dagster.snapshot.snapshot import Category, Fingerprint, Snapshot
 
 if TYPE_CHECKING:
@@ -42,7 +33,7 @@ if TYPE_CHECKING:
     from isomesh_dagster.execution.external import Declared
     from isomesh_dagster.execution.table_diff import Comparison, Question
     from isomesh_dagster.execution.texts import Surroundings
-    from isomesh_dagster.execution.unit_test import UnitTestBed, UnitTestResult
+    from isomesh_dagster.execution.unit_test import UnitTestResult
     from isomesh_dagster.graph.lineage import ColumnLineage, ColumnReads
     from isomesh_dagster.lint.rules import Violation
     from isomesh_dagster.macros.project import ProjectMacros
@@ -52,9 +43,6 @@ if TYPE_CHECKING:
     from isomesh_dagster.plan.saved import SavedPlan
     from isomesh_dagster.relation import Column, Relation
     from isomesh_dagster.state.protocol import Identity, PlanRecord, StateStore
-
-FOLDER = ".isomesh"
-"""Where a project keeps what it can make again: cache, manifests, the state of file-based warehouses without a path."""
 
 
 class Project:
@@ -87,11 +75,17 @@ class Project:
         self._catalog: ColumnCatalog | None = None
         self._tests = tests
         self._unit_tests: tuple[UnitTest, ...] | None = None
-        self._connection: Connection | None = None
-        self._state: StateStore | None = None
+        self.system = System(settings)
         self._lock = threading.RLock()
-        self.on_wait: Callable[[str], None] | None = None
+
+    @property
+    def on_wait(self) -> Callable[[str], None] | None:
         """Told once, in a sentence, when the warehouse is held by another process and is waited for."""
+        return self.system.on_wait
+
+    @on_wait.setter
+    def on_wait(self, told: Callable[[str], None] | None) -> None:
+        self.system.on_wait = told
 
     # -- loading
 
@@ -197,7 +191,7 @@ class Project:
         """Output columns of a model, explicit or inferred; None when they cannot be told without the warehouse."""
         if self._columns is not None:
             return self._columns.get(name)
-        return self._column_catalog().of(name)
+        return self.column_catalog().of(name)
 
     def all_columns(self) -> dict[str, tuple[Column, ...] | None]:
         """Output columns of every model; what was inferred before is taken from the cache."""
@@ -210,7 +204,8 @@ class Project:
                     self._columns = infer_columns([self.models[name] for name in self.graph.order], cache)
             return dict(self._columns)
 
-    def _column_catalog(self) -> ColumnCatalog:
+    def column_catalog(self) -> ColumnCatalog:
+        """The columns of the models, inferred as they are asked for."""
         from isomesh_dagster.plan.columns import ColumnCatalog
 
         with self._lock:
@@ -222,12 +217,7 @@ class Project:
 
     def state(self) -> StateStore:
         """The state of this gateway, opened on first use."""
-        with self._lock:
-            if self._state is None:
-                from isomesh_dagster.state.store import open_state
-
-                self._state = open_state(_state_place(self.settings), schema=self.settings.state_schema)
-            return self._state
+        return self.system.state()
 
     def connection(self, *, wait_seconds: float | None = None) -> Connection:
         """The warehouse of this gateway, opened on first use and shared by all threads.
@@ -235,40 +225,23 @@ class Project:
         `wait_seconds` is how long to wait for another process to let go of it (None: the engine's default). Raises
         LockedError.
         """
-        with self._lock:
-            if self._connection is None:
-                from isomesh_dagster.engine import LOCK_TIMEOUT_SECONDS, open_connection
-
-                timeout = LOCK_TIMEOUT_SECONDS if wait_seconds is None else wait_seconds
-                self._connection = open_connection(
-                    self.settings.connection, timeout=timeout, on_wait=None if wait_seconds == 0 else self.on_wait
-                )
-            return self._connection
+        return self.system.connection(wait_seconds=wait_seconds)
 
     def identity(self) -> Identity:
-        """Who this project is to a system: gateway and project, and a uuid that counts only for a system without a
-        stamp.
-        """
-        import uuid
-
-        from isomesh_dagster.state.protocol import Identity
-
-        return Identity(uuid=uuid.uuid4().hex, gateway=self.gateway, project=self.settings.project)
+        """Who this project is to a system; its uuid counts only for a system without a stamp."""
+        return self.system.identity()
 
     def environments(self) -> list[Environment]:
         """All environments of this gateway, by name."""
-        self._check_system()
-        return self.state().environments()
+        return self.system.checked().environments()
 
     def environment(self, name: str) -> Environment | None:
         """The environment of that name, None when there is none."""
-        self._check_system()
-        return self.state().environment(validate_environment(name))
+        return self.system.checked().environment(validate_environment(name))
 
     def promotions(self, environment: str) -> list[Promotion]:
         """The promotions of an environment, newest first."""
-        self._check_system()
-        return self.state().promotions(validate_environment(environment))
+        return self.system.checked().promotions(validate_environment(environment))
 
     # -- deciding
 
@@ -287,209 +260,27 @@ class Project:
         are categories for models that are edited or new, by name: BREAKING or NON_BREAKING, instead of what the rules
         say. Raises PlanError and its kin; an interrupted apply is reconciled first.
         """
-        name = self._environment_name(environment)
-        if name == PROD and (start is not None or end is not None):
-            raise PlanError(
-                "prod always shows all of history", hint="leave start and end out, or plan another environment"
-            )
-        moment = _moment(now)
-        self._check_system()
-        warnings = (*self._lint_warnings(), *self._reconcile(name))
-        state = self.state()
-        current = state.environment(name)
-        compared = current or (state.environment(PROD) if name != PROD else None)
-        if not self.models:
-            raise PlanError(
-                f"the project in {self.root} has no models, so {name!r} would show nothing",
-                hint="are the files of models/ there? to end an environment: isomesh invalidate",
-            )
-        shown = self._snapshots(compared)
-        difference = diff(self.graph, self.fingerprints, shown)
-        check_references(self.graph, difference.removed)
-        known = state.snapshots_like((model, self.fingerprints[model].identity) for model in difference.changed)
-        chosen = dict(choices or {})
-        if chosen:
-            from isomesh_dagster.plan.choices import check_choices
-
-            warnings = (*warnings, *check_choices(chosen, difference, self.models))
-        decision, recorded = self._decide(shown, difference, known, chosen)
-        plan = build_plan(
-            layer=self._layer(),
-            environment=name,
-            current=current,
-            compared_with=compared.name if compared is not None else None,
-            shown=shown,
-            graph=self.graph,
-            decision=decision,
-            known={snapshot.id for snapshot in (*known, *shown.values())},
-            recorded=recorded,
-            now=moment,
-            within=_range(start, end),
-            vouched=self._shown_somewhere(known),
+        return planning.plan_files(
+            self, environment, now=now, within=clock.span(start, end), choices=dict(choices or {})
         )
-        return _warned(plan, warnings)
 
     def plan_again(self, saved: SavedPlan) -> Plan:
         """The plan that was saved, made anew from the files and the state.
 
         Raises ConflictingPlanError, saying why, when that is no longer what was agreed to.
         """
-        from isomesh_dagster.plan.saved import check_same
-
-        if saved.gateway != self.gateway:
-            raise PlanError(
-                f"plan {saved.id} is for gateway {saved.gateway!r}, this is {self.gateway!r}",
-                hint=f"`isomesh --gateway {saved.gateway} apply …`",
-            )
-        if saved.is_run:
-            raise PlanError(
-                f"plan {saved.id} was made by the clock: there is nothing to agree to",
-                hint=f"`isomesh run {saved.environment}` builds what is due now",
-            )
-        within = saved.within
-        plan = self.plan(
-            saved.environment,
-            now=saved.execution_time,
-            start=from_ms(within.start) if within is not None else None,
-            end=from_ms(within.end) if within is not None else None,
-            choices=saved.choices,
-        )
-        check_same(saved, plan)
-        return plan
+        return planning.plan_saved(self, saved)
 
     def plans(self, environment: str | None = None) -> list[PlanRecord]:
         """The plans that were applied or begun, newest first; their documents are read by `plan.saved`."""
-        self._check_system()
-        return self.state().plans(None if environment is None else validate_environment(environment))
+        return self.system.checked().plans(None if environment is None else validate_environment(environment))
 
     def run_plan(self, environment: str | None = None, *, now: datetime | None = None) -> Plan:
-        """What the clock has made due in `environment`, from the state alone: the files are not looked at, nothing is
-        promoted.
+        """What the clock has made due in `environment`, from the state alone.
+
+        The files are not looked at and nothing is promoted. Raises PlanError when there is no such environment.
         """
-        name = self._environment_name(environment)
-        self._check_system()
-        warnings = self._reconcile(name)
-        current = self._existing(name)
-        snapshots = self._snapshots(current)
-        graph = build_graph({model: snapshot.model for model, snapshot in snapshots.items()})
-        recorded = self.state().intervals(
-            str(snapshot.physical) for snapshot in snapshots.values() if snapshot.physical is not None
-        )
-        plan = build_run(
-            layer=self._layer(),
-            current=current,
-            graph=graph,
-            snapshots={model: snapshots[model] for model in graph.order},
-            recorded=recorded,
-            now=_moment(now),
-        )
-        return _warned(plan, warnings)
-
-    def _decide(
-        self,
-        shown: Mapping[str, Snapshot],
-        difference: Diff,
-        known: Collection[Snapshot],
-        choices: Mapping[str, Category],
-    ) -> tuple[Decision, dict[str, tuple[Interval, ...]]]:
-        state = self.state()
-        candidates = {str(one.physical) for one in (*shown.values(), *known) if one.physical is not None}
-        recorded = state.intervals(candidates)
-        if not difference.changed and not difference.removed:
-            return Decision(snapshots={name: shown[name] for name in self.graph.order}), recorded
-        from isomesh_dagster.plan.decide import decide
-
-        decision = decide(
-            self.graph,
-            self.fingerprints,
-            shown,
-            difference,
-            known,
-            self._column_catalog(),
-            frozenset(recorded),
-            self.macros,
-            choices=choices,
-            automatic=self.settings.plan.auto_categorize,
-            convention=self.settings.physical_table_naming_convention,
-        )
-        chosen = {str(one.physical) for one in decision.snapshots.values() if one.physical is not None}
-        recorded.update(state.intervals(chosen - candidates))
-        return decision, recorded
-
-    def _shown_somewhere(self, snapshots: Collection[Snapshot]) -> list[Snapshot]:
-        """Those with audits that an environment shows or showed: a snapshot is shown only when its audits passed."""
-        audited = [one for one in snapshots if one.model.audits]
-        if not audited:
-            return []
-        state = self.state()
-        ids = {
-            snapshot
-            for environment in state.environments()
-            for promotion in state.promotions(environment.name)
-            for snapshot in promotion.target.snapshots.values()
-        }
-        return [one for one in audited if one.id in ids]
-
-    def _snapshots(self, environment: Environment | None) -> dict[str, Snapshot]:
-        if environment is None:
-            return {}
-        wanted = environment.target.snapshots
-        found = self.state().snapshots(wanted.values())
-        lost = [name for name, its_id in wanted.items() if its_id not in found]
-        if lost:
-            raise PlanError(
-                f"the state does not know {len(lost)} of the snapshots that {environment.name!r} shows, e.g. {lost[0]}",
-                hint="was the state restored from an older backup? restore the matching one",
-            )
-        return {name: found[its_id] for name, its_id in wanted.items()}
-
-    def _existing(self, name: str) -> Environment:
-        """The environment of that name; a PlanError when there is none."""
-        found = self.state().environment(name)
-        if found is None:
-            raise PlanError(
-                f"there is no environment {name!r} in gateway {self.gateway!r}",
-                hint=f"create it with `isomesh plan {name}`",
-            )
-        return found
-
-    def _environment_name(self, environment: str | None) -> str:
-        return validate_environment(self.settings.default_target_environment if environment is None else environment)
-
-    def _layer(self) -> Layer:
-        return Layer(
-            gateway=self.gateway,
-            suffix_target=self.settings.environment_suffix_target,
-            environment_ttl=self.settings.environment_ttl,
-            pinned=self.settings.pinned_environments,
-            before_all=self.settings.before_all,
-            after_all=self.settings.after_all,
-        )
-
-    def _check_system(self) -> None:
-        """Refuse a state that another gateway or project made, before anything is read from it as ours."""
-        from isomesh_dagster.execution.stamp import check_not_gone, check_owner
-
-        known = self.state().identity()
-        if known is not None:
-            check_owner("state", known, self.identity())
-            check_not_gone(getattr(self.settings.connection, "path", None), self.state())
-
-    def _reconcile(self, environment: str) -> tuple[str, ...]:
-        """Finish in the state what an interrupted apply finished in the warehouse; a warning when somebody is at work
-        there.
-        """
-        open_plans = self.state().open_plans(environment)
-        if not open_plans:
-            return ()
-        from isomesh_dagster.execution.reconcile import reconcile
-
-        try:
-            connection = self.connection(wait_seconds=0)
-        except LockedError:
-            return (f"plan {open_plans[-1].id} of {environment!r} is being applied by another process right now",)
-        reconcile(connection, self.state(), environment)
-        return ()
+        return planning.plan_clock(self, environment, now=now)
 
     # -- doing
 
@@ -534,15 +325,15 @@ class Project:
         """
         from isomesh_dagster.execution.promote import rollback
 
-        name = self._environment_name(environment)
-        self._check_system()
-        self._reconcile(name)
+        name = self.system.environment_name(environment)
+        self.system.checked()
+        self.system.reconcile(name)
         return rollback(
             self.state(),
             self.connection(),
             name,
             identity=self.identity(),
-            now=_now(),
+            now=clock.now(),
             to=to,
             default_catalog=self.settings.default_catalog,
             macros=self.macros,
@@ -554,8 +345,7 @@ class Project:
         name = validate_environment(environment)
         if name == PROD:
             raise PlanError("prod cannot be invalidated", hint="to show something else there, plan or roll back")
-        self._check_system()
-        if not self.state().expire(name, _now()):
+        if not self.system.checked().expire(name, clock.now()):
             raise PlanError(
                 f"there is no environment {name!r} in gateway {self.gateway!r}",
                 hint="`isomesh environments` lists them",
@@ -569,12 +359,12 @@ class Project:
         """
         from isomesh_dagster.execution.janitor import janitor
 
-        self._check_system()
+        state = self.system.checked()
         yield from janitor(
             self.connection(),
-            self.state(),
+            state,
             identity=self.identity(),
-            now=_now() if now is None else now,
+            now=clock.now() if now is None else now,
             snapshot_ttl=self.settings.snapshot_ttl,
             ignore_ttl=ignore_ttl,
             dry_run=dry_run,
@@ -597,8 +387,8 @@ class Project:
         """
         from isomesh_dagster.execution.ask import rendered_query
 
-        around = self._around(self._shown(environment), execution_time)
-        return rendered_query(self.model(model), around, _range(start, end))
+        around = self._around(self.system.shown(environment), execution_time)
+        return rendered_query(self.model(model), around, clock.span(start, end))
 
     def evaluate(
         self,
@@ -613,9 +403,9 @@ class Project:
         """Run a model's query without writing; column names and at most `limit` rows."""
         from isomesh_dagster.execution.ask import evaluated_query
 
-        snapshots = self._shown(self._environment_name(environment))
+        snapshots = self.system.shown(self.system.environment_name(environment))
         around = self._around(snapshots, execution_time)
-        return evaluated_query(self.connection(), self.model(model), around, _range(start, end), limit=limit)
+        return evaluated_query(self.connection(), self.model(model), around, clock.span(start, end), limit=limit)
 
     def audit(
         self,
@@ -628,13 +418,13 @@ class Project:
         """Run the audits of an environment's models on what it shows; `models` limits them."""
         from isomesh_dagster.execution.ask import audited
 
-        self._check_system()
-        snapshots = self._snapshots(self._existing(self._environment_name(environment)))
+        self.system.checked()
+        snapshots = self.system.snapshots(self.system.existing(self.system.environment_name(environment)))
         for wanted in models or ():
             self.model(wanted)
         chosen = [one for one in snapshots.values() if models is None or one.name in models]
         around = self._around(snapshots, None)
-        yield from audited(self.connection(), chosen, around, _range(start, end))
+        yield from audited(self.connection(), chosen, around, clock.span(start, end))
 
     def table_diff(
         self, source: str, target: str, *, models: Collection[str] | None = None, question: Question | None = None
@@ -652,11 +442,11 @@ class Project:
             if models is not None:
                 raise PlanError("models are compared between environments, not between tables")
             tables = table_diff.named_pair(source, target, self.settings.connection.dialect)
-            yield compare_tables(self._existing_warehouse(), tables, asked)
+            yield compare_tables(self.system.existing_warehouse(), tables, asked)
             return
-        self._check_system()
-        first, second = (self._existing(validate_environment(name)) for name in (source, target))
-        snapshots = {**self._snapshots(first), **self._snapshots(second)}
+        self.system.checked()
+        first, second = (self.system.existing(validate_environment(name)) for name in (source, target))
+        snapshots = {**self.system.snapshots(first), **self.system.snapshots(second)}
         for pair in table_diff.shown_pairs(first, second, snapshots, models):
             if isinstance(pair, table_diff.Pair):
                 yield compare_tables(self.connection(), pair, asked)
@@ -670,15 +460,9 @@ class Project:
             snapshots=snapshots,
             engine_dialect=self.settings.connection.dialect,
             default_catalog=self.settings.default_catalog,
-            execution_time=_now() if execution_time is None else execution_time,
+            execution_time=clock.now() if execution_time is None else execution_time,
             macros=self.macros,
         )
-
-    def _shown(self, environment: str | None) -> dict[str, Snapshot]:
-        if environment is None:
-            return {}
-        self._check_system()
-        return self._snapshots(self.state().environment(validate_environment(environment)))
 
     # -- testing
 
@@ -693,13 +477,7 @@ class Project:
 
     def unit_tests_of(self, plan: Plan) -> tuple[UnitTest, ...]:
         """The tests of models whose rows `plan` may change: they changed themselves, or something they read."""
-        from isomesh_dagster.plan.plan import ChangeType
-
-        quiet = (ChangeType.METADATA, ChangeType.REMOVED)
-        changed = {change.model for change in plan.changes if change.change not in quiet}
-        tests = self.unit_tests() if changed else ()
-        concerned = changed | self.graph.descendants(changed) if tests else changed
-        return tuple(test for test in tests if test.model in concerned)
+        return checking.tests_of(self, plan)
 
     def run_unit_tests(self, tests: Iterable[UnitTest] | None = None) -> Iterator[UnitTestResult]:
         """Run unit tests (None: all) on a warehouse in memory; yields a result for each, also for one that fails.
@@ -708,7 +486,7 @@ class Project:
         """
         from isomesh_dagster.execution.unit_test import run_unit_tests
 
-        yield from run_unit_tests(self.unit_tests() if tests is None else tests, self._unit_test_bed())
+        yield from run_unit_tests(self.unit_tests() if tests is None else tests, checking.test_bed(self))
 
     def draft_unit_test(
         self,
@@ -725,7 +503,7 @@ class Project:
         """
         from isomesh_dagster.execution.unit_test_draft import Draft, draft_unit_test
 
-        snapshots = self._shown(self._environment_name(environment))
+        snapshots = self.system.shown(self.system.environment_name(environment))
         draft = Draft(
             model=self.model(model),
             name=name,
@@ -733,7 +511,7 @@ class Project:
             variables=variables or {},
             include_ctes=include_ctes,
         )
-        return draft_unit_test(self.connection(), draft, self._around(snapshots, None), self._unit_test_bed())
+        return draft_unit_test(self.connection(), draft, self._around(snapshots, None), checking.test_bed(self))
 
     def _test_files(self) -> Mapping[str, str]:
         """The texts of the files with unit tests by path, read on first use."""
@@ -744,17 +522,7 @@ class Project:
                 self._tests = read_unit_test_files(self.settings)
             return self._tests
 
-    def _unit_test_bed(self) -> UnitTestBed:
-        from isomesh_dagster.execution.unit_test import UnitTestBed
-
-        connection = self.settings.connection
-        return UnitTestBed(
-            models=self.models,
-            columns=self.columns,
-            default_catalog=self.settings.default_catalog,
-            extensions=connection.extensions if connection.type == "duckdb" else (),
-            macros=self.macros,
-        )
+    # -- columns
 
     def lineage(self) -> ColumnLineage:
         """Which columns become which, through all models; what was found out before is taken from the cache."""
@@ -778,9 +546,9 @@ class Project:
 
     def table_name(self, model: str, environment: str | None = None) -> Relation:
         """The physical table or view a model is in an environment. Raises PlanError when there is none."""
-        name = self._environment_name(environment)
+        name = self.system.environment_name(environment)
         self.model(model)
-        snapshot = self._shown(name).get(model)
+        snapshot = self.system.shown(name).get(model)
         if snapshot is None:
             raise PlanError(f"{name!r} does not show {model}", hint=f"`isomesh plan {name}` would")
         if snapshot.physical is None:
@@ -791,7 +559,7 @@ class Project:
         """Run one query in the warehouse's SQL; column names and rows. Raises ModelError for anything but a query."""
         from isomesh_dagster.execution.fetch import fetched
 
-        return fetched(self._existing_warehouse(), sql, limit=limit)
+        return fetched(self.system.existing_warehouse(), sql, limit=limit)
 
     def declare_external_tables(self, *, strict: bool = False) -> Declared:
         """Add tables that models read and nobody declared to external_models.yaml, as the warehouse has them.
@@ -800,14 +568,7 @@ class Project:
         """
         from isomesh_dagster.execution.external import declare
 
-        return declare(self._existing_warehouse, self.settings, self.models, strict=strict)
-
-    def _existing_warehouse(self) -> Connection:
-        """The warehouse, without making one. Raises EngineError."""
-        path = getattr(self.settings.connection, "path", None)
-        if path is not None and not path.exists():
-            raise EngineError(f"there is no warehouse {path} yet", hint="the first apply makes it")
-        return self.connection()
+        return declare(self.system.existing_warehouse, self.settings, self.models, strict=strict)
 
     # -- checking
 
@@ -817,28 +578,11 @@ class Project:
 
         A configuration that names no rule asks for all of them, as warnings. Raises ConfigError for an unknown rule.
         """
-        from dataclasses import replace
+        return checking.lint(self, models)
 
-        from isomesh_dagster.cache.findings import find_doubts, on_file_lines
-        from isomesh_dagster.cache.store import FactStore
-        from isomesh_dagster.lint.rules import Examined
-        from isomesh_dagster.lint.select import ALL, chosen_rules, violations
-
-        for wanted in models or ():
-            self.model(wanted)
-        settings = self.settings.linter
-        if not settings.rules and not settings.warn_rules:
-            settings = replace(settings, warn_rules=(ALL,))
-        chosen = chosen_rules(settings)
-        columns = self.all_columns()
-        with self._lock, FactStore(self.root / FOLDER / "cache.sqlite") as cache:
-            looked_at = [model for name, model in self.models.items() if models is None or name in models]
-            examined = Examined(
-                models=self.models,
-                findings=find_doubts(looked_at, columns, cache),
-                tested={test.model for test in self.unit_tests()} if chosen.need_tests else (),
-            )
-        return on_file_lines(violations(examined, chosen, models), self.models, self.root)
+    def lint_warnings(self) -> tuple[str, ...]:
+        """What a plan warns of when the linter is on. Raises LintError when a rule that is an error is broken."""
+        return checking.lint_warnings(self)
 
     def formatted(self, paths: Collection[str] | None = None, style: Style | None = None) -> tuple[FormattedFile, ...]:
         """The SQL files of the project (`paths`: only these) as `style` has them, by default the configuration's.
@@ -849,28 +593,11 @@ class Project:
 
         return format_files(self.settings, self.models, self.own, paths, style or self.settings.format)
 
-    def _lint_warnings(self) -> tuple[str, ...]:
-        """What a plan warns of when the linter is on. Raises LintError when a rule that is an error is broken."""
-        from isomesh_dagster.lint.select import refuse_errors
-
-        settings = self.settings.linter
-        if not settings.enabled or not (settings.rules or settings.warn_rules):
-            return ()
-        found = self.lint()
-        refuse_errors(found)
-        return tuple(f"{one.path}:{one.line} ({one.model}): {one.message} ({one.rule})" for one in found)
-
     # -- ending
 
     def close(self) -> None:
         """Let go of the warehouse and the state. Idempotent."""
-        with self._lock:
-            connection, self._connection = self._connection, None
-            state, self._state = self._state, None
-        if connection is not None:
-            connection.close()
-        if state is not None:
-            state.close()
+        self.system.close()
 
     def __enter__(self) -> Project:
         return self
@@ -881,41 +608,5 @@ class Project:
         self.close()
 
 
-def _now() -> datetime:
-    return datetime.now(timezone.utc)
-
-
 def _digest(texts: Mapping[str, str]) -> str:
     return hashlib.blake2b(repr(sorted(texts.items())).encode(), digest_size=8).hexdigest()
-
-
-def _moment(now: datetime | None) -> int:
-    return to_ms(_now() if now is None else now)
-
-
-def _range(start: datetime | None, end: datetime | None) -> Interval | None:
-    if start is None and end is None:
-        return None
-    stop = to_ms(_now() if end is None else end)
-    return Interval(to_ms(start) if start is not None else min(0, stop - 1), stop)
-
-
-def _state_place(settings: Settings) -> str | Path | dict[str, Any]:
-    """What `open_state` takes: a SQLite file, or the arguments of a Postgres connection."""
-    location = state_location(settings)
-    if location.connection is None:
-        return location.path if location.path is not None else ":memory:"
-    connection = location.connection
-    given = connection.model_dump(
-        include={"host", "user", "port", "database", "connect_timeout", "sslmode", "application_name", "role"}
-    )
-    given["password"] = connection.password.get_secret_value()
-    return {key: value for key, value in given.items() if value is not None}
-
-
-def _warned(plan: Plan, warnings: tuple[str, ...]) -> Plan:
-    if not warnings:
-        return plan
-    from dataclasses import replace
-
-    return replace(plan, warnings=(*plan.warnings, *warnings))

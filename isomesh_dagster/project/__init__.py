@@ -1,0 +1,15 @@
+"""The front door: one project under one gateway.
+
+    project = Project.load(".", gateway="production")
+    plan = project.plan("prod")
+    for event in project.apply(plan): ...
+
+Here: `front` is the door itself, `system` the gateway's state and warehouse (opened on first use), `planning` how a
+plan comes from files and state, `checking` lint and unit tests, `clock` the one place that reads the clock. Not here:
+what is decided (`plan/`) and done (`execution/`). Imports everything below; the command line and Dagster import this.
+"""
+
+from isomesh_dagster.project.front import Project
+from isomesh_dagster.project.system import FOLDER
+
+__all__ = ["FOLDER", "Project"]

@@ -1,0 +1,75 @@
+"""What is asked of a project's files before anything is done: lint rules and unit tests."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from isomesh_dagster.plan.plan import ChangeType, Plan
+from isomesh_dagster.project.system import FOLDER
+
+if TYPE_CHECKING:
+    from isomesh_dagster.execution.unit_test import UnitTestBed
+    from isomesh_dagster.lint.rules import Violation
+    from isomesh_dagster.model.unit_tests import UnitTest
+    from isomesh_dagster.project.front import Project
+
+
+def lint(project: Project, models: Collection[str] | None) -> tuple[Violation, ...]:
+    """What breaks the lint rules of the configuration; see `Project.lint`."""
+    from isomesh_dagster.cache.findings import find_doubts, on_file_lines
+    from isomesh_dagster.cache.store import FactStore
+    from isomesh_dagster.lint.rules import Examined
+    from isomesh_dagster.lint.select import ALL, chosen_rules, violations
+
+    for wanted in models or ():
+        project.model(wanted)
+    settings = project.settings.linter
+    if not settings.rules and not settings.warn_rules:
+        settings = replace(settings, warn_rules=(ALL,))
+    chosen = chosen_rules(settings)
+    columns = project.all_columns()
+    with FactStore(project.root / FOLDER / "cache.sqlite") as cache:
+        looked_at = [model for name, model in project.models.items() if models is None or name in models]
+        examined = Examined(
+            models=project.models,
+            findings=find_doubts(looked_at, columns, cache),
+            tested={test.model for test in project.unit_tests()} if chosen.need_tests else (),
+        )
+    return on_file_lines(violations(examined, chosen, models), project.models, project.root)
+
+
+def lint_warnings(project: Project) -> tuple[str, ...]:
+    """What a plan warns of when the linter is on. Raises LintError when a rule that is an error is broken."""
+    settings = project.settings.linter
+    if not settings.enabled or not (settings.rules or settings.warn_rules):
+        return ()
+    from isomesh_dagster.lint.select import refuse_errors
+
+    found = lint(project, None)
+    refuse_errors(found)
+    return tuple(f"{one.path}:{one.line} ({one.model}): {one.message} ({one.rule})" for one in found)
+
+
+def tests_of(project: Project, plan: Plan) -> tuple[UnitTest, ...]:
+    """The unit tests of models whose rows `plan` may change; see `Project.unit_tests_of`."""
+    quiet = (ChangeType.METADATA, ChangeType.REMOVED)
+    changed = {change.model for change in plan.changes if change.change not in quiet}
+    tests = project.unit_tests() if changed else ()
+    concerned = changed | project.graph.descendants(changed) if tests else changed
+    return tuple(test for test in tests if test.model in concerned)
+
+
+def test_bed(project: Project) -> UnitTestBed:
+    """What unit tests run on: the models, over a warehouse in memory."""
+    from isomesh_dagster.execution.unit_test import UnitTestBed
+
+    connection = project.settings.connection
+    return UnitTestBed(
+        models=project.models,
+        columns=project.columns,
+        default_catalog=project.settings.default_catalog,
+        extensions=connection.extensions if connection.type == "duckdb" else (),
+        macros=project.macros,
+    )

@@ -1,0 +1,186 @@
+"""How a plan comes from a project's files and its system's state: what is read for it, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from isomesh_dagster.errors import PlanError
+from isomesh_dagster.graph.order import build_graph
+from isomesh_dagster.model.settings import Settings
+from isomesh_dagster.plan.build import Layer, build_plan, build_run
+from isomesh_dagster.plan.diff import Diff, check_references, diff
+from isomesh_dagster.plan.plan import Decision, Plan
+from isomesh_dagster.project import clock
+from isomesh_dagster.snapshot.environment import PROD
+from isomesh_dagster.snapshot.interval import Interval, from_ms
+from isomesh_dagster.snapshot.snapshot import Category, Snapshot
+from isomesh_dagster.state.protocol import StateStore
+
+if TYPE_CHECKING:
+    from isomesh_dagster.plan.saved import SavedPlan
+    from isomesh_dagster.project.front import Project
+
+Recorded = dict[str, tuple[Interval, ...]]
+
+
+def plan_files(
+    project: Project,
+    environment: str | None,
+    *,
+    now: datetime | None,
+    within: Interval | None,
+    choices: Mapping[str, Category],
+) -> Plan:
+    """The plan that makes the environment show the project's files; see `Project.plan`."""
+    system = project.system
+    name = system.environment_name(environment)
+    if name == PROD and within is not None:
+        raise PlanError("prod always shows all of history", hint="leave start and end out, or plan another environment")
+    moment = clock.moment(now)
+    state = system.checked()
+    warnings = (*project.lint_warnings(), *system.reconcile(name))
+    current = state.environment(name)
+    compared = current or (state.environment(PROD) if name != PROD else None)
+    if not project.models:
+        raise PlanError(
+            f"the project in {project.root} has no models, so {name!r} would show nothing",
+            hint="are the files of models/ there? to end an environment: isomesh invalidate",
+        )
+    shown = system.snapshots(compared)
+    difference = diff(project.graph, project.fingerprints, shown)
+    check_references(project.graph, difference.removed)
+    known = state.snapshots_like((model, project.fingerprints[model].identity) for model in difference.changed)
+    if choices:
+        from isomesh_dagster.plan.choices import check_choices
+
+        warnings = (*warnings, *check_choices(choices, difference, project.models))
+    decision, recorded = _decide(project, state, shown, difference, known, choices)
+    plan = build_plan(
+        layer=_layer(project.settings),
+        environment=name,
+        current=current,
+        compared_with=compared.name if compared is not None else None,
+        shown=shown,
+        graph=project.graph,
+        decision=decision,
+        known={snapshot.id for snapshot in (*known, *shown.values())},
+        recorded=recorded,
+        now=moment,
+        within=within,
+        vouched=_shown_somewhere(state, known),
+    )
+    return _warned(plan, warnings)
+
+
+def plan_saved(project: Project, saved: SavedPlan) -> Plan:
+    """The plan that was saved, made anew; see `Project.plan_again`."""
+    from isomesh_dagster.plan.saved import check_same
+
+    if saved.gateway != project.gateway:
+        raise PlanError(
+            f"plan {saved.id} is for gateway {saved.gateway!r}, this is {project.gateway!r}",
+            hint=f"`isomesh --gateway {saved.gateway} apply …`",
+        )
+    if saved.is_run:
+        raise PlanError(
+            f"plan {saved.id} was made by the clock: there is nothing to agree to",
+            hint=f"`isomesh run {saved.environment}` builds what is due now",
+        )
+    within = saved.within
+    plan = project.plan(
+        saved.environment,
+        now=saved.execution_time,
+        start=from_ms(within.start) if within is not None else None,
+        end=from_ms(within.end) if within is not None else None,
+        choices=saved.choices,
+    )
+    check_same(saved, plan)
+    return plan
+
+
+def plan_clock(project: Project, environment: str | None, *, now: datetime | None) -> Plan:
+    """What the clock has made due in the environment; see `Project.run_plan`."""
+    system = project.system
+    name = system.environment_name(environment)
+    state = system.checked()
+    warnings = system.reconcile(name)
+    current = system.existing(name)
+    snapshots = system.snapshots(current)
+    graph = build_graph({model: snapshot.model for model, snapshot in snapshots.items()})
+    recorded = state.intervals(
+        str(snapshot.physical) for snapshot in snapshots.values() if snapshot.physical is not None
+    )
+    plan = build_run(
+        layer=_layer(project.settings),
+        current=current,
+        graph=graph,
+        snapshots={model: snapshots[model] for model in graph.order},
+        recorded=recorded,
+        now=clock.moment(now),
+    )
+    return _warned(plan, warnings)
+
+
+def _decide(
+    project: Project,
+    state: StateStore,
+    shown: Mapping[str, Snapshot],
+    difference: Diff,
+    known: Collection[Snapshot],
+    choices: Mapping[str, Category],
+) -> tuple[Decision, Recorded]:
+    """The decision, and the intervals recorded for every table it may need."""
+    candidates = {str(one.physical) for one in (*shown.values(), *known) if one.physical is not None}
+    recorded = state.intervals(candidates)
+    if not difference.changed and not difference.removed:
+        return Decision(snapshots={name: shown[name] for name in project.graph.order}), recorded
+    from isomesh_dagster.plan.decide import decide  # compares queries, so it needs the SQL library
+
+    decision = decide(
+        project.graph,
+        project.fingerprints,
+        shown,
+        difference,
+        known,
+        project.column_catalog(),
+        frozenset(recorded),
+        project.macros,
+        choices=choices,
+        automatic=project.settings.plan.auto_categorize,
+        convention=project.settings.physical_table_naming_convention,
+    )
+    chosen = {str(one.physical) for one in decision.snapshots.values() if one.physical is not None}
+    recorded.update(state.intervals(chosen - candidates))
+    return decision, recorded
+
+
+def _shown_somewhere(state: StateStore, snapshots: Collection[Snapshot]) -> list[Snapshot]:
+    """Those with audits that an environment shows or showed: a snapshot is shown only when its audits passed."""
+    audited = [one for one in snapshots if one.model.audits]
+    if not audited:
+        return []
+    ids = {
+        snapshot
+        for environment in state.environments()
+        for promotion in state.promotions(environment.name)
+        for snapshot in promotion.target.snapshots.values()
+    }
+    return [one for one in audited if one.id in ids]
+
+
+def _layer(settings: Settings) -> Layer:
+    return Layer(
+        gateway=settings.gateway,
+        suffix_target=settings.environment_suffix_target,
+        environment_ttl=settings.environment_ttl,
+        pinned=settings.pinned_environments,
+        before_all=settings.before_all,
+        after_all=settings.after_all,
+    )
+
+
+def _warned(plan: Plan, warnings: tuple[str, ...]) -> Plan:
+    return replace(plan, warnings=(*plan.warnings, *warnings)) if warnings else plan
