@@ -6,9 +6,7 @@ from the tokens, so that a name never stays behind because a statement is unusua
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from sqlglot import Token, TokenType, exp
@@ -24,8 +22,7 @@ from isomesh_dagster.relation import Reference
 def facts(sql: str, dialect: str, default_catalog: str | None) -> StatementFacts:
     """See `query.statement_facts`."""
     try:
-        with _quietly():
-            root, tokens = parse_statement(sql, dialect)
+        root, tokens = parse_statement(sql, dialect)
     except ModelError:
         return _from_tokens(sql, dialect, default_catalog)
     if isinstance(root, exp.Command):
@@ -50,21 +47,6 @@ def facts(sql: str, dialect: str, default_catalog: str | None) -> StatementFacts
 
 
 _ALIASED_TARGETS = (exp.Delete, exp.Update, exp.Merge)
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without the library's warning that it does not know a statement: that is told by the result."""
-    logger = logging.getLogger("sqlglot")
-    logger.addFilter(_is_no_fallback)
-    try:
-        yield
-    finally:
-        logger.removeFilter(_is_no_fallback)
-
-
-def _is_no_fallback(record: logging.LogRecord) -> bool:
-    return "Falling back to parsing" not in record.getMessage()
 
 
 def _is_source(mention: Mention) -> bool:

@@ -6,9 +6,11 @@ value. No class of the SQL library is subclassed or patched: its compiled build 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import cast
 
@@ -254,11 +256,27 @@ def parse(sql: str, dialect: str) -> tuple[exp.Expr, list[Token]]:
     return root, tokens
 
 
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the library's warning that it does not know a statement: that is told by the result."""
+    logger = logging.getLogger("sqlglot")
+    logger.addFilter(_is_no_fallback)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_no_fallback)
+
+
+def _is_no_fallback(record: logging.LogRecord) -> bool:
+    return "Falling back to parsing" not in record.getMessage()
+
+
 def parse_statement(sql: str, dialect: str) -> tuple[exp.Expr, list[Token]]:
     """The one statement in `sql`, of whatever kind, and its tokens. Raises ModelError."""
     tokens = tokenize(sql, dialect)
     try:
-        statements = sql_dialect(dialect).parser().parse(tokens, sql)
+        with _quietly():
+            statements = sql_dialect(dialect).parser().parse(tokens, sql)
     except ParseError as error:
         raise parse_error(error) from error
     except RecursionError as error:

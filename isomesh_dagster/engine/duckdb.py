@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from difflib import get_close_matches
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -323,8 +324,32 @@ class DuckDBSession:
                 (told,) = self.fetch(f"SELECT {seed_file.survey(names, given)} FROM {rows}")
                 items = seed_file.inferred(names, told, given)
             else:
+                self._check_seed(rows, columns, given)
                 items = [seed_file.value(name, None if kind == "UNKNOWN" else kind, given) for name, kind in columns]
             return self.replace_table(relation, f"SELECT {', '.join(items)} FROM {rows}")
+
+    def _check_seed(self, rows: str, columns: Sequence[tuple[str, str]], given: dict[str, Any]) -> None:
+        """Raises EngineError for a declared column that the file lacks, or a value that is not of its type."""
+        names = self.fetch_table(f"SELECT * FROM {rows} LIMIT 0")[0]
+        known = {name.lower() for name in names}
+        for name, _ in columns:
+            if name.lower() not in known:
+                near = get_close_matches(name, names, n=1)
+                raise EngineError(
+                    f"the seed's file has no column {name}; it has {', '.join(names)}",
+                    hint=f"did you mean {near[0]}?" if near else "its first line names the columns",
+                )
+        typed = [(name, kind) for name, kind in columns if kind != "UNKNOWN"]
+        if not typed:
+            return
+        wrong = ", ".join(seed_file.misfit(name, kind, given) for name, kind in typed)
+        (found,) = self.fetch(f"SELECT {wrong} FROM {rows}")
+        for (name, kind), value in zip(typed, found, strict=True):
+            if value is not None:
+                raise EngineError(
+                    f"the seed's column {name} holds {value!r}, which is no {kind}",
+                    hint="mend the file, or the type under `columns`",
+                )
 
     def replace_view(self, relation: Relation, query: str) -> None:
         """The view shows the query afterwards, whatever it showed before."""

@@ -76,6 +76,12 @@ def value(name: str, kind: str | None, settings: Mapping[str, Any]) -> str:
     return f"{given if kind is None else f'CAST({given} AS {kind})'} AS {quote(name)}"
 
 
+def misfit(name: str, kind: str, settings: Mapping[str, Any]) -> str:
+    """An item of a SELECT over all rows: some value of the column that is not of type `kind`, NULL when all are."""
+    given = _given(name, settings)
+    return f"MIN({given}) FILTER ({given} IS NOT NULL AND TRY_CAST({given} AS {kind}) IS NULL)"
+
+
 def survey(names: Sequence[str], settings: Mapping[str, Any]) -> str:
     """Items of a SELECT over all rows that tell what the columns hold: five for each, as `inferred` takes them."""
     items: list[str] = []

@@ -388,3 +388,9 @@ def test_transpiling() -> None:
         transpile("SELECT (1", "duckdb", "postgres")
     with pytest.raises(UnsupportedError, match="postgres cannot say this"):
         transpile("SELECT * FROM t PIVOT (SUM(v) FOR k IN (1, 2))", "duckdb", "postgres")
+
+
+def test_the_librarys_own_warnings_are_not_printed(caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ModelError, match="EXPLAIN is not a query"):
+        analyse("EXPLAIN ANALYZE DELETE FROM t", "duckdb")
+    assert not caplog.records

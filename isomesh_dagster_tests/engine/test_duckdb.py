@@ -154,6 +154,17 @@ def test_seed_columns_are_matched_by_name_and_cast(session, tmp_path):
     assert session.fetch("SELECT name FROM s.t WHERE id = '2'") == [("NA",)]
 
 
+def test_a_seed_that_does_not_fit_says_where(session, tmp_path):
+    file = tmp_path / "seed.csv"
+    file.write_text("id,qty\n1,5\ntwo,6\n")
+    seed = Relation(schema="s", name="seed")
+    with pytest.raises(EngineError, match="column id holds 'two', which is no INT"):
+        session.load_csv(seed, str(file), [("id", "INT"), ("qty", "INT")], {})
+    with pytest.raises(EngineError, match="has no column quty; it has id, qty") as caught:
+        session.load_csv(seed, str(file), [("id", "TEXT"), ("quty", "INT")], {})
+    assert caught.value.hint == "did you mean qty?"
+
+
 @pytest.mark.parametrize(
     ("text", "encoding", "settings"),
     [
