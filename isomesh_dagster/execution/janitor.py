@@ -111,6 +111,8 @@ def _remove_snapshot(
     if physical is not None:
         try:
             with session.transaction():
+                if not state.going((snapshot.id,)):
+                    return  # a plan took it back since it was marked
                 session.drop(physical, view=isinstance(snapshot.model.kind, View))
                 warehouse.forget(session, str(physical))
                 checkpoint("dropping")

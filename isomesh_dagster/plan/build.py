@@ -79,7 +79,7 @@ def build_plan(
     promote = _promote(layer, environment, current, decision.snapshots, now)
     based_on = current.plan_id if current is not None else None
     return Plan(
-        id=_plan_id(layer.gateway, environment, based_on, decision.snapshots, builds),
+        id=_plan_id(layer, environment, based_on, decision.snapshots, builds),
         gateway=layer.gateway,
         environment=environment,
         based_on=based_on,
@@ -133,7 +133,7 @@ def build_run(
         else:
             builds.append(_whole(snapshot, begins[name], end, repoint=False))
     return Plan(
-        id=_plan_id(layer.gateway, current.name, current.plan_id, snapshots, builds),
+        id=_plan_id(layer, current.name, current.plan_id, snapshots, builds),
         gateway=layer.gateway,
         environment=current.name,
         based_on=current.plan_id,
@@ -268,13 +268,14 @@ def _promote(
 
 
 def _plan_id(
-    gateway: str, environment: str, based_on: str | None, snapshots: Mapping[str, Snapshot], builds: list[Build]
+    layer: Layer, environment: str, based_on: str | None, snapshots: Mapping[str, Snapshot], builds: list[Build]
 ) -> str:
     return digest(
         [
-            gateway,
+            layer.gateway,
             environment,
             based_on,
+            [layer.before_all, layer.after_all],
             sorted([one.name, one.fingerprint.identity, one.version] for one in snapshots.values()),
             [[step.snapshot.name, [[one.start, one.end] for one in step.intervals]] for step in builds],
         ],
