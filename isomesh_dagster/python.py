@@ -7,6 +7,7 @@ literally.
 
 from isomesh_dagster.macros.decorator import macro
 from isomesh_dagster.macros.evaluator import SQL, MacroEvaluator
+from isomesh_dagster.macros.materializations import CustomMaterialization
 from isomesh_dagster.macros.python_models import ExecutionContext, ModelKindName, model
 
-__all__ = ["SQL", "ExecutionContext", "MacroEvaluator", "ModelKindName", "macro", "model"]
+__all__ = ["SQL", "CustomMaterialization", "ExecutionContext", "MacroEvaluator", "ModelKindName", "macro", "model"]

@@ -1,4 +1,4 @@
-"""The Python of a project, and its macros: the files of `macros/` and `models/`, and modules that these import."""
+"""The Python of a project, and its macros: the files of its folders with code, and modules that these import."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from isomesh_dagster.macros.project import ProjectMacros
 from isomesh_dagster.model.settings import Settings
 
 _FOLDER = "macros"
-_CODE = (_FOLDER, "models")
+_CODE = (_FOLDER, "models", "materializations")
 _KEEP = 20_000
 
 

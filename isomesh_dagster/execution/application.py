@@ -546,6 +546,7 @@ class _Batch:
                     is_first=is_first,
                     moment=self._texts.moment,
                     root=self._root,
+                    around=self._around,
                 ),
             )
         for statement in text.post:

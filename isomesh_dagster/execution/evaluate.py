@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import ModelError
+from isomesh_dagster.execution.custom import write_custom
 from isomesh_dagster.execution.merge import write_unique_key
 from isomesh_dagster.execution.partitions import write_appended, write_partitions
 from isomesh_dagster.execution.rows import Columns, Write, Written, cast, create_empty, names
@@ -39,6 +40,8 @@ def write(session: Session, work: Write) -> Written:
             return write_partitions(session, work) if kind.insert_overwrite else write_appended(session, work)
         case kinds.ScdType2ByTime() | kinds.ScdType2ByColumn() as kind:
             return write_versions(session, work, kind)
+        case kinds.Custom() as kind:
+            return write_custom(session, work, kind)
         case Seed() as kind:
             return _write_seed(session, work, kind)
         case kinds.Embedded() | kinds.External() as kind:

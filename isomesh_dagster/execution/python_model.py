@@ -11,24 +11,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from isomesh_dagster.dialect import query as sql
 from isomesh_dagster.engine.connection import Session
-from isomesh_dagster.errors import IsomeshError, ModelError
-from isomesh_dagster.execution.texts import Surroundings, Texts, may_mention
+from isomesh_dagster.errors import ModelError
+from isomesh_dagster.execution.project_code import EngineAdapter, accepted, is_frame, told
+from isomesh_dagster.execution.texts import Surroundings, Texts
 from isomesh_dagster.model.blueprints import plain_value
 from isomesh_dagster.model.decode import nearest, without_catalog
-from isomesh_dagster.model.kinds import External
 from isomesh_dagster.model.model import Model, PythonFunction
 from isomesh_dagster.relation import Column, quote
 from isomesh_dagster.snapshot.interval import Interval, from_ms
 
 _ROWS = quote("_isomesh_rows")
 _MICROSECOND = timedelta(microseconds=1)
-_FRAMES = ("pandas", "polars", "pyarrow")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +71,7 @@ def python_rows(session: Session, call: PythonCall) -> Iterator[str]:
 
 def _insert(session: Session, call: PythonCall, frame: Any) -> int:
     """Add a frame's rows; how many they are. A frame without rows may have any columns."""
-    library = next((one for base in type(frame).__mro__ if (one := base.__module__.partition(".")[0]) in _FRAMES), None)
-    if library is None:
+    if not is_frame(frame):
         raise _wrong(
             call.model,
             f"the function returned {type(frame).__name__}, which is no data frame",
@@ -127,7 +123,7 @@ def _frames(session: Session, call: PythonCall, interval: Interval) -> Iterator[
         "runtime_stage": call.stage,
     }
     function = _function(call, python)
-    return _in_turn(call, function, _accepted(function, offered))
+    return _in_turn(call, function, accepted(function, offered))
 
 
 def _function(call: PythonCall, python: PythonFunction) -> Callable[..., Any]:
@@ -143,54 +139,19 @@ def _function(call: PythonCall, python: PythonFunction) -> Callable[..., Any]:
     return function
 
 
-def _accepted(function: Callable[..., Any], offered: dict[str, Any]) -> dict[str, Any]:
-    """The arguments that the function takes: all, when it takes any."""
-    parameters = inspect.signature(function).parameters.values()
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
-        return offered
-    return {parameter.name: offered[parameter.name] for parameter in parameters if parameter.name in offered}
-
-
 def _in_turn(call: PythonCall, function: Callable[..., Any], arguments: dict[str, Any]) -> Iterator[Any]:
-    with _told(call):
+    with told(call.model, call.around.macros, "the function"):
         given = function(**arguments)
     if not inspect.isgenerator(given):
         yield given
         return
     while True:
-        with _told(call):
+        with told(call.model, call.around.macros, "the function"):
             try:
                 frame = next(given)
             except StopIteration:
                 return
         yield frame
-
-
-@contextmanager
-def _told(call: PythonCall) -> Iterator[None]:
-    """What the code raises, with the line and the project's part of the traceback."""
-    try:
-        yield
-    except Exception as error:
-        trace = list(_project_lines(error.__traceback__, call))
-        path, line = (trace[0][0], trace[0][1]) if trace else (call.model.path, call.model.line)
-        if isinstance(error, IsomeshError):
-            raise error.located(path=path, line=line) from error.__cause__
-        written = "".join(f"\n  {path}:{line} in {name}: {text}" for path, line, name, text in trace)
-        message = f"the function failed with {type(error).__name__}: {error}{written}"
-        raise ModelError(message, path=path, line=line, model=call.model.name) from error
-
-
-def _project_lines(trace: TracebackType | None, call: PythonCall) -> Iterator[tuple[str, int, str, str]]:
-    """Path, line, function and text of every frame that is in the project's own code."""
-    while trace is not None:
-        code = trace.tb_frame.f_code
-        text = None if Path(code.co_filename).is_absolute() else call.around.macros.text(code.co_filename)
-        if text is not None:
-            lines = text.splitlines()
-            written = lines[trace.tb_lineno - 1].strip() if trace.tb_lineno <= len(lines) else ""
-            yield code.co_filename, trace.tb_lineno, code.co_name, written
-        trace = trace.tb_next
 
 
 def _wrong(model: Model, message: str, hint: str) -> ModelError:
@@ -214,7 +175,7 @@ class _Context:
         self._reads = frozenset(python.reads)
         self._blueprint = {name: plain_value(written) for name, written in model.blueprint.items()}
         self.variables = {name: value for name, value in model.variables.items() if f"var {name}" in self._reads}
-        self.engine_adapter = _Engine(session, call)
+        self.engine_adapter = EngineAdapter(session, call.around)
 
     @property
     def gateway(self) -> Any:
@@ -263,46 +224,3 @@ class _Context:
                 hint=f'write context.{asks}("{name.lower()}"): what is read is found in the text of the code',
             )
         return values.get(name.lower(), default)
-
-
-class _Engine:
-    """`context.engine_adapter`: statements and queries in the warehouse's SQL, in the batch's transaction."""
-
-    def __init__(self, session: Session, call: PythonCall) -> None:
-        self._session = session
-        self._around = call.around
-        self._own = call.model.name
-        self.dialect = call.around.engine_dialect
-
-    def execute(self, query: Any) -> None:
-        for statement in query if isinstance(query, list | tuple) else [query]:
-            self._session.execute(self._text(statement))
-
-    def fetchall(self, query: Any) -> list[tuple[Any, ...]]:
-        return self._session.fetch(self._text(query))
-
-    def fetchone(self, query: Any) -> tuple[Any, ...] | None:
-        return next(iter(self.fetchall(query)), None)
-
-    def fetchdf(self, query: Any, quote_identifiers: bool = False) -> Any:
-        return self.fetch_frame(query, "pandas")
-
-    def fetch_frame(self, query: Any, library: str) -> Any:
-        return self._session.fetch_frame(self._text(query), library)
-
-    def _text(self, query: Any) -> str:
-        """The SQL, refused when it names a model: that would be what prod shows, whatever is being built."""
-        text = query if isinstance(query, str) else str(query.sql(dialect=self.dialect))
-        if may_mention(text, self._around.snapshots):
-            try:
-                references = sql.analyse(text, self.dialect, default_catalog=self._around.default_catalog).references
-            except ModelError:
-                return text  # told by the engine, or no query
-            for reference in references:
-                snapshot = self._around.snapshots.get(reference.name)
-                if snapshot is not None and not isinstance(snapshot.model.kind, External):
-                    raise ModelError(
-                        f"the query reads {reference.name} by its name, which is not the table that is meant here",
-                        hint=f'write FROM {{context.resolve_table("{reference.name}")}} in it',
-                    )
-        return text

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import ModelError
 from isomesh_dagster.relation import Column, Relation, quote
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Snapshot
+
+if TYPE_CHECKING:
+    from isomesh_dagster.execution.texts import Surroundings
 
 Columns = Sequence[tuple[str, str]]
 """Name and type (engine's spelling) of each column of a relation, in order."""
@@ -49,6 +53,7 @@ class Write:
     is_first  whether no batch was loaded before this one
     moment    the "now" of the plan, UTC
     root      the project's folder, where a seed's file is
+    around    what a class of the project's may ask; None where no kind needs one
     """
 
     snapshot: Snapshot
@@ -61,6 +66,7 @@ class Write:
     is_first: bool
     moment: datetime
     root: Path
+    around: Surroundings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

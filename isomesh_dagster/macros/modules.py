@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from isomesh_dagster.errors import ConfigError, IsomeshError
+from isomesh_dagster.macros.materializations import CustomMaterialization
 from isomesh_dagster.macros.python_models import KINDS, ExecutionContext, ModelKindName, model
 
 ReadModule = Callable[[str], tuple[str, str] | None]
@@ -143,12 +144,30 @@ def line_in(error: BaseException, path: str) -> int | None:
 
 
 _STAND_INS: Mapping[str, tuple[str, ...]] = {
-    "isomesh_dagster": ("macro", "MacroEvaluator", "SQL", "model", "ExecutionContext", "ModelKindName"),
-    "sqlmesh": ("macro", "MacroEvaluator", "SQL", "model", "ExecutionContext"),
+    "isomesh_dagster": (
+        "macro",
+        "MacroEvaluator",
+        "SQL",
+        "model",
+        "ExecutionContext",
+        "ModelKindName",
+        "CustomMaterialization",
+    ),
+    "sqlmesh": (
+        "macro",
+        "MacroEvaluator",
+        "SQL",
+        "model",
+        "ExecutionContext",
+        "CustomMaterialization",
+        "Model",
+        "EngineAdapter",
+    ),
     "sqlmesh.core": (),
     "sqlmesh.core.context": ("ExecutionContext",),
+    "sqlmesh.core.engine_adapter": ("EngineAdapter",),
     "sqlmesh.core.macros": ("macro", "MacroEvaluator", "SQL"),
-    "sqlmesh.core.model": ("model", "ModelKindName", *KINDS),
+    "sqlmesh.core.model": ("model", "Model", "ModelKindName", *KINDS),
     "sqlmesh.core.model.decorator": ("model",),
     "sqlmesh.core.model.kind": ("ModelKindName", *KINDS),
     "sqlmesh.utils": (),
@@ -172,6 +191,9 @@ def _stand_ins() -> dict[str, ModuleType]:
         "model": model,
         "ExecutionContext": ExecutionContext,
         "ModelKindName": ModelKindName,
+        "CustomMaterialization": CustomMaterialization,
+        "Model": Any,  # in annotations
+        "EngineAdapter": Any,
         "macro": macro,
         "MacroEvaluator": MacroEvaluator,
         "SQL": SQL,

@@ -71,7 +71,7 @@ class ModelFunction:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleOutline:
     """One module: `macros` by lower-case name, `definitions` and `imports` by the name they have in it; `models` in
-    the order they are written.
+    the order they are written; `materializations` are classes by the lower-case name that kinds call them by.
     """
 
     path: str
@@ -80,6 +80,7 @@ class ModuleOutline:
     definitions: Mapping[str, Definition] = field(default_factory=dict)
     imports: Mapping[str, Import] = field(default_factory=dict)
     models: tuple[ModelFunction, ...] = ()
+    materializations: Mapping[str, str] = field(default_factory=dict)
 
 
 def module_name(path: str) -> str:
@@ -132,6 +133,7 @@ def outline(text: str, path: str) -> ModuleOutline:
         },
         imports=imports,
         models=models,
+        materializations=dict(_materializations(tree, imports)),
     )
 
 
@@ -156,6 +158,7 @@ def outline_from_json(data: Mapping[str, Any]) -> ModuleOutline:
         },
         imports={name: Import(**item) for name, item in data["imports"].items()},
         models=tuple(ModelFunction(**item) for item in data["models"]),
+        materializations=data["materializations"],
     )
 
 
@@ -217,19 +220,45 @@ def _take_models(tree: ast.Module, imports: Mapping[str, Import], path: str) -> 
 
 
 def _is_model_decorator(decorator: ast.expr, imports: Mapping[str, Import]) -> TypeGuard[ast.Call]:
-    if not isinstance(decorator, ast.Call):
-        return False
-    called: ast.expr = decorator.func
+    return isinstance(decorator, ast.Call) and _is_ours(decorator.func, "model", imports)
+
+
+def _is_ours(named: ast.expr, wanted: str, imports: Mapping[str, Import]) -> bool:
+    """Whether an expression is that name of the model format, as it was imported."""
     given = None
-    if isinstance(called, ast.Attribute):  # sqlmesh.model(…)
-        given = called.attr
-        while isinstance(called, ast.Attribute):
-            called = called.value
-    imported = imports.get(called.id) if isinstance(called, ast.Name) else None
+    if isinstance(named, ast.Attribute):  # sqlmesh.model(…)
+        given = named.attr
+        while isinstance(named, ast.Attribute):
+            named = named.value
+    imported = imports.get(named.id) if isinstance(named, ast.Name) else None
     if imported is None:
         return False
-    is_ours = imported.module.partition(".")[0] in ("sqlmesh", "isomesh_dagster")
-    return is_ours and (given or imported.name) == "model"
+    return imported.module.partition(".")[0] in ("sqlmesh", "isomesh_dagster") and (given or imported.name) == wanted
+
+
+def _materializations(tree: ast.Module, imports: Mapping[str, Import]) -> Iterator[tuple[str, str]]:
+    """The classes that derive from `CustomMaterialization`, also by others of the module: their names in kinds, and
+    their own.
+    """
+    found: set[str] = set()
+    for one in tree.body:
+        if not isinstance(one, ast.ClassDef):
+            continue
+        bases = [base.value if isinstance(base, ast.Subscript) else base for base in one.bases]
+        if not any(
+            _is_ours(base, "CustomMaterialization", imports) or (isinstance(base, ast.Name) and base.id in found)
+            for base in bases
+        ):
+            continue
+        found.add(one.name)
+        names = [
+            statement.value.value
+            for statement in one.body
+            if isinstance(statement, ast.Assign | ast.AnnAssign) and isinstance(statement.value, ast.Constant)
+            for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
+            if isinstance(target, ast.Name) and target.id == "NAME"
+        ]
+        yield str(names[-1] if names else one.name).lower(), one.name
 
 
 _TABLE = ("table", "resolve_table")

@@ -5,7 +5,8 @@ modules. It is read from the text, so that nothing of the project runs to find o
 run when a macro is called, and where models are, when these must be read.
 
 Keys name what a model read: `macro x` for a Python macro, `metadata macro x` for one that no row depends on,
-`jinja x` for a Jinja macro, `module path` for a file with models and all it reaches.
+`jinja x` for a Jinja macro, `module path` for a file with models and all it reaches, `materialization x` for a class of
+the project's.
 """
 
 from __future__ import annotations
@@ -145,6 +146,8 @@ class ProjectMacros:
         for module in self._modules.values():
             if module.models:
                 found[module_key(module.path)] = self._digest(module, [*module.definitions, *module.imports])
+        for name, (module, its_class) in self._materializations.items():
+            found[f"materialization {name}"] = self._digest(module, [its_class])
         for name in self.templates:
             text = "\n".join(self.template_reach([name]))
             found[self.template_key(name)] = blake2b(text.encode(), digest_size=16).hexdigest()
@@ -164,6 +167,27 @@ class ProjectMacros:
                 raise MacroError(f"`{found.function}` of {module.path} is no macro", hint="decorate it with @macro()")
             self._functions[name] = PythonMacro(function, module.path)
         return self._functions[name]
+
+    @cached_property
+    def _materializations(self) -> dict[str, tuple[ModuleOutline, str]]:
+        found: dict[str, tuple[ModuleOutline, str]] = {}
+        for module in self._modules.values():
+            for name, its_class in module.materializations.items():
+                other, _ = found.setdefault(name, (module, its_class))
+                if other is not module:
+                    raise MacroError(
+                        f"materialization {name!r} is defined in {other.path} too",
+                        path=module.path,
+                        hint="give one of them another NAME",
+                    )
+        return found
+
+    def materialization(self, name: str) -> Any:
+        """The class of a custom materialization, its module run if it was not yet. KeyError for one that is not
+        there.
+        """
+        module, its_class = self._materializations[name.lower()]
+        return self.function(module.path, its_class)
 
     # --- functions of models
 

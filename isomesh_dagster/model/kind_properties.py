@@ -21,6 +21,7 @@ from isomesh_dagster.dialect.header import (
     split_expressions,
 )
 from isomesh_dagster.errors import ModelError, UnsupportedError
+from isomesh_dagster.model.blueprints import plain_value
 from isomesh_dagster.model.decode import (
     Decoder,
     Given,
@@ -32,11 +33,13 @@ from isomesh_dagster.model.decode import (
     expressions,
     is_null,
     nearest,
+    sql_map,
     text,
     texts,
 )
 from isomesh_dagster.model.kinds import (
     CsvSettings,
+    Custom,
     Embedded,
     External,
     Full,
@@ -67,6 +70,7 @@ HeaderKind = (
     | IncrementalUnmanaged
     | ScdType2ByTime
     | ScdType2ByColumn
+    | Custom
     | SeedFile
     | Embedded
     | External
@@ -183,6 +187,11 @@ def _merge_filter(given: Given) -> str:
     return condition.strip()
 
 
+def _plain_map(given: Given) -> dict[str, Any]:
+    """`(key = value, …)` with values as Python has them."""
+    return {key: None if written is None else plain_value(written) for key, written in sql_map(given).items()}
+
+
 _CHANGES: Mapping[str, Decoder] = {"on_destructive_change": _CHANGE, "on_additive_change": _CHANGE}
 _TIME_RANGE: Mapping[str, Decoder] = {
     "time_column": _time_column,
@@ -244,6 +253,15 @@ _PARAMETERS: Mapping[str, Mapping[str, Decoder]] = {
     "SCD_TYPE_2": _SCD_BY_TIME,
     "SCD_TYPE_2_BY_TIME": _SCD_BY_TIME,
     "SCD_TYPE_2_BY_COLUMN": _SCD_BY_COLUMN,
+    "CUSTOM": {
+        "materialization": text,
+        "materialization_properties": _plain_map,
+        "batch_size": count(1),
+        "batch_concurrency": count(1),
+        "lookback": count(0),
+        "disable_restatement": boolean,
+        "forward_only": boolean,
+    },
     "SEED": {"path": text, "batch_size": count(1), "csv_settings": _csv_settings},
     "EMBEDDED": {},
     "EXTERNAL": {},
@@ -251,7 +269,6 @@ _PARAMETERS: Mapping[str, Mapping[str, Decoder]] = {
 
 _REFUSED_KINDS: Mapping[str, str] = {
     "MANAGED": "no supported warehouse keeps a table up to date by itself; use VIEW or FULL",
-    "CUSTOM": "use one of the other kinds",
     "DBT_CUSTOM": "dbt projects are not loaded",
 }
 # their changes are forward-only in the anchor unless they say otherwise, so that saying it is no news
@@ -300,6 +317,12 @@ def parse_kind(value: Value, dialect: str, *, time_column_format: str) -> Header
             _require(name, given, "unique_key", "unique_key id, columns (a, b)")
             _require(name, given, "columns", "unique_key id, columns (a, b)")
             return ScdType2ByColumn(**_only(given, ScdType2ByColumn))
+        case "CUSTOM":
+            _require(name, given, "materialization", "materialization 'name'")
+            if given.get("batch_concurrency", 1) != 1:
+                raise ModelError(f"batches of kind {name} run one after the other", hint="remove `batch_concurrency`")
+            properties = given.pop("materialization_properties", {})
+            return Custom(**_only(given, Custom), properties=properties)
         case "SEED":
             if "path" not in given:
                 raise ModelError("kind SEED needs `path`", hint="write kind SEED (path 'file.csv')")

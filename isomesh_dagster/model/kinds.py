@@ -6,8 +6,9 @@ the small properties here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from isomesh_dagster.relation import Column
 
@@ -120,6 +121,22 @@ class ScdType2ByColumn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Custom:
+    """`CUSTOM`: a class of the project's `materializations/` writes the batches.
+
+    `materialization` is its name, `properties` are what it is given of the header, `code` is the digest of the class
+    and all it reaches in the project. `batch_size` and `lookback` as for a time range.
+    """
+
+    materialization: str
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    code: str = ""
+    batch_size: int | None = None
+    lookback: int = 0
+    disable_restatement: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CsvSettings:
     """How a seed's file is read; None leaves the reader's default."""
 
@@ -165,6 +182,7 @@ ModelKind = (
     | IncrementalUnmanaged
     | ScdType2ByTime
     | ScdType2ByColumn
+    | Custom
     | Seed
     | Embedded
     | External
@@ -179,6 +197,7 @@ KIND_NAMES: dict[type, str] = {
     IncrementalUnmanaged: "INCREMENTAL_UNMANAGED",
     ScdType2ByTime: "SCD_TYPE_2_BY_TIME",
     ScdType2ByColumn: "SCD_TYPE_2_BY_COLUMN",
+    Custom: "CUSTOM",
     Seed: "SEED",
     Embedded: "EMBEDDED",
     External: "EXTERNAL",
@@ -205,7 +224,13 @@ def depends_on_past(kind: ModelKind) -> bool:
     only all of history can be made again.
     """
     return isinstance(
-        kind, IncrementalByUniqueKey | IncrementalByPartition | IncrementalUnmanaged | ScdType2ByTime | ScdType2ByColumn
+        kind,
+        IncrementalByUniqueKey
+        | IncrementalByPartition
+        | IncrementalUnmanaged
+        | ScdType2ByTime
+        | ScdType2ByColumn
+        | Custom,
     )
 
 
@@ -228,14 +253,14 @@ def replaces_partitions(kind: ModelKind) -> bool:
 
 def batch_size(kind: ModelKind) -> int | None:
     """The most interval units one batch may hold; None: one batch for all."""
-    if isinstance(kind, IncrementalByTimeRange | IncrementalByUniqueKey | ScdType2ByTime | ScdType2ByColumn):
+    if isinstance(kind, IncrementalByTimeRange | IncrementalByUniqueKey | ScdType2ByTime | ScdType2ByColumn | Custom):
         return kind.batch_size
     return None
 
 
 def lookback(kind: ModelKind) -> int:
     """How many units before each missing interval are built again with it."""
-    return kind.lookback if isinstance(kind, IncrementalByTimeRange | IncrementalByUniqueKey) else 0
+    return kind.lookback if isinstance(kind, IncrementalByTimeRange | IncrementalByUniqueKey | Custom) else 0
 
 
 def unique_key(kind: ModelKind) -> tuple[str, ...]:

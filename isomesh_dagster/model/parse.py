@@ -29,6 +29,7 @@ from isomesh_dagster.model.decode import Given, count, nearest, without_catalog
 from isomesh_dagster.model.kind_checks import check_kind, check_result, check_self_reference
 from isomesh_dagster.model.kind_properties import HeaderKind, SeedFile, parse_kind
 from isomesh_dagster.model.kinds import (
+    Custom,
     Embedded,
     External,
     Full,
@@ -368,6 +369,8 @@ class _Entry:
         used_macros = {*self.expander.used_facts, *rendered.used_facts, *audit_reads} & macros.keys()
         used = {*self.expander.used_variables, *rendered.used_variables, *_audit_variables(audits)}
         used |= asked.names
+        if isinstance(kind, Custom):
+            used_macros.add(f"materialization {kind.materialization.lower()}")
         depends_on = {*header.get("depends_on", ()), *(facts.depends_on if facts is not None else ()), *asked.tables}
         depends_on |= statement_reads((*rendered.pre, *rendered.post), dialect, self.context.default_catalog)
         model = replace(
@@ -420,11 +423,25 @@ class _Entry:
                 path = self._seed_path(kind.path)
                 seed = Seed(path=path, content_hash=seed_hash(self._seed_bytes(path)), csv_settings=kind.csv_settings)
                 return seed, (path,)
+            if isinstance(kind, Custom):
+                return self._with_code(kind), ()
             if isinstance(kind, IncrementalByTimeRange) and kind.batch_concurrency is None:
                 kind = replace(kind, batch_concurrency=self._default_count("batch_concurrency", dialect))
             return kind, ()
         except ModelError as error:
             raise error.located(line=line) from None
+
+    def _with_code(self, kind: Custom) -> Custom:
+        key = f"materialization {kind.materialization.lower()}"
+        digests = self.context.macros.digests
+        if key not in digests:
+            known = [name.partition(" ")[2] for name in digests if name.startswith("materialization ")]
+            raise ModelError(
+                f"there is no materialization {kind.materialization!r}",
+                hint=nearest(kind.materialization.lower(), known)
+                or "write a class that derives from CustomMaterialization into materializations/",
+            )
+        return replace(kind, code=digests[key])
 
     def _code_reads(self, model: Model, header: Header) -> CodeReads:
         """What the model's function reads; listed dependencies stand for those in its code."""

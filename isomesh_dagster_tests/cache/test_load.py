@@ -313,7 +313,6 @@ def test_reserved_schemas(root: Path, name: str) -> None:
     [
         "signals/a.py",
         "metrics/a.sql",
-        "materializations/a.py",
         "linter/a.py",
     ],
 )

@@ -317,7 +317,6 @@ def test_kinds(text: str, expected: object) -> None:
     ("text", "told"),
     [
         ("MANAGED", "MANAGED"),
-        ("CUSTOM (materialization 'x')", "CUSTOM"),
         ("VIEW (materialized true)", "materialized"),
         ("INCREMENTAL_BY_TIME_RANGE (time_column ds, forward_only true)", "forward_only"),
         ("INCREMENTAL_BY_UNIQUE_KEY (unique_key id, forward_only true)", "forward_only"),

@@ -1,0 +1,133 @@
+"""Running code of a project: what it is given to reach the warehouse, and how its failures are told."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from isomesh_dagster.dialect import query as sql
+from isomesh_dagster.engine.connection import Session
+from isomesh_dagster.errors import IsomeshError, ModelError
+from isomesh_dagster.execution.texts import Surroundings, may_mention
+from isomesh_dagster.macros.project import ProjectMacros
+from isomesh_dagster.model.kinds import External
+from isomesh_dagster.model.model import Model
+from isomesh_dagster.relation import Relation
+
+FRAMES = ("pandas", "polars", "pyarrow")
+"""The libraries whose data frames are rows."""
+
+
+def is_frame(thing: object) -> bool:
+    """Whether a value is a data frame of a library that is known."""
+    return any(base.__module__.partition(".")[0] in FRAMES for base in type(thing).__mro__)
+
+
+def accepted(function: Callable[..., Any], offered: dict[str, Any]) -> dict[str, Any]:
+    """The arguments that the function takes: all, when it takes any."""
+    parameters = inspect.signature(function).parameters.values()
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return offered
+    return {parameter.name: offered[parameter.name] for parameter in parameters if parameter.name in offered}
+
+
+@contextmanager
+def told(model: Model, macros: ProjectMacros, what: str) -> Iterator[None]:
+    """What code of the project raises while it makes the model, as a ModelError with the line and the project's part of
+    the traceback; errors that are told already get their line. `what` failed is named in the message.
+    """
+    try:
+        yield
+    except Exception as error:
+        trace = list(_project_lines(error.__traceback__, macros))
+        path, line = (trace[0][0], trace[0][1]) if trace else (model.path, model.line)
+        if isinstance(error, IsomeshError):
+            raise error.located(path=path, line=line) from error.__cause__
+        written = "".join(f"\n  {path}:{line} in {name}: {text}" for path, line, name, text in trace)
+        message = f"{what} failed with {type(error).__name__}: {error}{written}"
+        raise ModelError(message, path=path, line=line, model=model.name) from error
+
+
+def _project_lines(trace: TracebackType | None, macros: ProjectMacros) -> Iterator[tuple[str, int, str, str]]:
+    """Path, line, function and text of every frame that is in the project's own code."""
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        text = None if Path(code.co_filename).is_absolute() else macros.text(code.co_filename)
+        if text is not None:
+            lines = text.splitlines()
+            written = lines[trace.tb_lineno - 1].strip() if trace.tb_lineno <= len(lines) else ""
+            yield code.co_filename, trace.tb_lineno, code.co_name, written
+        trace = trace.tb_next
+
+
+class EngineAdapter:
+    """The warehouse as code of a project sees it: statements and queries in its SQL, in the batch's transaction."""
+
+    def __init__(self, session: Session, around: Surroundings) -> None:
+        self._session = session
+        self._around = around
+        self.dialect = around.engine_dialect
+
+    def execute(self, query: Any) -> None:
+        """Run a statement, or several in a list."""
+        for statement in query if isinstance(query, list | tuple) else [query]:
+            self._session.execute(self._text(statement))
+
+    def fetchall(self, query: Any) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
+        return self._session.fetch(self._text(query))
+
+    def fetchone(self, query: Any) -> tuple[Any, ...] | None:
+        """The first row of a query, None when there is none."""
+        return next(iter(self.fetchall(query)), None)
+
+    def fetchdf(self, query: Any, quote_identifiers: bool = False) -> Any:
+        """The rows of a query as a data frame of pandas."""
+        return self.fetch_frame(query, "pandas")
+
+    def fetch_frame(self, query: Any, library: str) -> Any:
+        """The rows of a query as a data frame of the library."""
+        return self._session.fetch_frame(self._text(query), library)
+
+    def columns(self, table_name: Any) -> dict[str, str]:
+        """Names and types of a table's columns."""
+        return dict(self._session.columns(self._relation(table_name)))
+
+    def insert_append(self, table_name: Any, query_or_df: Any, *arguments: Any, **options: Any) -> None:
+        """Add rows of a query or a data frame to a table, columns matched by name."""
+        if is_frame(query_or_df):
+            with self._session.frame(query_or_df) as frame:
+                self.insert_append(table_name, f"SELECT * FROM {frame}")
+            return
+        query = self._text(query_or_df)
+        names, _ = self._session.fetch_table(f"SELECT * FROM (\n{query}\n) AS _rows LIMIT 0")
+        self._session.insert(self._relation(table_name), query, names)
+
+    def replace_query(self, table_name: Any, query_or_df: Any, *arguments: Any, **options: Any) -> None:
+        """The table has just the rows of a query or a data frame afterwards; its columns stay."""
+        self.execute(f"DELETE FROM {self._text(table_name)}")
+        self.insert_append(table_name, query_or_df)
+
+    def _relation(self, table_name: Any) -> Relation:
+        return Relation.parse(sql.normalize_name(self._text(table_name), self.dialect))
+
+    def _text(self, query: Any) -> str:
+        """The SQL, refused when it names a model: that would be what prod shows, whatever is being built."""
+        text = query if isinstance(query, str) else str(query.sql(dialect=self.dialect))
+        if may_mention(text, self._around.snapshots):
+            try:
+                references = sql.analyse(text, self.dialect, default_catalog=self._around.default_catalog).references
+            except ModelError:
+                return text  # no query, or told by the engine
+            for reference in references:
+                snapshot = self._around.snapshots.get(reference.name)
+                if snapshot is not None and not isinstance(snapshot.model.kind, External):
+                    raise ModelError(
+                        f"the query reads {reference.name} by its name, which is not the table that is meant here",
+                        hint=f'write FROM {{context.resolve_table("{reference.name}")}} in it',
+                    )
+        return text
