@@ -56,12 +56,12 @@ class Console:
         """A line beside the answer, on stderr."""
         self.err.print(Text(text, style=style), soft_wrap=True)
 
-    def sql(self, text: str) -> None:
-        """SQL, coloured on a terminal, as it is elsewhere."""
+    def code(self, text: str, language: str = "sql") -> None:
+        """SQL, or another language, coloured on a terminal, as it is elsewhere."""
         if self.out.is_terminal:
             from rich.syntax import Syntax
 
-            self.out.print(Syntax(text, "sql", theme="ansi_dark", background_color="default", word_wrap=True))
+            self.out.print(Syntax(text, language, theme="ansi_dark", background_color="default", word_wrap=True))
         else:
             write_plain(text)
 

@@ -43,7 +43,7 @@ def render(
     environment: str | None,
     as_json: bool,
 ) -> None:
-    """Print the SQL of MODEL with its macros and variables replaced. Runs nothing.
+    """Print the SQL of MODEL with its macros and variables replaced, or its Python function. Runs nothing.
 
     \b
     Examples:
@@ -59,11 +59,16 @@ def render(
             environment = shown_environment(project, environment)
         sql = project.render(model, start=start, end=end, execution_time=execution_time, environment=environment)
         gateway = project.gateway
+        is_python = project.model(model).python is not None
     if as_json:
-        console.json({"gateway": gateway, "environment": environment, "model": model, "sql": sql})
+        language = "python" if is_python else "sql"
+        console.json({"gateway": gateway, "environment": environment, "model": model, language: sql})
         return
     where = f", environment {environment}" if environment else ""
-    console.sql(f"-- {model} on gateway {gateway}{where}\n{sql}")
+    if is_python:
+        console.code(f"# {model} on gateway {gateway}{where}\n{sql}", "python")
+    else:
+        console.code(f"-- {model} on gateway {gateway}{where}\n{sql}")
 
 
 @click.command(short_help="Run the query of MODEL, write nothing.")

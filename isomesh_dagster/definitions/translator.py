@@ -74,7 +74,7 @@ class IsomeshTranslator:
 
     def get_kinds(self, model: Model, project: Project) -> set[str]:
         """At most three: what it is written in, how rows reach it, where it lives."""
-        written_in = "csv" if isinstance(model.kind, Seed) else "sql"
+        written_in = "csv" if isinstance(model.kind, Seed) else "sql" if model.python is None else "python"
         how = "incremental" if is_incremental(model.kind) else kind_name(model.kind).lower()
         if managed_columns(model.kind):
             how = "scd_type_2"
@@ -121,6 +121,8 @@ class IsomeshTranslator:
             metadata["isomesh/unique_key"] = ", ".join(key)
         if self.settings.query and model.query:
             metadata["isomesh/query"] = dg.MetadataValue.md(f"```sql\n{model.query.strip()}\n```")
+        if self.settings.query and model.python is not None:
+            metadata["isomesh/code"] = dg.MetadataValue.md(f"```python\n{model.python.source.strip()}\n```")
         if self.settings.code_references:
             metadata["dagster/code_references"] = _code_reference(project.root / model.path, model.path, model.line)
         return metadata

@@ -8,6 +8,7 @@ from isomesh_dagster.errors import PlanError
 from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.model import cron, dates
 from isomesh_dagster.model.kinds import (
+    Custom,
     External,
     IncrementalByPartition,
     IncrementalByUniqueKey,
@@ -88,7 +89,7 @@ def must_begin_again(model: Model, recorded: Iterable[Interval], gaps: Sequence[
     """Whether the gaps can only be filled by building all of history again: something later is loaded, and what a batch
     leaves depends on the batches before it. Rows that are only added may come in any order.
     """
-    if not isinstance(model.kind, IncrementalByUniqueKey | IncrementalByPartition):
+    if not isinstance(model.kind, IncrementalByUniqueKey | IncrementalByPartition | Custom):
         return False
     done = tuple(recorded)
     new = subtract(gaps, done)
