@@ -16,6 +16,8 @@ from typing import Any
 from isomesh_dagster.relation import quote
 
 # what pandas, and so the model format, reads as a missing value
+_IN_NO_FILE = "\ufdd0"  # a code point that is no character; DuckDB 1 takes no NUL here
+
 _MISSING = (
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
     "NULL", "NaN", "None", "n/a", "nan", "null",
@@ -62,7 +64,7 @@ def source(path: str, settings: Mapping[str, Any]) -> str:
         f"quote = {_literal(quotechar)}",
         f"escape = {_literal(escape)}",
         # missing values are told by `value`: DuckDB would look for them among the names of the columns too
-        f"nullstr = [{_literal(chr(0))}]",
+        f"nullstr = [{_literal(_IN_NO_FILE)}]",
         "all_varchar = true",
     ]
     if settings.get("encoding"):
