@@ -562,7 +562,13 @@ class _Batch:
             return nullcontext(query)
         from isomesh_dagster.execution.python_model import PythonCall, python_rows  # it loads the SQL library
 
-        call = PythonCall(model=model, texts=self._texts, around=self._around, typed=typed or (), interval=interval)
+        call = PythonCall(
+            model=model,
+            table=partial(self._texts.table, interval=interval),
+            around=self._around,
+            typed=typed or (),
+            interval=interval,
+        )
         return python_rows(session, call)
 
 

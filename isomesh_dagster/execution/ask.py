@@ -59,13 +59,13 @@ def _evaluated_function(
     from isomesh_dagster.execution.python_model import PythonCall, python_rows
 
     texts = _texts(model, around)
-    now = to_ms(around.execution_time)
+    range_ = _interval(model, around, interval) or Interval(0, max(to_ms(around.execution_time), 1))
     call = PythonCall(
         model=model,
-        texts=texts,
+        table=partial(texts.table, interval=range_),
         around=around,
         typed=texts.typed() or (),
-        interval=_interval(model, around, interval) or Interval(0, max(now, 1)),
+        interval=range_,
         limit=limit,
     )
     found: tuple[list[str], list[tuple[Any, ...]]] = ([], [])

@@ -17,7 +17,7 @@ from isomesh_dagster.dialect import query as sql
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import ModelError
 from isomesh_dagster.execution.project_code import EngineAdapter, accepted, is_frame, told
-from isomesh_dagster.execution.texts import Surroundings, Texts
+from isomesh_dagster.execution.texts import Surroundings
 from isomesh_dagster.model.blueprints import plain_value
 from isomesh_dagster.model.decode import nearest, without_catalog
 from isomesh_dagster.model.model import Model, PythonFunction
@@ -32,13 +32,14 @@ _MICROSECOND = timedelta(microseconds=1)
 class PythonCall:
     """One call of a model's function.
 
+    table     what stands for a model or a table that it reads, in a query, by normalised name
     typed     the declared columns with types of the engine
     interval  the batch; None: nothing is due, and the function is not called
     limit     as many rows are enough; None: all are wanted
     """
 
     model: Model
-    texts: Texts
+    table: Callable[[str], str]
     around: Surroundings
     typed: tuple[Column, ...]
     interval: Interval | None
@@ -111,7 +112,7 @@ def _frames(session: Session, call: PythonCall, interval: Interval) -> Iterator[
     """What the function gives, frame by frame."""
     python = call.model.python
     assert python is not None
-    context = _Context(session, call, interval)
+    context = _Context(session, call)
     moment = call.around.execution_time
     offered: dict[str, Any] = {
         **context.variables,
@@ -166,12 +167,10 @@ class _Context:
 
     spark = snowpark = bigframe = None  # of engines that are not supported
 
-    def __init__(self, session: Session, call: PythonCall, interval: Interval) -> None:
+    def __init__(self, session: Session, call: PythonCall) -> None:
         model, python = call.model, call.model.python
         assert python is not None
         self._call = call
-        self._interval = interval
-        self._session = session
         self._reads = frozenset(python.reads)
         self._blueprint = {name: plain_value(written) for name, written in model.blueprint.items()}
         self.variables = {name: value for name, value in model.variables.items() if f"var {name}" in self._reads}
@@ -198,7 +197,7 @@ class _Context:
                 f"{model_name!r} is not among what the model reads",
                 hint=nearest(name, model.depends_on) or 'name it in depends_on=["…"]',
             )
-        return self._call.texts.table(name, self._interval)
+        return self._call.table(name)
 
     table = resolve_table
 

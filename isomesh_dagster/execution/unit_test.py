@@ -15,12 +15,14 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from isomesh_dagster.dialect import query as sql
-from isomesh_dagster.dialect.rewrite import quote_name
+from isomesh_dagster.dialect.rewrite import quote_name, transpile_type
 from isomesh_dagster.dialect.testable import cte_names, frozen, is_ordered, up_to_cte
 from isomesh_dagster.engine import open_connection
 from isomesh_dagster.errors import IsomeshError, ModelError
 from isomesh_dagster.execution.comparison import Difference, Table, compare
 from isomesh_dagster.execution.fixture import known_columns, make_fixture
+from isomesh_dagster.execution.python_model import PythonCall, python_rows
+from isomesh_dagster.execution.texts import Surroundings
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.connections import DuckDBConnection, DuckDBExtension
 from isomesh_dagster.model.decode import nearest
@@ -30,6 +32,7 @@ from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.render import RenderContext, render
 from isomesh_dagster.model.unit_tests import Expected, UnitTest
 from isomesh_dagster.relation import Column, KnownColumns, Relation
+from isomesh_dagster.snapshot.interval import Interval
 
 if TYPE_CHECKING:
     from isomesh_dagster.engine.connection import Connection, Session
@@ -135,6 +138,8 @@ class _Trial:
         self.session.create_schema(self._schema)
         for name, fixture in self.test.inputs.items():
             self._make(name, fixture)
+        if self._model.python is not None:
+            return self._called(self._model)
         text, dialect = self._resolved(self._model, frozenset())
         query = sql.transpile(text, dialect, ENGINE_DIALECT)
         now = self.test.execution_time
@@ -196,9 +201,45 @@ class _Trial:
             hint=nearest(name, self.test.inputs) or f"add {name}: with its rows, or `rows: []`",
         )
 
+    def _called(self, model: Model) -> str:
+        """Call the model's function over the fixtures; a query of the rows it made."""
+        start, end = self._range
+        dialect = self._dialect(model)
+        call = PythonCall(
+            model=replace(model, variables={**model.variables, **self.test.variables}),
+            table=partial(self._table_of, model),
+            around=Surroundings(
+                snapshots={},
+                engine_dialect=ENGINE_DIALECT,
+                default_catalog=self.bed.default_catalog,
+                execution_time=_EPOCH + timedelta(milliseconds=self.test.execution_time or 0),
+                macros=self.bed.macros,
+            ),
+            typed=tuple(
+                replace(column, type=transpile_type(column.type, dialect, ENGINE_DIALECT))
+                for column in model.columns or ()
+            ),
+            interval=Interval(start, end),
+            stage="testing",
+        )
+        result = Relation(schema=self._schema, name="isomesh_result")
+        with self.session.transaction(), python_rows(self.session, call) as query:
+            self.session.replace_table(result, query)
+        return f"SELECT * FROM {result.sql}"
+
+    def _table_of(self, model: Model, name: str) -> str:
+        """What stands for a table that a function reads, on DuckDB."""
+        text = self._replacement(name, model, frozenset({model.name}))
+        fixture = self.fixtures.get(name)
+        return sql.transpile(text, self._dialect(model), ENGINE_DIALECT) if fixture is None else fixture.sql
+
+    @property
+    def _range(self) -> tuple[int, int]:
+        return (0, _DAY) if self.test.start is None or self.test.end is None else (self.test.start, self.test.end)
+
     def _rendered(self, model: Model) -> str:
         has_range = is_incremental(self._model.kind)
-        start, end = (0, _DAY) if self.test.start is None else (self.test.start, self.test.end)
+        start, end = self._range
         context = RenderContext(
             start=start if has_range else None,
             end=end if has_range else None,

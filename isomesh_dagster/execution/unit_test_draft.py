@@ -50,7 +50,7 @@ def draft_unit_test(connection: Connection, draft: Draft, around: Surroundings, 
     Raises ModelError for a query of a table that the model does not read, EngineError for one that fails.
     """
     model = draft.model
-    if not model.query:
+    if not model.query and model.python is None:
         raise ModelError("the model has no query to test", model=model.name, path=model.path)
     queries = _by_name(draft, around, bed)
     inputs = {}

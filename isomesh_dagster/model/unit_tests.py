@@ -217,7 +217,7 @@ class _Reader:
         if model is None:
             near = nearest(name, models)
             raise self._at(line, f"no model named {written!r}", hint=near or "rename it, or remove the test")
-        if not model.query:
+        if not model.query and model.python is None:
             kind = kind_name(model.kind)
             raise self._at(line, f"{name} is {kind} and has no query to test", hint="test a model that reads it")
         return model

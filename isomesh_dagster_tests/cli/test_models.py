@@ -77,3 +77,10 @@ def test_a_selection_that_is_not_understood_is_shown_with_its_place(planned: Sho
     assert result.exit_code == 1
     assert "    shop.* & ^shop.ordrs\n              ^^^^^^^^^^\n" in result.stderr
     assert "did you mean 'shop.orders'?" in result.stderr
+
+
+def test_render_shows_the_function_of_a_python_model(shop: Shop) -> None:
+    text = "from sqlmesh import model\n\n@model('shop.p', columns={'a': 'int'})\ndef rows(context):\n    return None\n"
+    (shop.root / "models" / "p.py").write_text(text)
+    assert shop("render", "shop.p").stdout == ("# shop.p on gateway local\ndef rows(context):\n    return None\n")
+    assert json.loads(shop("render", "shop.p", "--json").stdout)["python"].startswith("def rows")

@@ -319,3 +319,40 @@ def test_a_function_that_gives_sql_is_a_model_in_sql(files: Files) -> None:
     with Project.load(files.root) as project:
         (change,) = project.plan(now=NOW).changes
     assert change.category.value == "non_breaking"  # type: ignore[union-attr]
+
+
+TESTED = """
+{name}:
+  model: s.t
+  vars: {{factor: 10}}
+  inputs:
+    raw.days:
+      rows:
+        - {{id: 1, ds: 2024-01-01}}
+        - {{id: 2, ds: 2024-01-02}}
+  outputs:
+    query:
+      rows:
+        - {{id: {first}, v: "2024-01-01"}}
+        - {{id: 20, v: "2024-01-02"}}
+"""
+
+
+def test_a_function_is_tested_over_rows_written_by_hand(files: Files) -> None:
+    body = """
+days = context.fetchdf("SELECT * FROM " + context.resolve_table("raw.days"))
+return pd.DataFrame({"id": days.id * context.var("factor"), "v": days.ds.dt.strftime("%Y-%m-%d")})
+"""
+    files.python(body)
+    files.write("tests/test_t.yaml", TESTED.format(name="right", first=10) + TESTED.format(name="wrong", first=11))
+    with Project.load(files.root) as project:
+        right, wrong = project.run_unit_tests()
+        assert right.error is None
+        assert right.passed
+        assert wrong.error is None
+        assert len(wrong.differences) == 1
+    files.python("return 1 / 0")
+    with Project.load(files.root) as project:
+        (failed, *_) = project.run_unit_tests()
+    assert "ZeroDivisionError" in str(failed.error)
+    assert (failed.error.path, failed.error.line) == ("models/s/t.py", 8)  # type: ignore[union-attr]
