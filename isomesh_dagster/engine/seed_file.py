@@ -15,9 +15,8 @@ from typing import Any
 
 from isomesh_dagster.relation import quote
 
-# what pandas, and so the model format, reads as a missing value
 _IN_NO_FILE = "\ufdd0"  # a code point that is no character; DuckDB 1 takes no NUL here
-
+# what pandas, and so the model format, reads as a missing value
 _MISSING = (
     "", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA",
     "NULL", "NaN", "None", "n/a", "nan", "null",
