@@ -18,7 +18,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "macros.md").read_text()
 
 def blocks() -> Iterator[tuple[str, str]]:
     """What a block is (a path, or `gives name`), and its text without that line."""
-    for found in re.finditer(r"```\w+\n(?:--|#) (.+)\n(.*?)```", PAGE, re.DOTALL):
+    for found in re.finditer(r"```\w+\n(?:--|#) ([^\n]+)\n(.*?)```", PAGE, re.DOTALL):
         yield found[1], found[2]
 
 
