@@ -14,6 +14,7 @@ from isomesh_dagster.model.audits import BUILT_IN
 from isomesh_dagster.model.model import AuditCall
 
 _READS = re.compile(r"\b(?:from|join|using|table)\b", re.IGNORECASE)
+_MENTION = re.compile(r"@(?:blueprint_)?var\s*\(\s*'(\w+)'|@\{?\s*([a-z_]\w*)\b(?!\s*\()", re.IGNORECASE)
 _SELECT = re.compile(r"\bselect\b", re.IGNORECASE)
 
 
@@ -35,3 +36,17 @@ def may_read(call: AuditCall) -> bool:
     """Whether an audit may read another table than the one it audits: the built-in ones do by their arguments only."""
     known = BUILT_IN.get(call.name)
     return known is None or known.query != call.query or any(_SELECT.search(text) for text in call.arguments.values())
+
+
+def audit_variables(audits: tuple[AuditCall, ...]) -> set[str]:
+    """Names that the audits mention and that are none of their arguments."""
+    names: set[str] = set()
+    for call in audits:
+        names |= _mentioned(call.query) - call.arguments.keys()
+        for text in call.arguments.values():
+            names |= _mentioned(text)
+    return names
+
+
+def _mentioned(text: str) -> set[str]:
+    return {(found[1] or found[2]).lower() for found in _MENTION.finditer(text)} if "@" in text else set()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import posixpath
+from collections.abc import Callable
 from hashlib import blake2b
 
 from isomesh_dagster.errors import ModelError
@@ -40,3 +42,28 @@ def seed_columns(content: bytes, settings: CsvSettings, dialect: str) -> tuple[s
     except (ModelError, csv.Error):
         return None
     return names if names and len(set(names)) == len(names) else None
+
+
+def seed_path(written: str, model_path: str) -> str:
+    """The path of a seed's file relative to the root, from what a model's header says. Raises ModelError."""
+    folder = posixpath.dirname(model_path)
+    relative = written.removeprefix("$root/") if written.startswith("$root/") else posixpath.join(folder, written)
+    path = posixpath.normpath(relative)
+    if posixpath.isabs(written) or path.startswith("../") or path in ("..", "."):
+        raise ModelError(
+            f"path {written!r} is outside the project",
+            hint="keep seeds in the project; $root/… starts at its folder, other paths at the model's",
+        )
+    return path
+
+
+def seed_bytes(path: str, read: Callable[[str], bytes]) -> bytes:
+    """What is in a seed's file, by `read`. Raises ModelError when it cannot be read."""
+    try:
+        return read(path)
+    except FileNotFoundError:
+        raise ModelError(
+            f"there is no file {path}", hint="$root/… starts at the project's folder, other paths at the model's"
+        ) from None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from None

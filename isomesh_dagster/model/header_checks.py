@@ -1,0 +1,56 @@
+"""What a header may not say of a model, and what its query must return for it."""
+
+from __future__ import annotations
+
+from isomesh_dagster.dialect.query import QueryFacts
+from isomesh_dagster.errors import ModelError
+from isomesh_dagster.model.decode import nearest
+from isomesh_dagster.model.kind_checks import check_kind, check_result, check_self_reference
+from isomesh_dagster.model.kinds import (
+    Embedded,
+    External,
+    View,
+    keeps_history,
+    kind_name,
+)
+from isomesh_dagster.model.model import Model
+from isomesh_dagster.model.properties import Header
+
+
+def check_header(model: Model, header: Header) -> None:
+    """Refuse a property that has no meaning for the model's kind, or lacks another. Raises ModelError with its line."""
+    if model.clustered_by and isinstance(model.kind, View | Embedded | External):
+        raise ModelError(
+            f"`clustered_by` has no meaning for kind {kind_name(model.kind)}", line=header.lines["clustered_by"]
+        )
+    if model.allow_partials and keeps_history(model.kind):
+        raise ModelError(
+            f"`allow_partials` is not for kind {kind_name(model.kind)}: what a part of an interval added would stay",
+            line=header.lines.get("allow_partials"),
+            hint="choose a finer interval_unit and cron",
+        )
+    if model.end is not None and model.start is None:
+        raise ModelError("`end` needs a `start`", line=header.lines["end"], hint="say from when the model has rows")
+    try:
+        check_kind(model)
+    except ModelError as error:
+        raise error.located(line=header.lines.get("kind")) from None
+
+
+def check_output(model: Model, facts: QueryFacts, header: Header) -> None:
+    """Refuse a query that does not return what the header names. Raises ModelError with the property's line."""
+    if model.name in facts.depends_on:
+        check_self_reference(model)
+    if facts.output is None:
+        return
+    for column in model.columns or ():
+        if column.name not in facts.output:
+            raise ModelError(
+                f"`columns` names {column.name!r}, which the query does not return",
+                line=header.lines["columns"],
+                hint=nearest(column.name, facts.output) or f"it returns {', '.join(facts.output)}",
+            )
+    try:
+        check_result(model, facts.output)
+    except ModelError as error:
+        raise error.located(line=header.lines.get("kind")) from None
