@@ -3,8 +3,8 @@
 Here: `Model` and its kinds, audits, header properties (`properties`, `kind_properties`, `kind_checks`, decoded by
 `decode`, refused by `header_checks`), a file as models (`parse`, by `entry`; `python_files`, `python_header` and
 `python_code` for one in Python), shared audits (`audit_blocks`), external tables (`external`), rendering for one moment
-(`render`), unit tests and their rows (`unit_tests`, `fixtures`), names, dates and crons, models as JSON (`codec`), and `Settings`
-resolved for one gateway (`settings`).
+(`render`), unit tests and their rows (`unit_tests`, `fixtures`), names, dates and crons, models as JSON (`codec`), and
+`Settings` resolved for one gateway (`settings`).
 Not here: walking folders and remembering what files said (cache/), what makes a model the same model (snapshot/), who
 reads whom (graph/).
 
