@@ -76,6 +76,7 @@ def plan(
       isomesh plan dev --categorize core.flights=non-breaking    readers keep their tables
     """
     from isomesh_dagster.plan.explain import plan_json
+    from isomesh_dagster.plan.wish import Wish
 
     if all_tests and skip_tests:
         raise click.UsageError("--all-tests and --skip-tests exclude each other.")
@@ -83,7 +84,7 @@ def plan(
         raise click.UsageError("--save and --auto-apply exclude each other.")
     console = session.console
     with session.project() as project:
-        made = project.plan(environment, now=execution_time, choices=choices)
+        made = project.plan(environment, now=execution_time, wish=Wish(choices=choices))
         if as_json:
             document: dict[str, object] = dict(plan_json(made))
             if not skip_tests:
@@ -247,7 +248,9 @@ def _agreed(session: Session, plan: Plan) -> bool:
     from isomesh_dagster.plan.explain import category_words
 
     if not can_ask():
-        chosen = "".join(f" --categorize {name}={category_words(one)}" for name, one in sorted(plan.choices.items()))
+        chosen = "".join(
+            f" --categorize {name}={category_words(one)}" for name, one in sorted(plan.wish.choices.items())
+        )
         session.console.note(
             f"Not applied: there is no terminal to ask on. To apply: isomesh --gateway {plan.gateway}"
             f" plan {plan.environment}{chosen} --auto-apply",

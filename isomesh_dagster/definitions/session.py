@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, TypeVar
 from isomesh_dagster.errors import IsomeshError, PlanError
 from isomesh_dagster.model import dates
 from isomesh_dagster.plan.plan import Audit, Build, Plan
-from isomesh_dagster.snapshot import interval
+from isomesh_dagster.plan.wish import Wish
+from isomesh_dagster.snapshot.interval import Interval, to_ms
 
 if TYPE_CHECKING:
     from isomesh_dagster.execution.application import Application
@@ -107,12 +108,19 @@ class RunSession:
     def _make_plan(self) -> Plan:
         if self._plan is None:
             now = datetime.now(timezone.utc)
-            now_ms = interval.to_ms(now)
-            start = None if self._start is None else interval.from_ms(dates.to_ms(self._start, now_ms=now_ms))
-            end = None if self._end is None else interval.from_ms(dates.to_exclusive_end_ms(self._end, now_ms=now_ms))
-            self._plan = self.project.plan(self.environment, now=now, start=start, end=end)
+            self._plan = self.project.plan(self.environment, now=now, wish=Wish(within=self._span(to_ms(now))))
             self._steps = {step.snapshot.name: step for step in self._plan.builds}
         return self._plan
+
+    def _span(self, now: int) -> Interval | None:
+        """The range to build; without a start from the beginning of time, without an end until now."""
+        if self._start is None and self._end is None:
+            return None
+        end = now if self._end is None else dates.to_exclusive_end_ms(self._end, now_ms=now)
+        start = min(0, end - 1) if self._start is None else dates.to_ms(self._start, now_ms=now)
+        if start >= end:
+            raise PlanError(f"the range ends before it starts: {self._start} to {self._end or 'now'}")
+        return Interval(start, end)
 
     def _begin(self) -> Application:
         if self._application is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from isomesh_dagster.graph.order import ModelGraph
@@ -14,6 +14,7 @@ from isomesh_dagster.model.model import Model
 from isomesh_dagster.plan.audits import audit_steps
 from isomesh_dagster.plan.missing import batches, due_end, missing, must_begin_again, starts
 from isomesh_dagster.plan.plan import Build, Decision, Plan, Promote
+from isomesh_dagster.plan.wish import NOTHING, Wish
 from isomesh_dagster.snapshot.environment import PROD, Environment, Target, View
 from isomesh_dagster.snapshot.fingerprint import digest
 from isomesh_dagster.snapshot.interval import Interval, from_ms, intersect
@@ -49,16 +50,17 @@ def build_plan(
     known: Collection[SnapshotId],
     recorded: Recorded,
     now: int,
-    within: Interval | None = None,
+    wish: Wish = NOTHING,
     vouched: Iterable[Snapshot] = (),
 ) -> Plan:
     """The plan that makes `environment` show the decision's snapshots.
 
     `current` is the environment as recorded, `shown` the snapshots of the environment compared with (`compared_with`;
     itself, prod for a new one, or None), `known` the ids the state has, `recorded` the intervals by physical relation,
-    `now` epoch milliseconds UTC. `within` limits which intervals of time-range models are built (None: all that are
-    missing). A plan does not catch up with the clock: models end where the environment compared with ends, `run` goes
-    on from there. `vouched` are further snapshots that some environment shows or showed, so that their audits passed.
+    `now` epoch milliseconds UTC. `wish` is what people ask of it; its `within` limits which intervals of time-range
+    models are built (None: all that are missing). A plan does not catch up with the clock: models end where the
+    environment compared with ends, `run` goes on from there. `vouched` are further snapshots that some environment
+    shows or showed, so that their audits passed.
     """
     already = current.target.snapshots if current is not None else {}
     begins = starts(graph, now)
@@ -70,7 +72,7 @@ def build_plan(
         if not snapshot.is_physical or already.get(name) == snapshot.id:
             continue
         build = _build(
-            snapshot, begins[name], frontier.end(snapshot.model), recorded, name in decision.repoints, within
+            snapshot, begins[name], frontier.end(snapshot.model), recorded, name in decision.repoints, wish.within
         )
         if build is not None:
             builds.append(build)
@@ -98,8 +100,7 @@ def build_plan(
         compared_with=compared_with,
         restates=frozenset(step.snapshot.name for step in builds if _begins_again(step, recorded)),
         warnings=tuple(_lost_history(builds, shown, recorded)),
-        choices=decision.choices,
-        within=within,
+        wish=replace(wish, choices=decision.choices),
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
+from isomesh_dagster.plan.wish import NOTHING, Wish
 from isomesh_dagster.snapshot.environment import Target
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Category, Snapshot, SnapshotId
@@ -110,8 +111,7 @@ class Plan:
     audits        tables whose audits run although they are not built; after all builds, before the swap
     promote       the swap; None when the environment already shows the target
     restates      names of models whose recorded intervals are made again (`run` of FULL models, restatement)
-    choices       categories that people chose, by model: with `within`, what it takes to make the same plan again
-    within        the range of time that builds were limited to; None: no limit
+    wish          what was asked: with the moment, what it takes to make the same plan again
     """
 
     id: str
@@ -133,8 +133,7 @@ class Plan:
     after_all: tuple[str, ...] = ()
     statement_diff: str = ""
     warnings: tuple[str, ...] = ()
-    choices: Mapping[str, Category] = field(default_factory=dict)
-    within: Interval | None = None
+    wish: Wish = NOTHING
 
     @property
     def is_empty(self) -> bool:

@@ -16,10 +16,10 @@ from isomesh_dagster.errors import ConflictingPlanError, PlanError
 from isomesh_dagster.model.kinds import is_incremental
 from isomesh_dagster.plan.explain import plan_json, plan_markdown, summary
 from isomesh_dagster.plan.plan import Plan
+from isomesh_dagster.plan.wish import Wish, wish_from_json, wish_to_json
 from isomesh_dagster.snapshot.interval import Interval, from_ms, subtract, to_ms
-from isomesh_dagster.snapshot.snapshot import Category
 
-_FORMAT = 1
+_FORMAT = 2
 _NAMES_SHOWN = 5
 
 
@@ -27,7 +27,7 @@ _NAMES_SHOWN = 5
 class SavedPlan:
     """What a document says of its plan.
 
-    id, gateway, environment, based_on, execution_time, within, choices   as in the plan
+    id, gateway, environment, based_on, execution_time, wish   as in the plan
     is_run        whether it was made by the clock (`run`), not from files
     identifiers   digest of model and ancestors, by model: the files
     versions      which table is shown, by model
@@ -40,8 +40,7 @@ class SavedPlan:
     environment: str
     based_on: str | None
     execution_time: datetime
-    within: Interval | None
-    choices: Mapping[str, Category]
+    wish: Wish
     is_run: bool
     identifiers: Mapping[str, str]
     versions: Mapping[str, str]
@@ -60,8 +59,7 @@ def plan_document(plan: Plan) -> str:
         "again": {
             "is_run": plan.promote is None and bool(plan.builds),
             "execution_time": to_ms(plan.execution_time),
-            "within": None if plan.within is None else [plan.within.start, plan.within.end],
-            "choices": {name: category.value for name, category in sorted(plan.choices.items())},
+            "wish": wish_to_json(plan.wish),
             "snapshots": {name: [one.id.identifier, one.version] for name, one in sorted(plan.snapshots.items())},
             "builds": {
                 step.snapshot.name: [[interval.start, interval.end] for interval in step.intervals]
@@ -92,8 +90,7 @@ def _read(document: Mapping[str, Any]) -> SavedPlan:
         environment=str(told["environment"]),
         based_on=told["based_on"],
         execution_time=from_ms(int(again["execution_time"])),
-        within=None if again["within"] is None else Interval(*again["within"]),
-        choices={name: Category(value) for name, value in again["choices"].items()},
+        wish=wish_from_json(again["wish"]),
         is_run=bool(again["is_run"]),
         identifiers={name: identifier for name, (identifier, _) in again["snapshots"].items()},
         versions={name: version for name, (_, version) in again["snapshots"].items()},

@@ -18,11 +18,12 @@ from isomesh_dagster.graph.order import ModelGraph, build_graph
 from isomesh_dagster.model.names import validate_environment
 from isomesh_dagster.model.settings import Settings, load_settings
 from isomesh_dagster.plan.plan import Plan
+from isomesh_dagster.plan.wish import NOTHING, Wish
 from isomesh_dagster.project import checking, clock, planning
 from isomesh_dagster.project.system import FOLDER, System
 from isomesh_dagster.snapshot.environment import PROD, Environment, Promotion
 from isomesh_dagster.snapshot.fingerprint import OwnFingerprint, fingerprints
-from isomesh_dagster.snapshot.snapshot import Category, Fingerprint, Snapshot
+from isomesh_dagster.snapshot.snapshot import Fingerprint, Snapshot
 
 if TYPE_CHECKING:
     from isomesh_dagster.cache.format import FormattedFile
@@ -250,19 +251,14 @@ class Project:
         environment: str | None = None,
         *,
         now: datetime | None = None,
-        start: datetime | None = None,
-        end: datetime | None = None,
-        choices: Mapping[str, Category] | None = None,
+        wish: Wish = NOTHING,
     ) -> Plan:
         """What must be done so that `environment` shows the files; changes nothing.
 
-        `now` (aware) stands for the clock. `start` and `end` limit which intervals are built, not in prod. `choices`
-        are categories for models that are edited or new, by name: BREAKING or NON_BREAKING, instead of what the rules
-        say. Raises PlanError and its kin; an interrupted apply is reconciled first.
+        `now` (aware) stands for the clock. `wish` is all else that can be asked, such as a range of time, categories or
+        a restatement. Raises PlanError and its kin; an interrupted apply is reconciled first.
         """
-        return planning.plan_files(
-            self, environment, now=now, within=clock.span(start, end), choices=dict(choices or {})
-        )
+        return planning.plan_files(self, environment, now=now, wish=wish)
 
     def plan_again(self, saved: SavedPlan) -> Plan:
         """The plan that was saved, made anew from the files and the state.

@@ -13,9 +13,10 @@ from isomesh_dagster.model.settings import Settings
 from isomesh_dagster.plan.build import Layer, build_plan, build_run
 from isomesh_dagster.plan.diff import Diff, check_references, diff
 from isomesh_dagster.plan.plan import Decision, Plan
+from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.project import clock
 from isomesh_dagster.snapshot.environment import PROD
-from isomesh_dagster.snapshot.interval import Interval, from_ms
+from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Category, Snapshot
 from isomesh_dagster.state.protocol import StateStore
 
@@ -31,13 +32,12 @@ def plan_files(
     environment: str | None,
     *,
     now: datetime | None,
-    within: Interval | None,
-    choices: Mapping[str, Category],
+    wish: Wish,
 ) -> Plan:
     """The plan that makes the environment show the project's files; see `Project.plan`."""
     system = project.system
     name = system.environment_name(environment)
-    if name == PROD and within is not None:
+    if name == PROD and wish.within is not None:
         raise PlanError("prod always shows all of history", hint="leave start and end out, or plan another environment")
     moment = clock.moment(now)
     state = system.checked()
@@ -53,11 +53,11 @@ def plan_files(
     difference = diff(project.graph, project.fingerprints, shown)
     check_references(project.graph, difference.removed)
     known = state.snapshots_like((model, project.fingerprints[model].identity) for model in difference.changed)
-    if choices:
+    if wish.choices:
         from isomesh_dagster.plan.choices import check_choices
 
-        warnings = (*warnings, *check_choices(choices, difference, project.models))
-    decision, recorded = _decide(project, state, shown, difference, known, choices)
+        warnings = (*warnings, *check_choices(wish.choices, difference, project.models))
+    decision, recorded = _decide(project, state, shown, difference, known, wish.choices)
     plan = build_plan(
         layer=_layer(project.settings),
         environment=name,
@@ -69,7 +69,7 @@ def plan_files(
         known={snapshot.id for snapshot in (*known, *shown.values())},
         recorded=recorded,
         now=moment,
-        within=within,
+        wish=wish,
         vouched=_shown_somewhere(state, known),
     )
     return _warned(plan, warnings)
@@ -89,14 +89,7 @@ def plan_saved(project: Project, saved: SavedPlan) -> Plan:
             f"plan {saved.id} was made by the clock: there is nothing to agree to",
             hint=f"`isomesh run {saved.environment}` builds what is due now",
         )
-    within = saved.within
-    plan = project.plan(
-        saved.environment,
-        now=saved.execution_time,
-        start=from_ms(within.start) if within is not None else None,
-        end=from_ms(within.end) if within is not None else None,
-        choices=saved.choices,
-    )
+    plan = project.plan(saved.environment, now=saved.execution_time, wish=saved.wish)
     check_same(saved, plan)
     return plan
 

@@ -58,7 +58,7 @@ def test_a_chosen_non_breaking_keeps_the_tables_of_readers() -> None:
     assert built(plan) == {"s.stg"}
     assert (change_of(plan, "s.stg").category, change_of(plan, "s.stg").reason) == (NON_BREAKING, BY_HAND)
     assert change_of(plan, "s.end").category is Category.INDIRECT_NON_BREAKING
-    assert plan.choices == {"s.stg": NON_BREAKING}
+    assert plan.wish.choices == {"s.stg": NON_BREAKING}
     # a view has no table to keep: it shows the new rows
     assert plan.promote is not None
     assert {step.snapshot.name for step in plan.builds if step.repoint} == {"s.view"}

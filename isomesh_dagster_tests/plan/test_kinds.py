@@ -10,6 +10,7 @@ from isomesh_dagster.model import kinds
 from isomesh_dagster.plan.build import Layer, build_plan, build_run
 from isomesh_dagster.plan.explain import build_words
 from isomesh_dagster.plan.missing import batches, missing, must_begin_again
+from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Category
 from isomesh_dagster_tests.plan.projects import DAY, NOW, System, graph, model
@@ -125,7 +126,7 @@ def test_a_preview_of_the_last_days_stands_on_all_before_them():
         known=set(),
         recorded={},
         now=NOW,
-        within=days(-1, 0),
+        wish=Wish(within=days(-1, 0)),
     )
     assert {build.snapshot.name: build.intervals for build in plan.builds} == {
         "m.plain": (days(-1, 0),),

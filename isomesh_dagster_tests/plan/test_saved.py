@@ -55,7 +55,7 @@ def test_choices_are_kept() -> None:
     system = System()
     system.apply(system.plan(project()))
     system.choices = {"s.stg": Category.NON_BREAKING}
-    assert saved(system.plan(project("SELECT 2 AS id"))).choices == system.choices
+    assert saved(system.plan(project("SELECT 2 AS id"))).wish.choices == system.choices
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 1}', '{"format": 99, "plan": {}}', "not JSON"])
