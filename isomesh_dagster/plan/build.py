@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from isomesh_dagster.graph.order import ModelGraph
-from isomesh_dagster.model import kinds
 from isomesh_dagster.model.kinds import depends_on_past, is_incremental, keeps_history
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.plan.audits import audit_steps
-from isomesh_dagster.plan.missing import batches, due_end, missing, must_begin_again, starts
+from isomesh_dagster.plan.cadence import due_builds
+from isomesh_dagster.plan.missing import batches, due_end, in_order, missing, must_begin_again, starts
 from isomesh_dagster.plan.plan import Build, Decision, Plan, Promote
 from isomesh_dagster.plan.wish import NOTHING, Wish
 from isomesh_dagster.snapshot.environment import PROD, Environment, Target, View
@@ -117,22 +117,7 @@ def build_run(
 
     Whole-table models are made again when a tick passed since they were; nothing is promoted, the views stay.
     """
-    begins = starts(graph, now)
-    builds = []
-    for name in graph.order:
-        snapshot = snapshots[name]
-        if not snapshot.is_physical:
-            continue
-        done = recorded.get(str(snapshot.physical), ())
-        end = due_end(snapshot.model, now)
-        gaps = missing(snapshot.model, done, start=begins[name], end=end)
-        if not gaps or (_is_once(snapshot.model) and done):
-            continue
-        if is_incremental(snapshot.model.kind):
-            gaps = _in_order(snapshot.model, done, gaps)
-            builds.append(Build(snapshot=snapshot, intervals=gaps, batches=batches(snapshot.model, gaps)))
-        else:
-            builds.append(_whole(snapshot, begins[name], end, repoint=False))
+    builds = due_builds(graph, snapshots, recorded, now)
     return Plan(
         id=_plan_id(layer, current.name, current.plan_id, snapshots, builds),
         gateway=layer.gateway,
@@ -142,7 +127,7 @@ def build_run(
         changes=(),
         snapshots=snapshots,
         new_snapshots=(),
-        builds=tuple(builds),
+        builds=builds,
         reuses=(),
         before_all=current.target.before_all,
         after_all=current.target.after_all,
@@ -199,18 +184,11 @@ def _build(
         within = Interval(min(within.start, gaps[0].start), within.end)  # a later batch stands on all before it
     if within is not None:
         gaps = intersect(gaps, [within])
-    gaps = _in_order(model, done or (), gaps)
+    gaps = in_order(model, done or (), gaps)
     if not gaps and done is not None:
         return None
     # nothing may be due yet (a start to come): the step then makes the empty table its view needs
     return Build(snapshot=snapshot, intervals=gaps, batches=batches(model, gaps))
-
-
-def _in_order(model: Model, done: Sequence[Interval], gaps: tuple[Interval, ...]) -> tuple[Interval, ...]:
-    """The gaps, or all of history where they cannot be filled by themselves."""
-    if not must_begin_again(model, done, gaps):
-        return gaps
-    return (Interval(min(done[0].start, gaps[0].start), max(done[-1].end, gaps[-1].end)),)
 
 
 def _begins_again(step: Build, recorded: Recorded) -> bool:
@@ -232,11 +210,6 @@ def _lost_history(builds: Iterable[Build], shown: Mapping[str, Snapshot], record
 def _whole(snapshot: Snapshot, start: int, end: int, *, repoint: bool) -> Build:
     interval = Interval(min(start, end - 1), end)
     return Build(snapshot=snapshot, intervals=(interval,), batches=(interval,), repoint=repoint)
-
-
-def _is_once(model: Model) -> bool:
-    """Kinds that a tick of the clock does not make due: a seed's rows and a view's text change with the files only."""
-    return isinstance(model.kind, kinds.Seed) or (isinstance(model.kind, kinds.View) and not model.audits)
 
 
 def _promote(
@@ -269,7 +242,7 @@ def _promote(
 
 
 def _plan_id(
-    layer: Layer, environment: str, based_on: str | None, snapshots: Mapping[str, Snapshot], builds: list[Build]
+    layer: Layer, environment: str, based_on: str | None, snapshots: Mapping[str, Snapshot], builds: Iterable[Build]
 ) -> str:
     return digest(
         [

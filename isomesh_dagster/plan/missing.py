@@ -96,6 +96,13 @@ def must_begin_again(model: Model, recorded: Iterable[Interval], gaps: Sequence[
     return bool(done and new) and new[0].start < done[-1].end
 
 
+def in_order(model: Model, recorded: Sequence[Interval], gaps: tuple[Interval, ...]) -> tuple[Interval, ...]:
+    """The gaps, or all of history where they cannot be filled by themselves."""
+    if not must_begin_again(model, recorded, gaps):
+        return gaps
+    return (Interval(min(recorded[0].start, gaps[0].start), max(recorded[-1].end, gaps[-1].end)),)
+
+
 def batches(model: Model, intervals: Sequence[Interval]) -> tuple[Interval, ...]:
     """The intervals cut into pieces of at most `batch_size` units, in order; without a batch size they stay whole."""
     size = batch_size(model.kind)

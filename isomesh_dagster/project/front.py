@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from isomesh_dagster.macros.project import ProjectMacros
     from isomesh_dagster.model.model import Json, Model
     from isomesh_dagster.model.unit_tests import UnitTest
+    from isomesh_dagster.plan.cadence import Cadence
     from isomesh_dagster.plan.columns import ColumnCatalog
     from isomesh_dagster.plan.saved import SavedPlan
     from isomesh_dagster.relation import Column, Relation
@@ -277,6 +278,14 @@ class Project:
         The files are not looked at and nothing is promoted. Raises PlanError when there is no such environment.
         """
         return planning.plan_clock(self, environment, now=now)
+
+    def cadence(self, environment: str | None = None, *, now: datetime | None = None) -> Cadence:
+        """What the clock has made due in `environment`, by model, and when it will next make something due.
+
+        Reads the state once and nothing else: no file, no warehouse, no SQL; so a sensor may ask every few seconds. A
+        `run` made now builds what is told. Raises PlanError when there is no such environment.
+        """
+        return planning.cadence_of(self, environment, now=now)
 
     # -- doing
 

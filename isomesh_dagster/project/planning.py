@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from isomesh_dagster.errors import PlanError
-from isomesh_dagster.graph.order import build_graph
+from isomesh_dagster.graph.order import ModelGraph, build_graph
 from isomesh_dagster.model.settings import Settings
 from isomesh_dagster.plan.build import Layer, build_plan, build_run
+from isomesh_dagster.plan.cadence import Cadence, cadence
 from isomesh_dagster.plan.diff import Diff, check_references, diff
 from isomesh_dagster.plan.plan import Decision, Plan
 from isomesh_dagster.plan.wish import Wish
@@ -18,7 +19,7 @@ from isomesh_dagster.project import clock
 from isomesh_dagster.snapshot.environment import PROD
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Category, Snapshot
-from isomesh_dagster.state.protocol import StateStore
+from isomesh_dagster.state.protocol import Showing, StateStore
 
 if TYPE_CHECKING:
     from isomesh_dagster.plan.saved import SavedPlan
@@ -98,23 +99,32 @@ def plan_clock(project: Project, environment: str | None, *, now: datetime | Non
     """What the clock has made due in the environment; see `Project.run_plan`."""
     system = project.system
     name = system.environment_name(environment)
-    state = system.checked()
+    system.checked()
     warnings = system.reconcile(name)
-    current = system.existing(name)
-    snapshots = system.snapshots(current)
-    graph = build_graph({model: snapshot.model for model, snapshot in snapshots.items()})
-    recorded = state.intervals(
-        str(snapshot.physical) for snapshot in snapshots.values() if snapshot.physical is not None
-    )
+    showing = system.showing(name)
+    graph = _graph_of(showing)
     plan = build_run(
         layer=_layer(project.settings),
-        current=current,
+        current=showing.environment,
         graph=graph,
-        snapshots={model: snapshots[model] for model in graph.order},
-        recorded=recorded,
+        snapshots={model: showing.snapshots[model] for model in graph.order},
+        recorded=showing.recorded,
         now=clock.moment(now),
     )
     return _warned(plan, warnings)
+
+
+def cadence_of(project: Project, environment: str | None, *, now: datetime | None) -> Cadence:
+    """What is due now, and when next; see `Project.cadence`."""
+    system = project.system
+    name = system.environment_name(environment)
+    system.checked()
+    showing = system.showing(name)
+    return cadence(name, _graph_of(showing), showing.snapshots, showing.recorded, clock.moment(now))
+
+
+def _graph_of(showing: Showing) -> ModelGraph:
+    return build_graph({model: snapshot.model for model, snapshot in showing.snapshots.items()})
 
 
 def _decide(

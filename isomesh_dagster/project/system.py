@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from isomesh_dagster.snapshot.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from isomesh_dagster.engine.connection import Connection
-    from isomesh_dagster.state.protocol import Identity, StateStore
+    from isomesh_dagster.state.protocol import Identity, Showing, StateStore
 
 FOLDER = ".isomesh"
 """Where a project keeps what it can make again: cache, manifests, the state of file-based warehouses without a path."""
@@ -109,31 +109,38 @@ class System:
         """The environment of that name; a PlanError when there is none."""
         found = self.state().environment(name)
         if found is None:
-            raise PlanError(
-                f"there is no environment {name!r} in gateway {self.settings.gateway!r}",
-                hint=f"create it with `isomesh plan {name}`",
-            )
+            raise self._no_such(name)
         return found
 
     def snapshots(self, environment: Environment | None) -> dict[str, Snapshot]:
         """What the environment shows, by model; nothing for None. Raises PlanError when the state has lost some."""
         if environment is None:
             return {}
-        wanted = environment.target.snapshots
-        found = self.state().snapshots(wanted.values())
-        lost = [name for name, its_id in wanted.items() if its_id not in found]
-        if lost:
-            raise PlanError(
-                f"the state does not know {len(lost)} of the snapshots that {environment.name!r} shows, e.g. {lost[0]}",
-                hint="was the state restored from an older backup? restore the matching one",
-            )
-        return {name: found[its_id] for name, its_id in wanted.items()}
+        found = self.state().snapshots(environment.target.snapshots.values())
+        _refuse_lost(environment, {id.name for id in found})
+        return {name: found[its_id] for name, its_id in environment.target.snapshots.items()}
+
+    def showing(self, name: str) -> Showing:
+        """What the environment of that name shows and holds, in one read. Raises PlanError when there is none, or when
+        the state has lost some of its snapshots.
+        """
+        found = self.state().showing(name)
+        if found is None:
+            raise self._no_such(name)
+        _refuse_lost(found.environment, found.snapshots)
+        return found
 
     def shown(self, environment: str | None) -> dict[str, Snapshot]:
         """What the environment of that name shows; nothing for None or when there is no such environment."""
         if environment is None:
             return {}
         return self.snapshots(self.checked().environment(validate_environment(environment)))
+
+    def _no_such(self, name: str) -> PlanError:
+        return PlanError(
+            f"there is no environment {name!r} in gateway {self.settings.gateway!r}",
+            hint=f"create it with `isomesh plan {name}`",
+        )
 
     def close(self) -> None:
         """Let go of the warehouse and the state. Idempotent."""
@@ -144,6 +151,16 @@ class System:
             connection.close()
         if state is not None:
             state.close()
+
+
+def _refuse_lost(environment: Environment, known: Container[str]) -> None:
+    lost = [its_id for name, its_id in environment.target.snapshots.items() if name not in known]
+    if lost:
+        raise PlanError(
+            f"the state does not know {len(lost)} of the snapshots that {environment.name!r} shows, e.g. "
+            f"{lost[0].name}",
+            hint="was the state restored from an older backup? restore the matching one",
+        )
 
 
 def _state_place(settings: Settings) -> str | Path | dict[str, Any]:

@@ -41,6 +41,17 @@ class PlanRecord:
     suffix_target: str = "schema"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Showing:
+    """What an environment shows, as of one moment: its snapshots by model, and the recorded intervals of their physical
+    relations (dotted; nothing recorded: absent). A snapshot that the state has lost is absent.
+    """
+
+    environment: Environment
+    snapshots: Mapping[str, Snapshot]
+    recorded: Mapping[str, tuple[Interval, ...]]
+
+
 class StateStore(Protocol):
     """The state of one system."""
 
@@ -58,6 +69,10 @@ class StateStore(Protocol):
 
     def environments(self) -> list[Environment]:
         """All, by name."""
+        ...
+
+    def showing(self, environment: str) -> Showing | None:
+        """What the environment shows and holds, read at once; None when there is none of this name."""
         ...
 
     def promotions(self, environment: str) -> list[Promotion]:

@@ -21,7 +21,7 @@ from isomesh_dagster.snapshot.interval import Interval, merge
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 from isomesh_dagster.state import retention, rows, tables
 from isomesh_dagster.state.database import Database, open_postgres, open_sqlite
-from isomesh_dagster.state.protocol import Identity, PlanRecord
+from isomesh_dagster.state.protocol import Identity, PlanRecord, Showing
 from isomesh_dagster.state.schema import check, ensure, migrate
 
 STATUSES = ("open", "done", "superseded")
@@ -119,6 +119,23 @@ class SqlStateStore:
             found = connection.execute(rows.with_target(tables.environments).order_by(tables.environments.c.name)).all()
         decoded = rows.Targets()
         return [rows.to_environment(row, decoded) for row in found]
+
+    def showing(self, environment: str) -> Showing | None:
+        """What the environment shows and holds, read at once; None when there is none of this name."""
+        with self._database.read() as connection:
+            live = rows.read_environment(connection, environment)
+            if live is None:
+                return None
+            wanted = set(live.target.snapshots.values())
+            documents = rows.snapshot_documents(connection, (snapshot.identifier for snapshot in wanted))
+            found = {id: snapshot_from_json(json.loads(text)) for id, text in documents if id in wanted}
+            physicals = {str(one.physical) for one in found.values() if one.physical is not None}
+            recorded = rows.recorded_intervals(connection, physicals)
+        return Showing(
+            environment=live,
+            snapshots={name: found[id] for name, id in live.target.snapshots.items() if id in found},
+            recorded={physical: tuple(intervals) for physical, intervals in recorded.items()},
+        )
 
     def promotions(self, environment: str) -> list[Promotion]:
         """Newest first."""

@@ -1,0 +1,133 @@
+"""What the clock has made due, and when it will next: from what an environment shows and what is recorded as built.
+
+Pure arithmetic; moments are epoch milliseconds in UTC unless they say otherwise. `build_run` makes its plan of the same
+steps, so what is told to be due is what a run builds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from isomesh_dagster.graph.order import ModelGraph
+from isomesh_dagster.model import cron, dates, kinds
+from isomesh_dagster.model.kinds import is_incremental
+from isomesh_dagster.model.model import Model
+from isomesh_dagster.plan.missing import batches, due_end, in_order, missing, starts
+from isomesh_dagster.plan.plan import Build
+from isomesh_dagster.snapshot.interval import Interval, from_ms
+from isomesh_dagster.snapshot.snapshot import Snapshot
+
+Recorded = Mapping[str, tuple[Interval, ...]]
+
+_MOST_TICKS = 400
+"""Ticks looked at for one that makes something due. Most do; one may not where clocks are put forward, or while a
+relative `end` stands still, which is a day of `*/5` at most.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A model with work to do: the intervals to be built, half-open, UTC; of a model that is made whole, the one
+    interval that stands for all of it.
+    """
+
+    model: str
+    intervals: tuple[Interval, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cadence:
+    """What is due in an environment at `now` (UTC), parents first, and `next_tick`: when the clock next makes something
+    due, after `now`, whether or not what is due now is built by then. None: never again.
+    """
+
+    environment: str
+    now: datetime
+    due: tuple[Due, ...]
+    next_tick: datetime | None
+
+
+def cadence(
+    environment: str, graph: ModelGraph, snapshots: Mapping[str, Snapshot], recorded: Recorded, now: int
+) -> Cadence:
+    """The cadence of what `snapshots` (by model) are shown as, with `recorded` intervals by physical relation."""
+    steps = due_builds(graph, snapshots, recorded, now)
+    tick = next_tick(graph, snapshots, recorded, now)
+    return Cadence(
+        environment=environment,
+        now=from_ms(now),
+        due=tuple(Due(model=step.snapshot.name, intervals=step.intervals) for step in steps),
+        next_tick=None if tick is None else from_ms(tick),
+    )
+
+
+def due_builds(graph: ModelGraph, snapshots: Mapping[str, Snapshot], recorded: Recorded, now: int) -> tuple[Build, ...]:
+    """What the models' crons have made due at `now`, parents first.
+
+    Models that are made whole are due when a tick passed since they were made.
+    """
+    begins = starts(graph, now)
+    builds = []
+    for name in graph.order:
+        snapshot = snapshots[name]
+        if not snapshot.is_physical:
+            continue
+        model = snapshot.model
+        done = recorded.get(str(snapshot.physical), ())
+        if done and _is_once(model):
+            continue
+        end = due_end(model, now)
+        gaps = missing(model, done, start=begins[name], end=end)
+        if gaps:
+            builds.append(_step(snapshot, done, gaps, Interval(min(begins[name], end - 1), end)))
+    return tuple(builds)
+
+
+def next_tick(graph: ModelGraph, snapshots: Mapping[str, Snapshot], recorded: Recorded, now: int) -> int | None:
+    """The first moment after `now` at which a cron makes something due; None when no model is ever due again."""
+    begins = starts(graph, now)
+    ticks = []
+    for name in graph.order:
+        snapshot = snapshots[name]
+        if not snapshot.is_physical or (_is_once(snapshot.model) and str(snapshot.physical) in recorded):
+            continue
+        tick = _next_due(snapshot.model, begins[name], now)
+        if tick is not None:
+            ticks.append(tick)
+    return min(ticks, default=None)
+
+
+def _step(snapshot: Snapshot, done: Sequence[Interval], gaps: tuple[Interval, ...], whole: Interval) -> Build:
+    model = snapshot.model
+    if not is_incremental(model.kind):
+        return Build(snapshot=snapshot, intervals=(whole,), batches=(whole,))
+    gaps = in_order(model, done, gaps)
+    return Build(snapshot=snapshot, intervals=gaps, batches=batches(model, gaps))
+
+
+def _next_due(model: Model, begin: int, now: int) -> int | None:
+    """The first tick after `now` that makes more of the model due than is due at `now`; None when none will."""
+    if _is_over(model, begin, now):
+        return None
+    reached = max(due_end(model, now), begin)
+    tick = max(now, begin - 1)
+    for _ in range(_MOST_TICKS):
+        tick = cron.cron_next(model.cron, model.cron_tz, tick)
+        if due_end(model, tick) > reached:
+            return tick
+    return None
+
+
+def _is_over(model: Model, begin: int, now: int) -> bool:
+    """Whether the model has an end that does not move with the clock, and all before it is due."""
+    if model.end is None:
+        return False
+    end, at_the_epoch = (dates.to_exclusive_end_ms(model.end, now_ms=moment) for moment in (now, 0))
+    return end == at_the_epoch and max(due_end(model, now), begin) >= end
+
+
+def _is_once(model: Model) -> bool:
+    """Kinds that a tick of the clock does not make due: a seed's rows and a view's text change with the files only."""
+    return isinstance(model.kind, kinds.Seed) or (isinstance(model.kind, kinds.View) and not model.audits)
