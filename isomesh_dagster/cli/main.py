@@ -24,6 +24,7 @@ from isomesh_dagster.cli.plan import apply, diff, plan, run
 from isomesh_dagster.cli.session import Session, answers_json, known_gateway
 from isomesh_dagster.cli.table_diff import table_diff
 from isomesh_dagster.cli.testing import create_test, test
+from isomesh_dagster.cli.upkeep import doctor, migrate, state
 from isomesh_dagster.cli.warehouse import create_external_models, fetchdf, table_name
 from isomesh_dagster.errors import IsomeshError
 
@@ -148,6 +149,9 @@ for _command in (
     fetchdf,
     create_external_models,
     info,
+    doctor,
+    migrate,
+    state,
 ):
     cli.add_command(_command)
 

@@ -61,8 +61,7 @@ def check_not_gone(warehouse: Path | None, state: StateStore) -> None:
 
 
 def check_owner(place: str, stamp: Identity, asked: Identity) -> None:
-    """Raises SystemMismatch when the stamp of `place` ("state" or "warehouse") is another gateway's or project's."""
-    """Refuse a stamp of another gateway or project; `place` says where it is ("state" or "warehouse")."""
+    """Refuse a stamp of another gateway or project (SystemMismatch); `place` is "state" or "warehouse"."""
     if stamp.gateway != asked.gateway:
         raise SystemMismatch(
             f"the {place} belongs to gateway {stamp.gateway!r} ({_short(stamp)}), this gateway is {asked.gateway!r}",

@@ -41,7 +41,7 @@ class System:
             if self._state is None:
                 from isomesh_dagster.state.store import open_state
 
-                self._state = open_state(_state_place(self.settings), schema=self.settings.state_schema)
+                self._state = open_state(state_place(self.settings), schema=self.settings.state_schema)
             return self._state
 
     def connection(self, *, wait_seconds: float | None = None) -> Connection:
@@ -163,7 +163,7 @@ def _refuse_lost(environment: Environment, known: Container[str]) -> None:
         )
 
 
-def _state_place(settings: Settings) -> str | Path | dict[str, Any]:
+def state_place(settings: Settings) -> str | Path | dict[str, Any]:
     """What `open_state` takes: a SQLite file, or the arguments of a Postgres connection."""
     location = state_location(settings)
     if location.connection is None:

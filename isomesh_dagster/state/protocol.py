@@ -87,6 +87,10 @@ class StateStore(Protocol):
         """All snapshots with one of these (name, identifier) pairs, whatever their version."""
         ...
 
+    def physicals(self) -> set[str]:
+        """The physical relations (dotted) that the snapshots own, those that the janitor is removing among them."""
+        ...
+
     def intervals(self, physicals: Iterable[str]) -> dict[str, tuple[Interval, ...]]:
         """Recorded intervals by physical relation (dotted), merged; nothing recorded: absent."""
         ...

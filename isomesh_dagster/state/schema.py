@@ -7,6 +7,7 @@ changed inside one transaction, alone, so a killed migration leaves what was the
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, func, inspect, select
@@ -16,6 +17,8 @@ from isomesh_dagster.errors import StateError
 from isomesh_dagster.relation import quote
 from isomesh_dagster.state import tables
 from isomesh_dagster.state.database import Database
+from isomesh_dagster.state.protocol import Identity
+from isomesh_dagster.state.rows import read_identity
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -47,30 +50,50 @@ def ensure(database: Database, *, folder: Path = MIGRATIONS) -> str:
                     f"state {database.place}: its tables have revision {found}, this version needs {known[-1]}",
                     hint="run `isomesh migrate`; it makes a backup first",
                 )
-        _upgrade(connection, database, folder)
+        _move(connection, database, folder, known[-1])
     return known[-1]
 
 
-def migrate(database: Database, *, backup: bool = True, folder: Path = MIGRATIONS) -> str | None:
-    """Bring the tables to the newest revision; where the backup is, None when none was made (nothing to do, or not
-    asked).
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migrated:
+    """What a migration did: the revision before (None: there were no tables) and after, and where the backup is (None:
+    none was made, because nothing was to do or none was asked for).
+    """
 
-    The backup is a file beside the SQLite file, or a schema beside the Postgres one, whose name tells the old revision;
-    to go back, put it in the place of the migrated one. No other writer comes between the backup and the migration.
-    Raises StateError when the tables are newer than this version.
+    before: str | None
+    after: str
+    backup: str | None = None
+
+
+def migrate(database: Database, *, backup: bool = True, to: str | None = None, folder: Path = MIGRATIONS) -> Migrated:
+    """Bring the tables to the newest revision, or to `to`: back to an older one too, for an older version of us.
+
+    The backup is a file beside the SQLite file, or a schema beside the Postgres one, whose name tells the revision it
+    has; to go back without `to`, put it in the place of the migrated one. No other writer comes between the backup and
+    the migration. Raises StateError when the tables are newer than this version, or `to` is not known.
     """
     known = revisions(folder)
+    wanted = known[-1] if to is None else to
+    if wanted not in known:
+        raise StateError(f"there is no revision {wanted!r}", hint=f"this version knows {', '.join(known)}")
     with database.write() as connection:
         found = _revision(connection, database)
-        if found == known[-1]:
-            return None
+        if found == wanted:
+            return Migrated(before=found, after=wanted)
         made = None
         if found is not None:
             _refuse_newer(found, known, database)
             if backup:
-                made = _back_up(connection, database, found)
-        _upgrade(connection, database, folder)
-    return made
+                made = back_up(connection, database, found)
+        is_back = found is not None and known.index(wanted) < known.index(found)
+        _move(connection, database, folder, wanted, is_back=is_back)
+    return Migrated(before=found, after=wanted, backup=made)
+
+
+def stamp_of(database: Database) -> Identity | None:
+    """Whose state it is, whatever revision its tables have; None when nobody has used it yet."""
+    with database.read() as connection:
+        return read_identity(connection) if _revision(connection, database) is not None else None
 
 
 def check(connection: Connection, database: Database, revision: str) -> None:
@@ -111,7 +134,7 @@ def _refuse_newer(found: str, known: tuple[str, ...], database: Database) -> Non
         )
 
 
-def _upgrade(connection: Connection, database: Database, folder: Path) -> None:
+def _move(connection: Connection, database: Database, folder: Path, to: str, *, is_back: bool = False) -> None:
     from alembic import command
     from alembic.config import Config
 
@@ -122,10 +145,11 @@ def _upgrade(connection: Connection, database: Database, folder: Path) -> None:
     config = Config()
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    (command.downgrade if is_back else command.upgrade)(config, to)
 
 
-def _back_up(connection: Connection, database: Database, revision: str) -> str:
+def back_up(connection: Connection, database: Database, revision: str) -> str:
+    """Copy the state beside itself, inside the caller's transaction that writes; where the copy is."""
     if database.path is not None:
         return _back_up_file(database.path, revision)
     assert database.schema is not None

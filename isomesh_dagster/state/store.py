@@ -22,7 +22,7 @@ from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 from isomesh_dagster.state import retention, rows, tables
 from isomesh_dagster.state.database import Database, open_postgres, open_sqlite
 from isomesh_dagster.state.protocol import Identity, PlanRecord, Showing
-from isomesh_dagster.state.schema import check, ensure, migrate
+from isomesh_dagster.state.schema import Migrated, check, ensure, migrate
 
 STATUSES = ("open", "done", "superseded")
 
@@ -44,12 +44,19 @@ def open_state(location: str | Path | Mapping[str, Any], *, schema: str | None =
 
 
 def migrate_state(
-    location: str | Path | Mapping[str, Any], *, schema: str | None = None, backup: bool = True
-) -> str | None:
-    """Bring the tables at `location` to this version's revision; where the backup is (see `schema.migrate`)."""
+    location: str | Path | Mapping[str, Any], *, schema: str | None = None, backup: bool = True, to: str | None = None
+) -> Migrated:
+    """Bring the tables at `location` to this version's revision, or to `to`; see `schema.migrate`."""
+    with opened(location, schema=schema) as database:
+        return migrate(database, backup=backup, to=to)
+
+
+@contextmanager
+def opened(location: str | Path | Mapping[str, Any], *, schema: str | None = None) -> Iterator[Database]:
+    """The database at `location` as it is, whatever its tables are; closed at the end. See `open_state`."""
     database = open_database(location, schema=schema)
     try:
-        return migrate(database, backup=backup)
+        yield database
     finally:
         database.close()
 
@@ -233,6 +240,12 @@ class SqlStateStore:
                 snapshot_from_json(json.loads(text)) for id, text in documents if (id.name, id.identifier) in wanted
             ]
         return sorted(found, key=lambda snapshot: snapshot.id)
+
+    def physicals(self) -> set[str]:
+        """The physical relations (dotted) that the snapshots own, those that the janitor is removing among them."""
+        column = tables.snapshots.c.physical
+        with self._database.read() as connection:
+            return {str(owned) for owned in connection.scalars(select(column).where(column.is_not(None)))}
 
     def intervals(self, physicals: Iterable[str]) -> dict[str, tuple[Interval, ...]]:
         """Recorded intervals by physical relation (dotted), merged; nothing recorded: absent."""

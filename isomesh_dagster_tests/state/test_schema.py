@@ -40,6 +40,13 @@ def upgrade():
         batch.alter_column("document", nullable=True)
     op.create_index("plans_author_ix", "plans", ["author"])
 {more}
+
+
+def downgrade():
+    op.drop_index("plans_author_ix", "plans")
+    with op.batch_alter_table("plans") as batch:
+        batch.alter_column("document", nullable=False)
+        batch.drop_column("author")
 """
 
 
@@ -154,13 +161,14 @@ def test_migrate_makes_a_backup_beside_the_file(database: Database, location: Pa
     store.stamp(STAMP)
     record = promote(store, "p1", snapshot())
     (location.parent / f"state.db.backup_{revisions()[-1]}").write_text("an older backup")
-    made = migrate(database, folder=newer)
+    made = migrate(database, folder=newer).backup
     assert made == f"{location}.backup_{revisions()[-1]}_2"
     assert "author" in plan_columns(database)
     with open_state(made) as backup:
         assert backup.identity() == STAMP
         assert backup.environments()[0].target == record.target
-    assert migrate(database, folder=newer) is None, "nothing to do"
+    again = migrate(database, folder=newer)
+    assert (again.before, again.after, again.backup) == ("9999", "9999", None), "nothing to do"
 
 
 @pytest.mark.parametrize("location", ["postgres"], indirect=True)
@@ -168,7 +176,7 @@ def test_migrate_makes_a_backup_beside_the_schema(database: Database, location: 
     store = SqlStateStore(database)
     store.stamp(STAMP)
     record = promote(store, "p1", snapshot())
-    made = migrate(database, folder=newer)
+    made = migrate(database, folder=newer).backup
     assert made == f"isomesh_backup_{revisions()[-1]}"
     assert "author" in plan_columns(database)
     with open_state(location, schema=made) as backup:
@@ -179,12 +187,27 @@ def test_migrate_makes_a_backup_beside_the_schema(database: Database, location: 
 def test_migrate_without_a_backup_keeps_the_rows(database: Database, newer: Path) -> None:
     store = SqlStateStore(database)
     record = promote(store, "p1", snapshot())
-    assert migrate(database, backup=False, folder=newer) is None
+    assert migrate(database, backup=False, folder=newer).backup is None
     assert store.environments()[0].target == record.target, "added columns do not disturb readers"
 
 
+def test_migrate_goes_back_with_the_rows(database: Database, newer: Path) -> None:
+    store = SqlStateStore(database)
+    store.stamp(STAMP)
+    record = promote(store, "p1", snapshot())
+    before, plans = plan_columns(database), store.plans()
+    migrate(database, backup=False, folder=newer)
+    back = migrate(database, backup=False, to=revisions()[-1], folder=newer)
+    assert (back.before, back.after) == ("9999", revisions()[-1])
+    assert plan_columns(database) == before
+    assert SqlStateStore(database).plans() == plans
+    assert store.environments()[0].target == record.target
+    with pytest.raises(StateError, match="no revision '7777'"):
+        migrate(database, to="7777", folder=newer)
+
+
 def test_migrate_makes_a_new_state_too(empty_location: Location) -> None:
-    assert migrate_state(empty_location) is None
+    assert migrate_state(empty_location).before is None
     with open_state(empty_location) as store:
         assert store.environments() == []
 

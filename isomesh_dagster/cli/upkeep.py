@@ -1,0 +1,180 @@
+"""`isomesh doctor`, `migrate` and `state`: keeping a system healthy. They work when a model is broken too."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from isomesh_dagster.cli.outcome import TO_MEND
+from isomesh_dagster.cli.session import Session, json_option, pass_session, remember_gateway
+
+if TYPE_CHECKING:
+    from isomesh_dagster.execution.doctor import Finding
+    from isomesh_dagster.project.system import System
+    from isomesh_dagster.state.transfer import Transferred
+
+_STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
+_MARKS = {"ok": "✓", "warning": "!", "error": "✗"}
+
+
+@click.command(short_help="Examine warehouse and state; mend drift.")
+@click.argument("environments", nargs=-1, metavar="[ENV]...")
+@click.option("--repair", is_flag=True, help="Mend what can be mended; nothing is dropped.")
+@json_option
+@pass_session
+def doctor(session: Session, *, environments: tuple[str, ...], repair: bool, as_json: bool) -> None:
+    """Examine the gateway's system: whether state and warehouse belong together, clocks, rights, and whether every
+    table and view is still what the state says. With ENV only the tables and views of these environments.
+
+    --repair makes views again that were replaced or dropped by hand, finishes interrupted promotions, and forgets the
+    intervals of tables that are gone, so that `isomesh run` builds them again. The exit code is 1 while something is
+    wrong.
+
+    \b
+    Examples:
+      isomesh doctor
+      isomesh --gateway production doctor prod --repair
+      isomesh doctor --json | jq '.findings[] | select(.level != "ok")'
+    """
+    from isomesh_dagster.project import upkeep
+
+    console = session.console
+    with _system(session) as system:
+        found = list(upkeep.examine(system, environments=environments, repair=repair))
+        gateway = system.settings.gateway
+    is_well = all(each.level.value != "error" or each.is_repaired for each in found)
+    if as_json:
+        console.json({"gateway": gateway, "healthy": is_well, "findings": [_finding_json(each) for each in found]})
+    else:
+        console.line(f"gateway {gateway} · doctor", "bold")
+        for each in found:
+            mended = " (mended)" if each.is_repaired else ""
+            console.line(
+                f"  {_MARKS[each.level.value]} {each.subject}: {each.message}{mended}", _STYLES[each.level.value]
+            )
+            if each.hint:
+                console.note(f"    {each.hint}")
+        console.line("Everything is as it should be." if is_well else "Something is wrong.", "bold")
+    if not is_well:
+        raise click.exceptions.Exit(TO_MEND)
+
+
+@click.command(short_help="Migrate the state's tables to this version.")
+@click.option("--no-backup", is_flag=True, help="Make no copy of the state first.")
+@click.option("--to", metavar="REVISION", help="Go to this revision instead: back, for an older version of isomesh.")
+@pass_session
+def migrate(session: Session, *, no_backup: bool, to: str | None) -> None:
+    """Bring the tables of the gateway's state to the revision that this version of isomesh needs.
+
+    A backup is made first, beside the state; all or nothing is migrated. Every other command refuses a state that
+    waits for this.
+
+    \b
+    Examples:
+      isomesh migrate
+      isomesh --gateway production migrate
+      isomesh migrate --to 0001              before going back to an older version
+    """
+    from isomesh_dagster.project import upkeep
+
+    with _system(session) as system:
+        done = upkeep.migrate(system, backup=not no_backup, to=to)
+        gateway = system.settings.gateway
+    if done.before == done.after:
+        session.console.line(f"gateway {gateway} · the state has revision {done.after}: nothing to do", "bold green")
+        return
+    session.console.line(
+        f"gateway {gateway} · the state went from revision {done.before} to {done.after}", "bold green"
+    )
+    if done.backup is not None:
+        session.console.line(f"backup: {done.backup}")
+
+
+@click.group()
+def state() -> None:
+    """Export and import the gateway's state."""
+
+
+@state.command("export", short_help="Write the state to a file.")
+@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
+@click.option("--environment", "environments", multiple=True, metavar="ENV", help="Only this one; may be repeated.")
+@pass_session
+def export(session: Session, *, output: Path, environments: tuple[str, ...]) -> None:
+    """Write the state to FILE as JSON lines: a backup, or something to look into. It holds no secret.
+
+    \b
+    Examples:
+      isomesh --gateway production state export -o production.jsonl
+      isomesh state export -o dev.jsonl --environment dev
+    """
+    from isomesh_dagster.project import upkeep
+
+    with _system(session) as system:
+        done = upkeep.export_state(system, output, environments=environments)
+        gateway = system.settings.gateway
+    session.console.line(f"gateway {gateway} · {_rows(done)} written to {output}", "bold green")
+
+
+@state.command("import", short_help="Fill the state from an exported file.")
+@click.option(
+    "-i",
+    "--input",
+    "source",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+)
+@click.option("--replace", is_flag=True, help="Put it in the place of the state that is there; that is backed up.")
+@pass_session
+def import_(session: Session, *, source: Path, replace: bool) -> None:
+    """Fill the gateway's state from FILE, all or nothing. FILE must be an export of the same gateway and project.
+
+    `isomesh doctor` tells afterwards whether state and warehouse agree.
+
+    \b
+    Examples:
+      isomesh state import -i production.jsonl              into a new state
+      isomesh state import -i production.jsonl --replace    instead of the one that is there
+    """
+    from isomesh_dagster.project import upkeep
+
+    with _system(session) as system:
+        done = upkeep.import_state(system, source, replace=replace)
+        gateway = system.settings.gateway
+    session.console.line(f"gateway {gateway} · {_rows(done)} read from {source}", "bold green")
+    if done.backup is not None:
+        session.console.line(f"backup of what was there: {done.backup}")
+
+
+@contextmanager
+def _system(session: Session) -> Iterator[System]:
+    """The gateway's system, of the configuration alone: no model is read."""
+    from isomesh_dagster.model.settings import load_settings
+    from isomesh_dagster.project.system import System
+
+    system = System(load_settings(session.directory.resolve(), session.gateway, os.environ))
+    system.on_wait = session.console.note
+    remember_gateway(system.settings.gateway)
+    try:
+        yield system
+    finally:
+        system.close()
+
+
+def _rows(done: Transferred) -> str:
+    return ", ".join(f"{number:,} {table}" for table, number in sorted(done.rows.items())) or "nothing"
+
+
+def _finding_json(finding: Finding) -> dict[str, object]:
+    return {
+        "level": finding.level.value,
+        "subject": finding.subject,
+        "message": finding.message,
+        "hint": finding.hint,
+        "repaired": finding.is_repaired,
+    }

@@ -1,0 +1,310 @@
+"""What is wrong with a system: its state, its warehouse, and whether the one still is what the other says.
+
+The warehouse may have been changed behind our back: views replaced by hand, tables dropped, a backup restored. Here it
+is found out, told object by object, and, when asked for, mended: views are made again over the tables they belong to,
+and what is recorded for rows that are gone is forgotten, so that the next run builds them again. Nothing is dropped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from isomesh_dagster.engine.connection import Connection, Session
+from isomesh_dagster.errors import EngineError, IsomeshError
+from isomesh_dagster.execution import warehouse
+from isomesh_dagster.execution.comments import comment_on
+from isomesh_dagster.execution.reconcile import adopt_loaded, reconcile_in
+from isomesh_dagster.execution.stamp import check_stamp
+from isomesh_dagster.execution.texts import view_query
+from isomesh_dagster.model.kinds import is_incremental
+from isomesh_dagster.relation import Relation
+from isomesh_dagster.snapshot.environment import PROD, Environment
+from isomesh_dagster.snapshot.interval import subtract
+from isomesh_dagster.snapshot.snapshot import Snapshot
+from isomesh_dagster.state.protocol import Identity, StateStore
+
+CLOCK_TOLERANCE_SECONDS = 60.0
+"""How far the clocks of this machine and of the warehouse may be apart: intervals end by the clock."""
+
+_PROBE = "isomesh_doctor"
+
+
+class Level(str, Enum):
+    """How bad a finding is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing that was looked at. `subject` is what (stamp, clock, an environment, an object), `hint` the mend, and
+    `is_repaired` tells that it was mended just now.
+    """
+
+    level: Level
+    subject: str
+    message: str
+    hint: str | None = None
+    is_repaired: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patient:
+    """The system that is looked at. `identity` is who asks, `comments` whether views of prod carry descriptions."""
+
+    connection: Connection
+    state: StateStore
+    identity: Identity
+    comments: bool = False
+
+
+def examine(patient: Patient, *, environments: Collection[str] = (), repair: bool = False) -> Iterator[Finding]:
+    """Look at the whole system, or at the drift of some of its `environments`; with `repair`, mend what can be.
+
+    Yields a finding per thing looked at; what is as it should be is told once for many objects.
+    """
+    state = patient.state
+    with patient.connection.session() as session:
+        if not environments:
+            yield from _stamp(patient, session)
+            yield _clock(session)
+            yield _rights(session)
+        if not warehouse.exists(session) or state.identity() is None:
+            yield Finding(level=Level.OK, subject="warehouse", message="nothing is built yet")
+            return
+        shown = [one for one in state.environments() if not environments or one.name in environments]
+        for environment in shown:
+            yield from _recorded(session, state, environment, repair=repair)
+        shown = [one for one in state.environments() if not environments or one.name in environments]
+        snapshots = state.snapshots({id for one in shown for id in one.target.snapshots.values()})
+        lost = yield from _tables(session, state, shown, snapshots.values(), repair=repair)
+        for environment in shown:
+            yield from _views(session, patient, environment, snapshots.values(), lost, repair=repair)
+        if not environments:
+            yield from _strangers(session, state, snapshots.values())
+
+
+# ---- the system -------------------------------------------------------------------------------------------
+
+
+def _stamp(patient: Patient, session: Session) -> Iterator[Finding]:
+    if patient.state.identity() is None and not warehouse.exists(session):
+        yield Finding(level=Level.OK, subject="stamp", message="state and warehouse are new")
+        return
+    try:
+        stamp = check_stamp(session, patient.state, patient.identity)
+    except IsomeshError as error:
+        yield Finding(level=Level.ERROR, subject="stamp", message=error.message, hint=error.hint)
+        return
+    message = f"state and warehouse belong together (gateway {stamp.gateway}, system {stamp.uuid[:8]})"
+    yield Finding(level=Level.OK, subject="stamp", message=message)
+
+
+def _clock(session: Session) -> Finding:
+    before = time.time()
+    there = float(session.fetch("SELECT CAST(EXTRACT(EPOCH FROM now()) AS DOUBLE PRECISION)")[0][0])
+    apart = there - (before + time.time()) / 2
+    if abs(apart) <= CLOCK_TOLERANCE_SECONDS:
+        return Finding(level=Level.OK, subject="clock", message="the warehouse and this machine agree on the time")
+    return Finding(
+        level=Level.WARNING,
+        subject="clock",
+        message=f"the warehouse's clock is {abs(apart):.0f} s {'ahead of' if apart > 0 else 'behind'} this machine's",
+        hint="set both by a time server: what is due is decided by this machine's clock",
+    )
+
+
+class _TakenBack(Exception):
+    """Ends the transaction of a trial, so that nothing of it stays."""
+
+
+def _rights(session: Session) -> Finding:
+    """Try what a plan does, in a transaction that is rolled back."""
+    table = Relation(schema=_PROBE, name="trial")
+    try:
+        with session.transaction():
+            session.create_schema(_PROBE)
+            session.create_table(table, (("a", "INTEGER"),))
+            session.replace_view(Relation(schema=_PROBE, name="view"), view_query(str(table)))
+            raise _TakenBack
+    except _TakenBack:
+        return Finding(level=Level.OK, subject="rights", message="schemas, tables and views can be made")
+    except EngineError as error:
+        return Finding(
+            level=Level.ERROR,
+            subject="rights",
+            message=f"a schema with a table and a view could not be made: {error.message}",
+            hint="grant this user the right to create schemas in the warehouse",
+        )
+
+
+# ---- what is recorded -------------------------------------------------------------------------------------
+
+
+def _recorded(session: Session, state: StateStore, environment: Environment, *, repair: bool) -> Iterator[Finding]:
+    """Whether state and warehouse agree on the plan an environment shows."""
+    there = warehouse.shown_plan(session, environment.name)
+    if there == environment.plan_id:
+        return
+    message = f"the state says it shows plan {environment.plan_id}, the warehouse {there or 'nothing'}"
+    mended = False
+    if repair:
+        try:
+            reconcile_in(session, state, environment.name)
+            mended = True
+        except IsomeshError as error:
+            message = error.message
+    yield Finding(
+        level=Level.ERROR,
+        subject=environment.name,
+        message=message,
+        hint=None if mended else "an apply was interrupted; the next plan finishes it, or `isomesh doctor --repair`",
+        is_repaired=mended,
+    )
+
+
+def _tables(
+    session: Session,
+    state: StateStore,
+    shown: Iterable[Environment],
+    snapshots: Collection[Snapshot],
+    *,
+    repair: bool,
+) -> Generator[Finding, None, set[str]]:
+    """Tables that are gone, and records that do not agree; returns (as the generator's value) the tables gone."""
+    wanted = {view.physical for environment in shown for view in environment.target.views.values()}
+    gone = wanted - _existing(session, wanted)
+    owners = {str(one.physical): one for one in snapshots if one.physical is not None}
+    for physical in sorted(gone):
+        if repair:
+            with session.transaction():
+                warehouse.forget(session, physical)
+            state.add_intervals({physical: ()}, replace=True)
+        owner = owners.get(physical)
+        yield Finding(
+            level=Level.ERROR,
+            subject=owner.name if owner is not None else physical,
+            message=f"its table {physical} is gone",
+            hint="`isomesh run ENV` builds it again"
+            if repair
+            else "`isomesh doctor --repair` forgets its intervals, `isomesh run ENV` then builds it again",
+            is_repaired=repair,
+        )
+    kept = sorted(wanted - gone)
+    recorded = state.intervals(kept)
+    loaded = warehouse.intervals_of(warehouse.loaded(session, kept))
+    wrong = [
+        physical
+        for physical in kept
+        if physical in owners
+        and is_incremental(owners[physical].model.kind)
+        and subtract(recorded.get(physical, ()), loaded.get(physical, ()))
+    ]
+    if wrong and repair:
+        adopt_loaded(session, state, wrong)
+    for physical in wrong:
+        yield Finding(
+            level=Level.ERROR,
+            subject=owners[physical].name,
+            message=f"the state knows of intervals that {physical} does not hold",
+            hint="was one of the two restored from a backup? `isomesh doctor --repair` believes the warehouse",
+            is_repaired=repair,
+        )
+    if not gone and not wrong:
+        yield Finding(level=Level.OK, subject="tables", message=f"all {len(wanted)} tables that are shown are there")
+    return gone
+
+
+# ---- drift ------------------------------------------------------------------------------------------------
+
+
+def _views(
+    session: Session,
+    patient: Patient,
+    environment: Environment,
+    snapshots: Collection[Snapshot],
+    gone: Collection[str],
+    *,
+    repair: bool,
+) -> Iterator[Finding]:
+    """Views that are not there, or show another table than they should."""
+    models = {view.view: name for name, view in environment.target.views.items()}
+    views = {view.view: view.physical for view in environment.target.views.values()}
+    definitions = _definitions(session, views)
+    drifted: dict[str, str] = {}
+    for view, physical in sorted(views.items()):
+        if view not in definitions:
+            drifted[view] = "the view is gone"
+        elif (text := definitions[view]) is not None and Relation.parse(physical).name not in text:
+            drifted[view] = f"the view does not show {physical}: somebody replaced it"
+    is_mended = repair and bool(drifted)
+    if is_mended:
+        by_id = {one.id: one for one in snapshots}
+        with session.transaction():
+            for view in sorted(drifted.keys() - {view for view, physical in views.items() if physical in gone}):
+                relation = Relation.parse(view)
+                session.create_schema(relation.schema, relation.catalog)
+                session.replace_view(relation, view_query(views[view]))
+                snapshot = by_id.get(environment.target.snapshots[models[view]])
+                if patient.comments and environment.name == PROD and snapshot is not None:
+                    comment_on(session, relation, snapshot.model)
+    for view, message in drifted.items():
+        yield Finding(
+            level=Level.ERROR,
+            subject=view,
+            message=message,
+            hint=None if is_mended else "`isomesh doctor --repair` makes it again over its table",
+            is_repaired=is_mended and views[view] not in gone,
+        )
+    if not drifted:
+        message = f"its {len(views)} views show what promotion {environment.number} made them show"
+        yield Finding(level=Level.OK, subject=environment.name, message=message)
+
+
+def _definitions(session: Session, views: Iterable[str]) -> Mapping[str, str | None]:
+    """What the warehouse says that these views are, by view; None where it does not tell us, absent: no such view."""
+    places: dict[tuple[str | None, str], list[str]] = defaultdict(list)
+    for view in views:
+        relation = Relation.parse(view)
+        places[relation.catalog, relation.schema].append(view)
+    found: dict[str, str | None] = {}
+    query = "SELECT table_name, view_definition FROM information_schema.views WHERE table_schema = ?"
+    for (catalog, schema), wanted in places.items():
+        in_catalog = ("", ()) if catalog is None else (" AND table_catalog = ?", (catalog,))
+        texts = dict(session.fetch(query + in_catalog[0], (schema, *in_catalog[1])))
+        found |= {view: texts[name] for view in wanted if (name := Relation.parse(view).name) in texts}
+    return found
+
+
+def _strangers(session: Session, state: StateStore, snapshots: Collection[Snapshot]) -> Iterator[Finding]:
+    """Objects in the schemas of the physical layer that no snapshot owns: told, and left alone."""
+    schemas = {one.physical.schema for one in snapshots if one.physical is not None and one.physical.catalog is None}
+    owned = state.physicals()
+    strangers = [name for schema in sorted(schemas) for name in _listed(session, schema) if name not in owned]
+    if strangers:
+        shown = ", ".join(strangers[:5]) + (f" and {len(strangers) - 5} more" if len(strangers) > 5 else "")
+        yield Finding(
+            level=Level.WARNING,
+            subject="physical layer",
+            message=f"{len(strangers)} objects in our schemas belong to no snapshot: {shown}",
+            hint="nobody uses them through isomesh; drop them by hand if they are nobody's",
+        )
+
+
+def _existing(session: Session, physicals: Collection[str]) -> set[str]:
+    """Those that the warehouse has."""
+    relations = {physical: Relation.parse(physical) for physical in physicals}
+    plain = {physical for physical, relation in relations.items() if relation.catalog is None}
+    there = {name for schema in {relations[each].schema for each in plain} for name in _listed(session, schema)}
+    return (plain & there) | {each for each in physicals if each not in plain and session.exists(relations[each])}
+
+
+def _listed(session: Session, schema: str) -> list[str]:
+    """What is in a schema of the default catalog, dotted."""
+    return [str(Relation(schema=schema, name=name)) for name, _ in session.list_relations(schema)]

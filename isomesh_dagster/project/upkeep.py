@@ -1,0 +1,79 @@
+"""Keeping a system healthy: its state migrated, exported and imported, and the whole of it examined.
+
+All of this is about a gateway's system, not about the project's files: it works when a model is broken too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from isomesh_dagster.project import clock
+from isomesh_dagster.project.system import System, state_place
+
+if TYPE_CHECKING:
+    from isomesh_dagster.execution.doctor import Finding
+    from isomesh_dagster.state.database import Database
+    from isomesh_dagster.state.schema import Migrated
+    from isomesh_dagster.state.transfer import Transferred
+
+
+def migrate(system: System, *, backup: bool = True, to: str | None = None) -> Migrated:
+    """Bring the state's tables to this version's revision, or to `to`; see `state.schema.migrate`.
+
+    Raises SystemMismatch for the state of another gateway or project, StateError.
+    """
+    from isomesh_dagster.state import schema
+
+    with _own_state(system) as database:
+        return schema.migrate(database, backup=backup, to=to)
+
+
+def export_state(system: System, file: Path, *, environments: Collection[str] = ()) -> Transferred:
+    """Write the state, or what belongs to some `environments`, to a file; see `state.transfer`."""
+    from isomesh_dagster.state import transfer
+
+    with _own_state(system) as database:
+        return transfer.export_state(database, file, at=clock.now(), environments=environments)
+
+
+def import_state(system: System, file: Path, *, replace: bool = False) -> Transferred:
+    """Fill the state from an exported file; `replace` puts it in the place of what is there, which is kept as a backup.
+
+    The intervals of interrupted plans are compared with the warehouse by the next plan. See `state.transfer`.
+    """
+    from isomesh_dagster.state import transfer
+
+    with _own_state(system) as database:
+        return transfer.import_state(database, file, owner=system.identity(), replace=replace)
+
+
+def examine(system: System, *, environments: Collection[str] = (), repair: bool = False) -> Iterator[Finding]:
+    """Look at state and warehouse, or at some environments only; with `repair`, mend what can be. See
+    `execution.doctor`.
+    """
+    from isomesh_dagster.execution.doctor import Patient, examine
+
+    patient = Patient(
+        connection=system.existing_warehouse(),
+        state=system.checked() if environments else system.state(),
+        identity=system.identity(),
+        comments=system.settings.connection.register_comments,
+    )
+    yield from examine(patient, environments=[system.existing(name).name for name in environments], repair=repair)
+
+
+@contextmanager
+def _own_state(system: System) -> Iterator[Database]:
+    """The system's state as a database, whatever the revision of its tables."""
+    from isomesh_dagster.execution.stamp import check_owner
+    from isomesh_dagster.state.schema import stamp_of
+    from isomesh_dagster.state.store import opened
+
+    with opened(state_place(system.settings), schema=system.settings.state_schema) as database:
+        stamp = stamp_of(database)
+        if stamp is not None:
+            check_owner("state", stamp, system.identity())
+        yield database

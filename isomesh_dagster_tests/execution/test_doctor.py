@@ -1,0 +1,127 @@
+"""The doctor finds what changed behind our back, object by object, and mends it without dropping anything."""
+
+from __future__ import annotations
+
+import pytest
+
+from isomesh_dagster.execution.doctor import Finding, Level, Patient, examine
+from isomesh_dagster.model import kinds
+from isomesh_dagster_tests.factories import WHOLE, System, model, snapshots
+
+
+@pytest.fixture
+def system(tmp_path):
+    with System(tmp_path) as system:
+        yield system
+
+
+@pytest.fixture
+def shown(system):
+    table = model("mart.t", "SELECT 1 AS a")
+    made = snapshots([table, model("mart.v", "SELECT a + 1 AS b FROM mart.t", kinds.View())])
+    system.apply(system.plan(made))
+    return made
+
+
+def doctor(system, **more) -> list[Finding]:
+    patient = Patient(connection=system.connection, state=system.state, identity=system.identity)
+    return list(examine(patient, **more))
+
+
+def wrong(found):
+    return {each.subject: each for each in found if each.level is not Level.OK}
+
+
+def run(system, sql):
+    with system.connection.session() as session:
+        session.execute(sql)
+
+
+def test_a_new_system_is_well(system):
+    assert wrong(doctor(system)) == {}
+
+
+def test_a_system_in_use_is_well_and_the_trial_of_rights_leaves_nothing(system, shown):
+    found = doctor(system)
+    assert wrong(found) == {}
+    assert {each.subject for each in found} == {"stamp", "clock", "rights", "tables", "prod"}
+    assert system.rows("SELECT schema_name FROM duckdb_schemas() WHERE schema_name LIKE 'isomesh_doctor%'") == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("DROP VIEW mart.v", "gone"),
+        ("CREATE OR REPLACE VIEW mart.v AS SELECT 99 AS b", "replaced"),
+    ],
+)
+def test_a_view_that_was_changed_by_hand_is_made_again(system, shown, damage, message):
+    run(system, damage)
+    found = wrong(doctor(system))
+    assert set(found) == {"mart.v"}
+    assert message in found["mart.v"].message
+    assert wrong(doctor(system)) == found, "looking changes nothing"
+    (mended,) = wrong(doctor(system, repair=True)).values()
+    assert mended.is_repaired
+    assert system.rows("SELECT b FROM mart.v") == [(2,)]
+    assert wrong(doctor(system)) == {}
+
+
+def test_a_table_that_is_gone_is_built_again_by_the_next_run(system, shown):
+    physical = shown["mart.t"].physical
+    run(system, f"DROP TABLE {physical.sql}")
+    found = wrong(doctor(system))
+    assert "is gone" in found["mart.t"].message
+    assert str(physical) in system.state.intervals([str(physical)])
+    assert wrong(doctor(system, repair=True))["mart.t"].is_repaired
+    assert system.state.intervals([str(physical)]) == {}
+    system.apply(system.plan(shown, promote=False))
+    assert system.rows("SELECT a FROM mart.t") == [(1,)]
+    assert wrong(doctor(system)) == {}
+
+
+def test_what_nobody_owns_is_told_and_left(system, shown):
+    schema = shown["mart.t"].physical.schema
+    run(system, f"CREATE TABLE {schema}.somebodys AS SELECT 1 AS a")
+    found = wrong(doctor(system, repair=True))
+    assert found["physical layer"].level is Level.WARNING
+    assert f"{schema}.somebodys" in found["physical layer"].message
+    assert system.rows(f"SELECT a FROM {schema}.somebodys") == [(1,)]
+
+
+def test_an_interrupted_promotion_is_finished(system, shown):
+    changed = snapshots([model("mart.t", "SELECT 5 AS a")])
+    plan = system.plan(changed)
+
+    class Killed(Exception):
+        pass
+
+    def checkpoint(name):
+        if name == "promoted":
+            raise Killed
+
+    with pytest.raises(Killed):
+        system.apply(plan, checkpoint=checkpoint)
+    assert "the warehouse" in wrong(doctor(system))["prod"].message
+    assert wrong(doctor(system, repair=True))["prod"].is_repaired
+    assert system.state.environment("prod").plan_id == plan.id
+    assert wrong(doctor(system)) == {}
+
+
+def test_intervals_that_the_warehouse_lost_are_forgotten(system):
+    daily = model("mart.d", "SELECT DATE '2020-01-02' AS day", kinds.IncrementalByTimeRange(time_column="day"))
+    made = snapshots([daily])
+    system.apply(system.plan(made, batches={"mart.d": [WHOLE]}))
+    physical = str(made["mart.d"].physical)
+    run(system, "DELETE FROM isomesh_meta.loaded")
+    assert "does not hold" in wrong(doctor(system))["mart.d"].message
+    assert system.state.intervals([physical]) != {}
+    doctor(system, repair=True)
+    assert system.state.intervals([physical]) == {}
+
+
+def test_only_some_environments_are_looked_at(system, shown):
+    system.apply(system.plan(shown, "dev"))
+    run(system, "DROP VIEW mart.v")
+    assert wrong(doctor(system, environments=["dev"])) == {}
+    assert set(wrong(doctor(system, environments=["prod"]))) == {"mart.v"}
