@@ -166,6 +166,10 @@ def _split_types(source: Source, i: int, j: int) -> list[tuple[int, int]]:
 
 _SIMPLE = re.compile(r"[+-]?[\w$]+(?:\.[\w$]+)*")
 _BRACKETS = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET})
+# `$$it's$$`, `r'\d'`, `e'\n'`, `N'x'`: which of them there are is the dialect's business
+_OTHER_STRINGS = frozenset(
+    {TokenType.HEREDOC_STRING, TokenType.RAW_STRING, TokenType.BYTE_STRING, TokenType.NATIONAL_STRING}
+)
 _KEY_SIGNS = frozenset({TokenType.EQ, TokenType.COLON_EQ})
 # Words that go on with an expression, so that `a IS NULL` is no pair of `a` and something.
 _CONTINUING = frozenset({
@@ -206,6 +210,8 @@ def _value(source: Source, i: int, j: int, line: int | None) -> Value:
     first = tokens[i]
     if first.token_type is TokenType.STRING and (content := _string(source, i, j)) is not None:
         return String(text=text, content=content)
+    if j - i == 1 and first.token_type in _OTHER_STRINGS:
+        return String(text=text, content=first.text)
     if _is_bracketed(source, i, j):
         return Items(text=text, items=_members(source, i + 1, j - 1, line))
     if j - i == 1:

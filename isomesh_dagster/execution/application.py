@@ -540,7 +540,7 @@ class _Batch:
                     physical=self.physical,
                     query=query,
                     typed=typed,
-                    texts=self._texts.of_kind(),
+                    texts=self._texts.of_kind(interval),
                     interval=interval,
                     is_new=is_new,
                     is_first=is_first,

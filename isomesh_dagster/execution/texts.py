@@ -151,8 +151,8 @@ class Texts:
         """The "now" of the plan, UTC."""
         return self._around.execution_time
 
-    def of_kind(self) -> KindTexts:
-        """What the parameters of the model's kind say, for the engine."""
+    def of_kind(self, interval: Interval | None) -> KindTexts:
+        """What the parameters of the model's kind say for a batch, to the engine."""
         model = self._snapshot.model
         kind = model.kind
         if not depends_on_past(kind):
@@ -164,11 +164,12 @@ class Texts:
         if isinstance(kind, IncrementalByUniqueKey):
             target_keys = [self._expression(key, "target") for key in keys]
             if kind.merge_filter is not None:
-                merge_filter = self._expression(kind.merge_filter)
+                merge_filter = self._expression(self._at(kind.merge_filter, interval))
             if kind.when_matched is not None:
                 from isomesh_dagster.dialect.merge import matched_clauses
 
-                when_matched = matched_clauses(kind.when_matched, model.dialect, self._around.engine_dialect)
+                clauses = self._at(kind.when_matched, interval)
+                when_matched = matched_clauses(clauses, model.dialect, self._around.engine_dialect)
         return KindTexts(
             keys=tuple(self._expression(key) for key in keys),
             target_keys=tuple(target_keys),
@@ -176,6 +177,15 @@ class Texts:
             merge_filter=merge_filter,
             managed=tuple(managed),
         )
+
+    def _at(self, parameter: str, interval: Interval | None) -> str:
+        """A parameter of the kind whose time variables were left for the batch."""
+        if "@" not in parameter:
+            return parameter
+        from isomesh_dagster.model.render import render_expression
+
+        run = _Run(stage="evaluating", this_model=self._this_model(), interval=interval)
+        return render_expression(parameter, self._snapshot.model, self._context(run))
 
     def _expression(self, text: str, table: str | None = None) -> str:
         """An expression in the engine's dialect, its columns those of `table` where that is given."""

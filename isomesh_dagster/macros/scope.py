@@ -40,6 +40,7 @@ class Scope:
         self._read_by: dict[str, set[str]] = {}
         self._readers: list[set[str]] = []
         self._in_call = False
+        self._left: frozenset[str] = frozenset()
 
     # --- what is read
 
@@ -85,6 +86,15 @@ class Scope:
     # --- names
 
     @contextmanager
+    def leaving(self, names: frozenset[str]) -> Iterator[None]:
+        """While variables of these names stay as they are written, to be expanded when they have a value."""
+        outer, self._left = self._left, names
+        try:
+            yield
+        finally:
+            self._left = outer
+
+    @contextmanager
     def parameters(self, values: dict[str, str]) -> Iterator[None]:
         """The values of a function's parameters, while it is applied."""
         if len(self._parameters) >= MOST_NESTING:
@@ -123,6 +133,8 @@ class Scope:
         if local is not None:
             return local
         self.note(name)
+        if name in self._left:
+            return f"@{name}"
         return to_sql(self._value(name), self.dialect) if name in self.variables else None
 
     def find_name(self, name: str) -> str | None:
@@ -131,6 +143,10 @@ class Scope:
         if local is not None:
             return to_name(Fragment(local), self.dialect)
         self.note(name)
+        if name in self._left:
+            raise MacroError(
+                f"@{name} cannot stand inside a name or a text here", hint="its value is only known when it runs"
+            )
         return to_name(self._value(name), self.dialect) if name in self.variables else None
 
     def find_value(self, name: str) -> Variable:

@@ -102,7 +102,12 @@ def expressions(given: Given) -> tuple[str, ...]:
 
 def relations(given: Given) -> tuple[str, ...]:
     """Normalised names of tables: one, or a list of them."""
-    return tuple(dict.fromkeys(normalize_name(name, given.dialect) for name in expressions(given)))
+    members = given.value.items if isinstance(given.value, Items) else (given.value,)
+    if all(isinstance(member, String) for member in members):
+        names = [member.content for member in members if isinstance(member, String)]
+    else:
+        names = [*expressions(given)]
+    return tuple(dict.fromkeys(normalize_name(name, given.dialect) for name in names))
 
 
 def sql_map(given: Given) -> dict[str, str | None]:
@@ -119,8 +124,12 @@ def text_map(given: Given) -> dict[str, str]:
 
 
 def column_texts(given: Given) -> dict[str, str]:
-    """`(column = 'text', …)`, by normalised column name."""
-    return {column_name(key, given.dialect): content for key, content in text_map(given).items()}
+    """`(column = 'text', column.field = 'text', …)`, by normalised column name, which the path of a field follows."""
+    found = {}
+    for key, content in text_map(given).items():
+        column, dot, field = key.partition(".") if _FIELD.fullmatch(key) else (key, "", "")
+        found[f"{column_name(column, given.dialect)}{dot}{field}"] = content
+    return found
 
 
 def columns(given: Given) -> tuple[tuple[str, str], ...]:
@@ -130,6 +139,11 @@ def columns(given: Given) -> tuple[tuple[str, str], ...]:
         normal = column_name(name, given.dialect)
         if normal in found:
             raise ModelError(f"column `{name}` is given twice in `{given.key}`", hint="keep one")
+        if more := _CONSTRAINT.search(its_type):
+            raise ModelError(
+                f"column `{name}` of `{given.key}` has more than a type: `{more[0].strip()}`",
+                hint="a comment belongs into column_descriptions, a constraint into audits",
+            )
         found[normal] = column_type(its_type)
     if not found:
         raise ModelError(f"`{given.key}` is empty", hint="write (name TYPE, …), or leave it out")
@@ -164,6 +178,10 @@ def column_type(its_type: str) -> str:
     return squeezed.upper() if _PLAIN_TYPE.fullmatch(squeezed) else squeezed
 
 
+_FIELD = re.compile(r"\w+(?:\.\w+)+")
+_CONSTRAINT = re.compile(
+    r"\s(?:comment\s*(?:'[^']*'|\"[^\"]*\")|(?:not\s+)?null|primary\s+key|unique|default\s[^<>(]*)\s*\Z", re.IGNORECASE
+)
 _QUOTABLE = re.compile(r"\w[\w ]*")
 _BARE_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")  # a subtraction to SQL, a date to its author
 _PLAIN_TYPE = re.compile(r"[A-Za-z_][\w ]*(?:\(\s*\d+\s*(?:,\s*\d+\s*)?\))?(?:\[\])*")

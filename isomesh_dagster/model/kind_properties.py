@@ -5,6 +5,7 @@ A kind or a parameter is supported, refused with what to do instead, or unknown 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -89,6 +90,8 @@ _CSV: Mapping[str, Decoder] = {
     "na_values": texts,
     "keep_default_na": boolean,
 }
+_VARIABLE = re.compile(r"@(?=[A-Za-z_])\w+")
+_AT_EACH_BATCH = frozenset({"when_matched", "merge_filter"})
 _ESCAPES = {"\\t": "\t", "\\n": "\n", "\\r": "\r", "\\r\\n": "\r\n"}
 
 
@@ -105,12 +108,13 @@ def _csv_settings(given: Given) -> CsvSettings:
 def _time_column(given: Given) -> tuple[str, str | None]:
     match given.value:
         case Items(items=(column, time_format)):
+            from isomesh_dagster.dialect.time_formats import strftime_format
+
             written = text(Given(key="time_column's format", value=time_format, dialect=given.dialect))
-            if "%" not in written:
-                raise ModelError(
-                    f"time_column's format {written!r} is no strftime format", hint="write it like '%Y-%m-%d'"
-                )
-            return _column(column, given), written
+            try:
+                return _column(column, given), strftime_format(written, given.dialect)
+            except ModelError as error:
+                raise ModelError(f"time_column: {error.message}", hint=error.hint) from None
         case Items(items=(column,)) | column:
             return _column(column, given), None
 
@@ -175,7 +179,7 @@ def _when_matched(given: Given) -> str:
     from isomesh_dagster.dialect.merge import matched_clauses
 
     clauses = _free_text(given)
-    matched_clauses(clauses, given.dialect, given.dialect)
+    matched_clauses(_without_moment(clauses), given.dialect, given.dialect)
     return clauses
 
 
@@ -183,8 +187,13 @@ def _merge_filter(given: Given) -> str:
     from isomesh_dagster.dialect.merge import expression_columns
 
     condition = given.value.content if isinstance(given.value, String) else given.value.text
-    expression_columns(condition, given.dialect)
+    expression_columns(_without_moment(condition), given.dialect)
     return condition.strip()
+
+
+def _without_moment(written: str) -> str:
+    """SQL that is well formed when `written` is, whose time variables are left for the moment of each batch."""
+    return _VARIABLE.sub("NULL", written)
 
 
 def _plain_map(given: Given) -> dict[str, Any]:
@@ -357,8 +366,12 @@ def _decoded(kind: str, settings: Mapping[str, Value], dialect: str) -> dict[str
         if key in _REFUSED_PARAMETERS:
             raise UnsupportedError(f"`{key}` is not supported yet", hint=_REFUSED_PARAMETERS[key])
         if key not in known:
-            takes = f"it takes {', '.join(known)}" if known else "it takes none"
-            raise ModelError(f"kind {kind} has no parameter `{key}`", hint=nearest(key, known) or takes)
+            raise ModelError(f"kind {kind} has no parameter `{key}`", hint=_meant(key, settings, known))
+        if key not in _AT_EACH_BATCH and (found := _VARIABLE.search(value.text)) and not isinstance(value, String):
+            raise ModelError(
+                f"`{key}` cannot depend on {found[0]}, which differs from batch to batch",
+                hint="only when_matched and merge_filter are asked at each batch",
+            )
         decoded[key] = known[key](Given(key=key, value=value, dialect=dialect))
     if decoded.get("forward_only") and kind not in _FORWARD_ONLY_KINDS:
         raise UnsupportedError(
@@ -366,6 +379,17 @@ def _decoded(kind: str, settings: Mapping[str, Value], dialect: str) -> dict[str
             hint="remove it; a change that leaves rows as they are does not build the table again anyway",
         )
     return decoded
+
+
+def _meant(key: str, settings: Mapping[str, Value], known: Mapping[str, Decoder]) -> str:
+    """What whoever wrote an unknown parameter should do."""
+    from isomesh_dagster.model.properties import MODEL_PROPERTIES
+
+    if key in MODEL_PROPERTIES:
+        return f"`{key}` stands beside `kind (…)`, not in it"
+    if "." in key and "when_matched" in settings:
+        return "put brackets around the clauses: when_matched (WHEN MATCHED THEN …)"
+    return nearest(key, known) or (f"it takes {', '.join(known)}" if known else "it takes none")
 
 
 def _require(kind: str, given: Mapping[str, Any], parameter: str, example: str) -> None:

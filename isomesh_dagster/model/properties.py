@@ -293,11 +293,22 @@ def _read(
     # `cron @daily` may stand without quotes, and is no macro
     is_macro = "@" in written and written.strip().lower() not in CRON_ALIASES
     if expander is not None and is_macro and key not in _UNEXPANDED:
-        written = expander.expand_name(written, item.line) if key == "name" else expander.expand(written, item.line)
+        written = _expanded(key, written, expander, item.line)
         if not written.strip():
             return None
     value = parse_value(written, dialect, item.line)
     return None if is_null(value) else _decoded(key, value, decoder, dialect)
+
+
+def _expanded(key: str, written: str, expander: Expander, line: int) -> str:
+    if key == "name":
+        return expander.expand_name(written, line)
+    if key != "kind":
+        return expander.expand(written, line)
+    from isomesh_dagster.macros.variables import TIME_VARIABLES
+
+    with expander.scope.leaving(TIME_VARIABLES):  # a merge may read them, at the moment of each batch
+        return expander.expand(written, line)
 
 
 def _decoder(written: str, key: str, known: Mapping[str, Decoder | Refused]) -> Decoder | Refused:

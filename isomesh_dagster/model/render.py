@@ -173,6 +173,14 @@ def render_audit(audit: AuditCall, model: Model, context: RenderContext, reads: 
     return text
 
 
+def render_expression(text: str, model: Model, context: RenderContext) -> str:
+    """A parameter of the model's kind that is SQL, for one moment. Raises `MacroError` with path and name."""
+    try:
+        return _expander(model, context, model.dialect, {}).expand(text)
+    except ModelError as error:
+        raise error.located(model=model.name) from None
+
+
 def _expander(model: Model, context: RenderContext, dialect: str, arguments: Mapping[str, str]) -> Expander:
     """An expander that knows the model's variables; `arguments` are SQL texts. Loads the SQL library, which models
     without macros do without.

@@ -224,3 +224,13 @@ def test_any_cut_of_history_gives_the_same_table(tmp_path_factory, rows, cuts):
         expected = {key: value for key, value, _day in sorted(rows, key=lambda row: (row[2], row[1]))}
         assert dict(table(system)) == expected
         assert len(table(system)) == len(expected)
+
+
+def test_a_merge_sees_the_moment_of_each_batch(system):
+    events(system, (1, 10, 0), (2, 20, 0), (1, 11, 1), (2, 21, 2))
+    kind = kinds.IncrementalByUniqueKey(
+        unique_key=('"id"',),
+        when_matched="WHEN MATCHED AND source.ts >= @start_ts AND @end_ds = '2020-01-03' THEN UPDATE SET v = source.v",
+    )
+    system.apply(system.plan(snapshots([latest(kind)]), batches={"mart.latest": [days(0, 1), days(1, 2), days(2, 3)]}))
+    assert table(system) == [(1, 10), (2, 21)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from isomesh_dagster.errors import ModelError
+from isomesh_dagster.errors import MacroError, ModelError
 from isomesh_dagster.model.codec import model_from_json, model_to_json
 from isomesh_dagster.model.kinds import ScdType2ByTime, managed_columns, table_columns
 from isomesh_dagster.model.parse import parse_model
@@ -131,3 +131,30 @@ def test_what_rows_depend_on_is_in_the_data_part(one: str, other: str, part: str
 def test_defaults_of_a_dimension() -> None:
     found = of("kind SCD_TYPE_2 (unique_key id)", "SELECT 1 AS id, 2 AS updated_at")
     assert found.kind == ScdType2ByTime(unique_key=('"id"',), disable_restatement=True)
+
+
+MERGED = """
+MODEL (
+  name a.b,
+  kind INCREMENTAL_BY_UNIQUE_KEY (
+    unique_key id,
+    merge_filter target.ds > @start_ds AND target.v < @limit,
+    when_matched WHEN MATCHED AND source.ds <= @end_ds THEN UPDATE SET target.v = source.v
+  )
+);
+SELECT id, v, ds FROM ext.t
+"""
+
+
+def test_a_merge_leaves_time_variables_for_its_batches_and_expands_the_others():
+    kind = parse_model(MERGED, "models/m.sql", context(variables={"limit": 9})).models[0].kind
+    assert kind.merge_filter == "target.ds > @start_ds AND target.v < 9"
+    assert kind.when_matched == "WHEN MATCHED AND source.ds <= @end_ds THEN UPDATE SET target.v = source.v"
+
+
+def test_what_a_kind_is_otherwise_cannot_differ_from_batch_to_batch():
+    text = MERGED.replace("unique_key id", "unique_key (id, COALESCE(ds, @start_ds))")
+    with pytest.raises(ModelError, match="`unique_key` cannot depend on @start_ds"):
+        parse_model(text, "models/m.sql", context(variables={"limit": 9}))
+    with pytest.raises(MacroError, match="cannot stand inside"):
+        parse_model(MERGED.replace("> @start_ds", "> @'@{start_ds}x'"), "models/m.sql", context())

@@ -49,6 +49,14 @@ SUPPORTED = [
     ("owner 'team:analytics'", "owner", "team:analytics"),
     ("description 'It''s here'", "description", "It's here"),
     ("column_descriptions (Id = 'the key', note = 'a, b')", "column_descriptions", {"id": "the key", "note": "a, b"}),
+    (
+        "column_descriptions (Place = 'where', place.City = 'its city', \"odd one\" = 'b')",
+        "column_descriptions",
+        {"place": "where", "place.city": "its city", "odd one": "b"},
+    ),
+    ("description $$It's here$$", "description", "It's here"),
+    ("description e'tab'", "description", "tab"),
+    ("depends_on ['s.x', 'Y.z']", "depends_on", ("s.x", "y.z")),
     ("tags (a, 'b c', a)", "tags", ("a", "b c")),
     ("tags a", "tags", ("a",)),
     ("tags [a, b]", "tags", ("a", "b")),
@@ -457,3 +465,49 @@ def test_audit_blocks_have_properties_of_their_own() -> None:
         "defaults": {"a": "1", "b": "'x'"},
         "standalone": False,
     }
+
+
+@pytest.mark.parametrize(
+    ("dialect", "written", "meant"),
+    [
+        ("duckdb", "%Y%m%d", "%Y%m%d"),
+        ("duckdb", "day %d of %Y-%m", "day %d of %Y-%m"),
+        ("bigquery", "%F", "%Y-%m-%d"),
+        ("spark", "yyyy-MM-dd", "%Y-%m-%d"),
+        ("spark", "yyyy-MM-dd''T''HH:mm:ss", "%Y-%m-%dT%H:%M:%S"),
+        ("spark", "%Y-%m-%d", "%Y-%m-%d"),
+        ("snowflake", "YYYYMMDDhh24", "%Y%m%d%H"),
+        ("postgres", "YYYY-MM-DD HH24:MI:SS", "%Y-%m-%d %H:%M:%S"),
+        ("tsql", "yyyyMMdd", "%Y%m%d"),
+        ("mysql", "%Y-%m-%d %H:%i:%s", "%Y-%m-%d %H:%M:%S"),
+    ],
+)
+def test_time_formats_are_those_of_strftime_or_of_the_dialect(dialect, written, meant):
+    found = kind(f"INCREMENTAL_BY_TIME_RANGE (time_column (ds, '{written}'))", dialect=dialect)
+    assert isinstance(found, IncrementalByTimeRange)
+    assert found.time_format == meant
+
+
+@pytest.mark.parametrize(
+    ("dialect", "written"),
+    [("duckdb", "yyyy-MM-dd"), ("duckdb", "%q"), ("postgres", "daily"), ("snowflake", "YYYY-MM-DD HH24:MI:SS.FF3")],
+)
+def test_a_format_that_nobody_could_write_dates_in_is_refused(dialect, written):
+    with pytest.raises(ModelError, match="no format of dates"):
+        kind(f"INCREMENTAL_BY_TIME_RANGE (time_column (ds, '{written}'))", dialect=dialect)
+
+
+@pytest.mark.parametrize("more", ["COMMENT 'its key'", "NOT NULL", "PRIMARY KEY", "DEFAULT 1"])
+def test_columns_have_types_and_nothing_else(more):
+    with pytest.raises(ModelError, match="has more than a type"):
+        read(f"columns (id INT {more})")
+    assert read("columns (a STRUCT<b INT NOT NULL>)", dialect="bigquery").get("columns")
+
+
+def test_a_parameter_of_the_model_inside_its_kind_is_told_where_it_stands():
+    with pytest.raises(ModelError) as caught:
+        kind("INCREMENTAL_BY_TIME_RANGE (time_column ds, allow_partials true)")
+    assert caught.value.hint == "`allow_partials` stands beside `kind (…)`, not in it"
+    with pytest.raises(ModelError) as caught:
+        kind("INCREMENTAL_BY_UNIQUE_KEY (unique_key id, when_matched WHEN MATCHED THEN UPDATE SET a = 1, target.b = 2)")
+    assert "brackets" in str(caught.value.hint)
