@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 
 from isomesh_dagster.definitions import keys
+from isomesh_dagster.definitions.checks import CheckResults, evaluation, known_results
 from isomesh_dagster.definitions.events import (
-    CheckResults,
     built_result,
     failures,
     plan_metadata,
@@ -19,7 +19,7 @@ from isomesh_dagster.definitions.events import (
 from isomesh_dagster.definitions.resource import register_environments
 from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.definitions.translator import IsomeshTranslator, check_names, is_built
-from isomesh_dagster.definitions.unit_tests import named_checks, run_checks, tests_by_model
+from isomesh_dagster.definitions.unit_tests import checked_version, named_checks, run_checks, tests_by_model
 from isomesh_dagster.errors import InvalidName, PlanError
 from isomesh_dagster.execution.events import Audited, Built, Evaluated, Failed
 from isomesh_dagster.model.model import Model
@@ -27,6 +27,7 @@ from isomesh_dagster.model.names import validate_environment
 from isomesh_dagster.model.unit_tests import UnitTest
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.project import Project
+from isomesh_dagster.snapshot.snapshot import Snapshot
 
 environments = dg.DynamicPartitionsDefinition(name=keys.ENVIRONMENTS)
 """One partition per environment; the keys live in the Dagster instance, so each deployment has its own."""
@@ -76,8 +77,8 @@ def environment_asset(project: Project, translator: IsomeshTranslator) -> dg.Ass
         group_name="environments",
         kinds={"isomesh", "view"},
         description="What each environment shows. Materializing a partition points the views of that environment at the"
-        " snapshots this deployment's files ask for, all at once. The first environment is offered after the first run;"
-        " others are added in the dialog.",
+        " snapshots this deployment's files ask for, all at once. A new environment is a new partition, added in the"
+        " dialog.",
         required_resource_keys={keys.RESOURCE},
         metadata={keys.GATEWAY: project.gateway},
     )
@@ -157,35 +158,64 @@ def _model_asset(
     def compute(context: dg.AssetExecutionContext) -> Iterator[Any]:
         session: RunSession = context.resources.isomesh.session
         wanted = {check.name for check in context.selected_asset_check_keys}
-        found = CheckResults(model, key)
         chosen = {name: test for name, test in tests.items() if name in wanted}
         with failures():
             if context.selected_asset_keys:
-                yield from run_checks(chosen, session.project, key, session.plan)
-                yield from _materialize(model, key, session, found, wanted, lineage)
+                told = set()
+                snapshot = session.plan.snapshots[model.name]
+                for result in run_checks(chosen, session.project, key, session.plan):
+                    told.add(result.check_name)
+                    yield result
+                for event in _materialize(snapshot, key, session, wanted - chosen.keys(), lineage):
+                    if isinstance(event, dg.AssetCheckResult):
+                        told.add(event.check_name)
+                    yield event
+                subjects = {
+                    name: checked_version(tests[name], snapshot.fingerprint.version)
+                    if name in tests
+                    else snapshot.version
+                    for name in wanted - told
+                }
+                for known in known_results(context.instance, snapshot, key, subjects):
+                    if known.passed or known.severity == dg.AssetCheckSeverity.WARN:
+                        yield known
+                    else:
+                        # told, but it stops nothing: no query ran in this run
+                        context.log_event(evaluation(known, key))
                 return
             yield from run_checks(chosen, session.project, key, None)
             if wanted - chosen.keys():
-                found.add(list(session.project.audit(session.environment, models=[model.name])))
-                yield from found.results(wanted)
+                yield from _audit_shown(model, key, session, wanted)
 
     return compute
 
 
+def _audit_shown(
+    model: Model, key: dg.AssetKey, session: RunSession, wanted: set[str]
+) -> Iterator[dg.AssetCheckResult]:
+    """Results of the audits of what the run's environment shows of the model."""
+    found = CheckResults(model, key, session.shown_version(model.name))
+    found.add(list(session.project.audit(session.environment, models=[model.name])))
+    for result in found.results(wanted):
+        yield result._replace(
+            metadata={**(result.metadata or {}), keys.ENVIRONMENT: dg.MetadataValue.text(session.environment)}
+        )
+
+
 def _materialize(
-    model: Model,
+    snapshot: Snapshot,
     key: dg.AssetKey,
     session: RunSession,
-    found: CheckResults,
     wanted: set[str],
     lineage: dg.TableColumnLineage | None,
 ) -> Iterator[Any]:
-    """Build the model if the run's plan says so; results of its audits, then the materialization.
+    """Build the model if the run's plan says so; results of its audits that ran, then the materialization.
 
     A failed blocking audit gives its result and no materialization: what it audited was rolled back.
     """
+    model = snapshot.model
+    found = CheckResults(model, key, snapshot.version)
     plan = session.plan
-    snapshot = plan.snapshots[model.name]
     step = session.build_of(model.name)
     built: Built | None = None
     batches: list[Audited] = []

@@ -79,9 +79,7 @@ def definitions_of(
 ) -> dg.Definitions:
     """Definitions of a compiled project. `project` is what `Project.from_manifest(manifest)` gives."""
     jobs = build_jobs(project, translator, isomesh_executor)
-    resource = IsomeshResource.serving(manifest).configure_at_launch(
-        environment=project.settings.default_target_environment
-    )
+    resource = IsomeshResource.serving(manifest).configure_at_launch()
     theirs = set(asset_keys(assets))
     return dg.Definitions(
         assets=[

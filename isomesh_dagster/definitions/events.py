@@ -1,8 +1,7 @@
-"""Our events as Dagster's: what was built, reused, audited, promoted, removed; and our errors as failures of a step."""
+"""Our events as Dagster's: what was built, reused, promoted, removed; and our errors as failures of a step."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -10,11 +9,10 @@ from typing import Any
 import dagster as dg
 
 from isomesh_dagster.definitions import keys
-from isomesh_dagster.definitions.translator import check_names, column_schema, is_built
+from isomesh_dagster.definitions.translator import column_schema, is_built
 from isomesh_dagster.errors import IsomeshError, LockedError
-from isomesh_dagster.execution.events import Audited, Built, Dropped, Promoted
+from isomesh_dagster.execution.events import Built, Dropped, Promoted
 from isomesh_dagster.model.kinds import depends_on_past, is_incremental
-from isomesh_dagster.model.model import Model
 from isomesh_dagster.plan.explain import plan_markdown, range_words
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.relation import Column
@@ -86,49 +84,6 @@ def _common(plan: Plan, snapshot: Snapshot, lineage: dg.TableColumnLineage | Non
     if lineage is not None:
         metadata[keys.COLUMN_LINEAGE] = lineage
     return metadata
-
-
-class CheckResults:
-    """Adds up what a model's audits found, batch by batch, and tells Dagster once per audit."""
-
-    def __init__(self, model: Model, key: dg.AssetKey) -> None:
-        self._model = model
-        self._key = key
-        self._names = check_names(model)
-        self._found: dict[int, list[Audited]] = defaultdict(list)
-
-    def add(self, audits: Iterable[Audited]) -> None:
-        """Audits in the order they ran, whole batches: that order tells two uses of one audit apart."""
-        positions: dict[str, list[int]] = defaultdict(list)
-        for position, audit in enumerate(self._model.audits):
-            positions[audit.name].append(position)
-        turns: Counter[str] = Counter()
-        for audited in audits:
-            uses = positions.get(audited.audit)
-            if uses:
-                self._found[uses[turns[audited.audit] % len(uses)]].append(audited)
-                turns[audited.audit] += 1
-
-    def results(self, wanted: Iterable[str]) -> Iterator[dg.AssetCheckResult]:
-        """One result for each audit that ran and whose check is among `wanted` names."""
-        names = set(wanted)
-        for position, ran in sorted(self._found.items()):
-            name = self._names[position]
-            if name not in names:
-                continue
-            audit = self._model.audits[position]
-            failed = [audited for audited in ran if not audited.passed]
-            metadata: dict[str, Any] = {"isomesh/failing_rows": sum(audited.failing_rows for audited in failed)}
-            intervals = merge(audited.interval for audited in failed if audited.interval is not None)
-            if intervals and is_incremental(self._model.kind):
-                metadata["isomesh/failing_intervals"] = range_words(intervals, self._model.interval_unit)
-            yield dg.AssetCheckResult(
-                asset_key=self._key,
-                check_name=name,
-                passed=not failed,
-                severity=dg.AssetCheckSeverity.ERROR if audit.blocking else dg.AssetCheckSeverity.WARN,
-                metadata=metadata,
-            )
 
 
 def promoted_metadata(promoted: Promoted, plan: Plan | None = None) -> dict[str, Any]:

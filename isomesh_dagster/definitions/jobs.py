@@ -14,22 +14,23 @@ from pydantic import Field
 
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.assets import promote as promote_environment
+from isomesh_dagster.definitions.checks import CheckResults, evaluation
 from isomesh_dagster.definitions.events import (
-    CheckResults,
     built_result,
     dropped_metadata,
     failures,
     plan_metadata,
     promoted_metadata,
 )
+from isomesh_dagster.definitions.provenance import version_tags
 from isomesh_dagster.definitions.resource import register_environments
 from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.definitions.translator import IsomeshTranslator, check_names, is_built
-from isomesh_dagster.execution.events import Audited, Built, Dropped, Failed, Promoted
-from isomesh_dagster.model.model import Model
+from isomesh_dagster.execution.events import Audited, Built, Dropped, Failed, Promoted, Skipped
 from isomesh_dagster.plan.explain import summary
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.project import Project
+from isomesh_dagster.snapshot.snapshot import Snapshot
 
 AnyJob = (
     dg.JobDefinition | Any
@@ -169,9 +170,10 @@ def _run_op(key: dg.AssetKey, translator: IsomeshTranslator) -> dg.OpDefinition:
                     case Built():
                         _tell_built(context, event, plan, session.project, translator)
                     case Failed():
-                        model = plan.snapshots[event.model].model
-                        _tell_audits(context, model, event.audits, translator.get_asset_key(model.name))
+                        _tell_audits(context, plan.snapshots[event.model], event.audits, translator)
                         context.log.error(str(event.error))
+                    case Skipped():
+                        context.log.warning(f"{event.model} is skipped: {event.because} failed")
                     case Promoted():
                         metadata = {**promoted_metadata(event), keys.REUSED: False}
                         _log_environment(context, key, event.environment, metadata, event.plan_id)
@@ -191,28 +193,33 @@ def _tell_built(
     snapshot = plan.snapshots[event.model]
     key = translator.get_asset_key(event.model)
     own = project.fingerprints.get(event.model)
-    # the files may have moved on since this snapshot was planned: then its lineage is not theirs
-    is_own = own is not None and own.version == snapshot.fingerprint.version
-    lineage = translator.get_column_lineage(snapshot.model, project) if is_own else None
-    result = built_result(event, plan, snapshot, key, lineage)
-    tags = {"dagster/data_version": snapshot.version, "dagster/code_version": snapshot.fingerprint.version}
-    context.log_event(dg.AssetMaterialization(asset_key=key, metadata=result.metadata, tags=tags))
-    _tell_audits(context, snapshot.model, event.audits, key)
-
-
-def _tell_audits(context: dg.OpExecutionContext, model: Model, audits: Iterable[Audited], key: dg.AssetKey) -> None:
-    found = CheckResults(model, key)
-    found.add(audits)
-    for result in found.results(check_names(model)):
-        evaluation = dg.AssetCheckEvaluation(
-            asset_key=key,
-            check_name=result.check_name or "",
-            passed=result.passed,
-            severity=result.severity,
-            metadata=result.metadata or {},
+    if own is None or own.version != snapshot.fingerprint.version:
+        # the asset stands for what the files say: rows of another version are seen there, and make it neither
+        # synced nor unsynced
+        result = built_result(event, plan, snapshot, key, None)
+        context.log_event(
+            dg.AssetObservation(
+                asset_key=key,
+                description=f"Loaded: another version than that of the files, the one {plan.environment} shows.",
+                metadata=result.metadata,
+            )
         )
+        return
+    result = built_result(event, plan, snapshot, key, translator.get_column_lineage(snapshot.model, project))
+    tags = version_tags(context.instance, snapshot, plan.snapshots, translator)
+    context.log_event(dg.AssetMaterialization(asset_key=key, metadata=result.metadata, tags=tags))
+    _tell_audits(context, snapshot, event.audits, translator)
+
+
+def _tell_audits(
+    context: dg.OpExecutionContext, snapshot: Snapshot, audits: Iterable[Audited], translator: IsomeshTranslator
+) -> None:
+    key = translator.get_asset_key(snapshot.name)
+    found = CheckResults(snapshot.model, key, snapshot.version)
+    found.add(audits)
+    for result in found.results(check_names(snapshot.model)):
         # stored and shown like any other, although the signature of `log_event` does not name it
-        context.log_event(evaluation)  # type: ignore[arg-type]
+        context.log_event(evaluation(result, key))  # type: ignore[arg-type]
 
 
 def _invalidate_op() -> dg.OpDefinition:

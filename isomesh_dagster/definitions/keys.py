@@ -10,11 +10,13 @@ RESOURCE = "isomesh"
 ENVIRONMENTS = "isomesh_environments"  # the dynamic partitions; Dagster keeps their keys per instance, so per system
 
 PARTITION_TAG = "dagster/partition"
+DUE_TAG = "isomesh/due"  # on runs that load what the clock made due for what an environment shows
 GATEWAY_TAG = "isomesh/gateway"  # on runs: a queue can keep two runs off one warehouse by it
 
 REUSED = "isomesh/reused"
 FINGERPRINT = "isomesh/fingerprint"
 VERSION = "isomesh/version"
+CHECKED = "isomesh/checked"  # what the result of a check is about: the same again has the same result
 PHYSICAL = "isomesh/physical_table"
 ENVIRONMENT = "isomesh/environment"
 GATEWAY = "isomesh/gateway"

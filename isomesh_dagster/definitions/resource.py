@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 class IsomeshResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """What to work on: the environment, and the range to build. The gateway is the deployment's and not a choice here.
 
-    A run of the environment asset's partition is about that environment, whatever is written here.
+    A run of a partition of the environment asset is about that environment; naming another one here is refused.
     """
 
     environment: str | None = Field(
         default=None,
-        description="The environment to plan for. A partition of the environment asset wins over it; the default is"
-        " the project's default_target_environment.",
+        description="The environment to plan for, where the run has no partition of the environment asset to say it;"
+        " by default the project's default_target_environment.",
     )
     start: str | None = Field(
         default=None, description="Build from this day (2013-01-01, '1 week ago'); by default from each model's start."
@@ -65,15 +65,27 @@ class IsomeshResource(dg.ConfigurableResource):  # type: ignore[type-arg]
                 "the resource serves no project", hint="use build_definitions(), or IsomeshResource.serving()"
             )
         environment = self.environment
-        partition = context.run.tags.get(keys.PARTITION_TAG) if context.run is not None else None
+        tags = context.run.tags if context.run is not None else {}
+        partition = tags.get(keys.PARTITION_TAG)
         # partitions of other assets (days, regions) are none of our business
         if (
             partition is not None
             and context.instance is not None
             and context.instance.has_dynamic_partition(keys.ENVIRONMENTS, partition)
         ):
+            if environment not in (None, partition):
+                raise PlanError(
+                    f"the partition says environment {partition!r}, the run configuration says {environment!r}",
+                    hint="leave `environment` out of the configuration; the partition says it all",
+                )
             environment = partition
-        self._session = RunSession(self.manifest, environment=environment, start=self.start, end=self.end)
+        self._session = RunSession(
+            self.manifest,
+            environment=environment,
+            start=self.start,
+            end=self.end,
+            only_due=tags.get(keys.DUE_TAG) == "true",
+        )
         if context.instance is not None:
             register_environments(context.instance, [self._session.environment])
 

@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from isomesh_dagster.errors import IsomeshError, PlanError
+from isomesh_dagster.errors import IsomeshError, LockedError, PlanError
 from isomesh_dagster.model import dates
 from isomesh_dagster.plan.plan import Audit, Build, Plan
 from isomesh_dagster.plan.wish import Wish
@@ -29,16 +29,24 @@ class RunSession:
     """The project, plan and application of a run.
 
     `environment` None means the project's default. `start` and `end` bound what is built: dates or moments as in
-    models, UTC where they say nothing else; a date as the end is included.
+    models, UTC where they say nothing else; a date as the end is included. `only_due`: the plan is what the clock has
+    made due for what the environment shows, whatever the files say.
     """
 
     def __init__(
-        self, manifest: Path, *, environment: str | None = None, start: str | None = None, end: str | None = None
+        self,
+        manifest: Path,
+        *,
+        environment: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        only_due: bool = False,
     ) -> None:
         self._manifest = manifest
         self._environment = environment
         self._start = start
         self._end = end
+        self._only_due = only_due
         self._lock = threading.RLock()
         self._resources = ExitStack()
         self._project: Project | None = None
@@ -81,6 +89,12 @@ class RunSession:
         """The audits the plan runs over the model's table, which it does not build; None when there are none."""
         return next((step for step in self.plan.audits if step.snapshot.name == model), None)
 
+    def shown_version(self, model: str) -> str | None:
+        """The version of the model that the environment shows; None when it shows none."""
+        shown = self.project.environment(self.environment)
+        its_id = shown.target.snapshots.get(model) if shown is not None else None
+        return its_id.version if its_id is not None else None
+
     def built(self, model: str) -> None:
         """Note that this run has built the model."""
         with self._lock:
@@ -108,7 +122,10 @@ class RunSession:
     def _make_plan(self) -> Plan:
         if self._plan is None:
             now = datetime.now(timezone.utc)
-            self._plan = self.project.plan(self.environment, now=now, wish=Wish(within=self._span(to_ms(now))))
+            if self._only_due:
+                self._plan = self.project.run_plan(self.environment, now=now)
+            else:
+                self._plan = self.project.plan(self.environment, now=now, wish=Wish(within=self._span(to_ms(now))))
             self._steps = {step.snapshot.name: step for step in self._plan.builds}
         return self._plan
 
@@ -136,6 +153,8 @@ class RunSession:
                 raise self._refusal
             try:
                 return make()
+            except LockedError:
+                raise  # the one refusal that time mends: a step's next try asks again
             except IsomeshError as error:
                 self._refusal = error
                 raise

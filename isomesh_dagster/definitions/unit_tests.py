@@ -5,6 +5,7 @@ A run that builds a model runs the tests its plan concerns first; where one fail
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -56,7 +57,7 @@ def run_checks(
     chosen = {name: test for name, test in tests.items() if test in concerned}
     failed = []
     for name, result in zip(chosen, project.run_unit_tests(chosen.values()), strict=True):
-        yield check_result(result, key, name)
+        yield check_result(result, key, name, project.fingerprints[result.test.model].version)
         if not result.passed:
             failed.append(result.test.name)
     if failed and plan is not None:
@@ -67,9 +68,15 @@ def run_checks(
         )
 
 
-def check_result(result: UnitTestResult, key: dg.AssetKey, name: str) -> dg.AssetCheckResult:
-    """A test's result; a failed one tells the cells that differ."""
+def checked_version(test: UnitTest, version: str) -> str:
+    """What a test's result is about: a version of the model, and what the test says."""
+    return f"{version}-{hashlib.blake2b(repr(test).encode(), digest_size=6).hexdigest()}"
+
+
+def check_result(result: UnitTestResult, key: dg.AssetKey, name: str, version: str) -> dg.AssetCheckResult:
+    """A test's result; a failed one tells the cells that differ. `version` is that of the model's fingerprint."""
     metadata: dict[str, Any] = {keys.SECONDS: round(result.seconds, 3), "isomesh/place": _place(result.test)}
+    metadata[keys.CHECKED] = checked_version(result.test, version)
     cells = [cell for difference in result.differences for cell in _cells(difference)]
     if cells:
         metadata["isomesh/differences"] = table(cells)

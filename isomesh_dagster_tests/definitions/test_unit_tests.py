@@ -57,7 +57,9 @@ def test_a_run_that_builds_runs_the_tests_first_and_one_that_reuses_does_not(loa
     assert first.success
     assert checks(first)[SUMS].passed
     assert checks(first)[COUNTS].passed
-    assert not {SUMS, COUNTS} & set(checks(loaded_shop.run("apply", partition="prod")))
+    second = checks(loaded_shop.run("apply", partition="prod"))
+    assert second[SUMS].metadata["isomesh/reused"].value is True
+    assert second[SUMS].metadata["isomesh/seconds"] == checks(first)[SUMS].metadata["isomesh/seconds"]
 
 
 def test_a_failing_test_keeps_the_model_from_being_built(loaded_shop: Shop) -> None:
