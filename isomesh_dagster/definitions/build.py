@@ -22,8 +22,10 @@ import dagster as dg
 
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.assets import environment_asset, external_specs, model_assets
+from isomesh_dagster.definitions.cadence import build_cadence_sensor
+from isomesh_dagster.definitions.environments import build_environments_sensor
 from isomesh_dagster.definitions.executor import isomesh_executor
-from isomesh_dagster.definitions.jobs import build_jobs, build_schedule
+from isomesh_dagster.definitions.jobs import build_jobs
 from isomesh_dagster.definitions.loader import pinned_definitions
 from isomesh_dagster.definitions.resource import IsomeshResource
 from isomesh_dagster.definitions.translator import IsomeshTranslator
@@ -79,6 +81,7 @@ def definitions_of(
 ) -> dg.Definitions:
     """Definitions of a compiled project. `project` is what `Project.from_manifest(manifest)` gives."""
     jobs = build_jobs(project, translator, isomesh_executor)
+    environment = project.settings.default_target_environment
     resource = IsomeshResource.serving(manifest).configure_at_launch()
     theirs = set(asset_keys(assets))
     return dg.Definitions(
@@ -89,7 +92,10 @@ def definitions_of(
             *assets,
         ],
         jobs=jobs,
-        schedules=[build_schedule(manifest, jobs)],
+        sensors=[
+            build_cadence_sensor(project, manifest, translator, jobs, environment=environment),
+            build_environments_sensor(manifest),
+        ],
         resources={**(resources or {}), keys.RESOURCE: resource},
         executor=isomesh_executor,
     )

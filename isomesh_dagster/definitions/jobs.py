@@ -5,8 +5,7 @@ changed an environment, on that environment's partition.
 """
 
 # no postponed annotations: Dagster reads those of ops and assets when it makes them
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import dagster as dg
@@ -14,6 +13,7 @@ from pydantic import Field
 
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.assets import promote as promote_environment
+from isomesh_dagster.definitions.cadence import build_due_job
 from isomesh_dagster.definitions.checks import CheckResults, evaluation
 from isomesh_dagster.definitions.events import (
     built_result,
@@ -71,6 +71,7 @@ def build_jobs(project: Project, translator: IsomeshTranslator, executor: dg.Exe
             tags=tags,
             executor_def=executor,
         ),
+        build_due_job(project, translator, executor, tags),
         *(
             _op_job(name, op, tags)
             for name, op in (
@@ -83,27 +84,6 @@ def build_jobs(project: Project, translator: IsomeshTranslator, executor: dg.Exe
             )
         ),
     ]
-
-
-def build_schedule(manifest: Path, jobs: Sequence[AnyJob]) -> dg.ScheduleDefinition:
-    """Starts `run` when the state says that something is due; off until somebody turns it on."""
-    run = next(job for job in jobs if job.name == "run")
-
-    @dg.schedule(
-        name="run_when_due",
-        job=run,
-        cron_schedule="*/5 * * * *",
-        default_status=dg.DefaultScheduleStatus.STOPPED,
-        description="Every five minutes: is any model due by its cron? Only then a run starts.",
-    )
-    def run_when_due(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        with Project.from_manifest(manifest) as project:
-            plan = project.run_plan()
-        if plan.is_empty:
-            return dg.SkipReason("nothing is due")
-        return dg.RunRequest(run_key=plan.id)
-
-    return run_when_due
 
 
 def _op_job(name: str, op: dg.OpDefinition, tags: dict[str, str]) -> dg.JobDefinition:

@@ -99,9 +99,13 @@ class IsomeshResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 def register_environments(instance: dg.DagsterInstance, names: Collection[str]) -> None:
     """Offer the environments in Dagster's partition dialogs; names that break the rule for them do not enter."""
     missing = set(names).difference(instance.get_dynamic_partitions(keys.ENVIRONMENTS))
-    allowed = sorted(name for name in missing if _is_allowed(name))
-    if allowed:
+    if allowed := allowed_names(missing):
         instance.add_dynamic_partitions(keys.ENVIRONMENTS, allowed)
+
+
+def allowed_names(names: Collection[str]) -> list[str]:
+    """Those that are names of environments, sorted."""
+    return sorted(name for name in names if _is_allowed(name))
 
 
 def _is_allowed(name: str) -> bool:

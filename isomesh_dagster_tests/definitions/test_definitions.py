@@ -100,7 +100,7 @@ def test_a_code_location_accepts_them(shop: Shop) -> None:
     repository = shop.definitions().get_repository_def()
     repository.load_all_definitions()
     assert {job.name for job in repository.get_all_jobs()} >= {"apply", "build", "plan", "promote", "rollback", "run"}
-    assert [schedule.name for schedule in repository.schedule_defs] == ["run_when_due"]
+    assert {sensor.name for sensor in repository.sensor_defs} >= {"run_when_due", "offer_environments"}
 
 
 class ByTag(IsomeshTranslator):
