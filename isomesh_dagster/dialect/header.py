@@ -116,6 +116,8 @@ _KEYS = frozenset(
     virtual_environment_mode virtual_properties when_matched
     """.split()  # noqa: SIM905 - one list of words, read as such
 )
+_TEMPLATE_MARKS = ("{{", "{%")
+_QUOTED = frozenset({TokenType.STRING, TokenType.IDENTIFIER, TokenType.RAW_STRING, TokenType.HEREDOC_STRING})
 _CLOSING = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.STRING, TokenType.NUMBER, TokenType.IDENTIFIER})
 _JOINING = frozenset(
     {
@@ -144,7 +146,9 @@ def parse_file(text: str, default_dialect: str, path: str | None) -> tuple[Defin
             stock_dialect(dialect)
         except ModelError as error:
             raise error.located(line=line) from None
-        return tuple(_definitions(text, tokenize(readable, dialect)))
+        source = tokenize(readable, dialect)
+        _refuse_templates(source)
+        return tuple(_definitions(text, source))
     except ModelError as error:
         raise error.located(path=path) from None
 
@@ -203,6 +207,22 @@ def _definition(
     return Definition(
         block=block, dialect=dialect, statements=tuple(_statements(text, source, pending)), comment=comment
     )
+
+
+def _refuse_templates(source: Source) -> None:
+    """Jinja outside of its blocks is no SQL: `{{ x }}` would reach the warehouse as it is."""
+    if not any(mark in source.text for mark in _TEMPLATE_MARKS):
+        return
+    for token in source.tokens:
+        written = source.text[token.start : token.start + 2]
+        if written in _TEMPLATE_MARKS and token.token_type not in _QUOTED:
+            line, column = source.line_column(token.start)
+            raise ModelError(
+                f"Jinja (`{written}`) outside of a block of Jinja",
+                line=line,
+                column=column,
+                hint="put JINJA_QUERY_BEGIN; before the query and JINJA_END; after it, or use macros: @VAR('x')",
+            )
 
 
 def _line(source: Source, i: int) -> int:

@@ -50,9 +50,9 @@ class Expander:
 
     `variables` are values by name, case-insensitive; `Fragment`s are SQL, which may itself hold macros. `path` and
     `line` (of the text in its file; None if not known) are told in errors. `blueprint` are names of those variables
-    that an entry of `blueprints` gives. `columns` tells the columns of relations, `macros` are the project's own; if
-    `expected` are their digests by key, one with another digest is refused. What `@DEF` defines lasts as long as the
-    expander.
+    that an entry of `blueprints` gives, `arguments` of those that a template may use as they are. `columns` tells the
+    columns of relations, `macros` are the project's own; if `expected` are their digests by key, one with another
+    digest is refused. What `@DEF` defines lasts as long as the expander.
 
     `used_variables`, `used_macros` and `used_columns` fill with what the texts read, names in lower case: also in
     branches not taken, and also variables that are not defined (`@VAR('x', 1)`), since a change of any of them can
@@ -67,6 +67,7 @@ class Expander:
         path: str | None = None,
         line: int | None = 1,
         blueprint: Collection[str] = (),
+        arguments: Collection[str] = (),
         columns: ColumnsOf = no_columns,
         macros: ProjectMacros = NO_MACROS,
         expected: Mapping[str, str] | None = None,
@@ -78,6 +79,7 @@ class Expander:
         self.used_facts = self.scope.facts
         self.used_columns: dict[str, KnownColumns] = {}
         self.blueprint = frozenset(blueprint)
+        self.arguments = frozenset(arguments)
         self._functions: dict[str, Lambda] = {}
         self._columns = columns
         self._macros = macros

@@ -142,7 +142,7 @@ class _Names:
         value = missing
         if name == "gateway":
             value = _Gateway(self._value("gateway", ""))
-        elif name in TIME_VARIABLES or name in _PLAIN:
+        elif name in TIME_VARIABLES or name in _PLAIN or name in self._expander.arguments:
             value = self._value(name, missing)
         elif name in self._macros.templates:
             self._expander.check_macro(self._macros.template_key(name), name)
@@ -180,7 +180,8 @@ class _Names:
             return datetime.fromisoformat(quoted[1])
         if quoted is not None and form == "date":
             return date.fromisoformat(quoted[1])
-        return str(value) if name in _PLAIN else to_name(value, self._expander.dialect)
+        is_sql = name in _PLAIN or name in self._expander.arguments
+        return str(value) if is_sql else to_name(value, self._expander.dialect)
 
     def _python(self, name: str) -> Callable[..., str]:
         from isomesh_dagster.macros.evaluator import call_with_values

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from isomesh_dagster.dialect.canonical import digest
 from isomesh_dagster.dialect.header import Definition, parse_file
-from isomesh_dagster.errors import ModelError, UnsupportedError
+from isomesh_dagster.errors import ModelError
 from isomesh_dagster.model.audits import AuditDefinition, Standalone
 from isomesh_dagster.model.context import ParseContext
 from isomesh_dagster.model.decode import without_catalog
@@ -14,7 +14,7 @@ from isomesh_dagster.model.kinds import Full
 from isomesh_dagster.model.mentions import audit_reads
 from isomesh_dagster.model.model import AuditCall, Json, Model
 from isomesh_dagster.model.properties import AUDIT_PROPERTIES, STANDALONE_KEYS, read_properties
-from isomesh_dagster.model.render import RenderContext, render_audit
+from isomesh_dagster.model.render import RenderContext, is_jinja, render_audit
 
 
 def parse_audits(text: str, path: str, context: ParseContext) -> tuple[AuditDefinition, ...]:
@@ -51,10 +51,8 @@ def audit_definition(definition: Definition, path: str, context: ParseContext | 
     if name is None:
         raise ModelError("the audit has no name", line=block.line, hint="write AUDIT (name …)")
     for statement in definition.statements:
-        if statement.kind != "sql":
-            raise UnsupportedError(
-                "an audit is one query", line=statement.line, hint="keep the SELECT, remove the rest"
-            )
+        if statement.kind not in ("sql", "jinja_query"):
+            raise ModelError("an audit is one query", line=statement.line, hint="keep the SELECT, remove the rest")
     if len(definition.statements) != 1:
         raise ModelError(
             f"audit {name!r} must have one query, not {len(definition.statements)}",
@@ -108,5 +106,5 @@ def _standalone(audit: AuditDefinition, depends_on: tuple[str, ...], context: Pa
     return Standalone(
         reads=tuple(sorted(without_catalog(name, context.default_catalog, audit.dialect) for name in tables)),
         variables={name: variables[name] for name in sorted(read & variables.keys())},
-        digest=digest(audit.query, audit.dialect),
+        digest=audit.query if is_jinja(audit.query) else digest(audit.query, audit.dialect),
     )

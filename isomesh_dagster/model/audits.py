@@ -127,6 +127,8 @@ def _boolean(use: AuditUse, text: str) -> bool:
 
 
 def _mentioned(definition: AuditDefinition) -> list[str]:
+    if definition.query[:6].upper() == "JINJA_":
+        return sorted({name.lower() for name in re.findall(r"[A-Za-z_]\w*", definition.query)})
     names = re.findall(r"@\{?\s*([A-Za-z_]\w*)", definition.query)
     names += re.findall(r"@(?:VAR|BLUEPRINT_VAR)\s*\(\s*'(\w+)'", definition.query, flags=re.IGNORECASE)
     return sorted({name.lower() for name in names})

@@ -12,9 +12,12 @@ from collections.abc import Iterable
 from isomesh_dagster.dialect.query import analyse, statement_facts
 from isomesh_dagster.model.audits import BUILT_IN
 from isomesh_dagster.model.model import AuditCall
+from isomesh_dagster.model.render import is_jinja
 
 _READS = re.compile(r"\b(?:from|join|using|table)\b", re.IGNORECASE)
 _MENTION = re.compile(r"@(?:blueprint_)?var\s*\(\s*'(\w+)'|@\{?\s*([a-z_]\w*)\b(?!\s*\()", re.IGNORECASE)
+_TEMPLATE_MENTION = re.compile(r"\b(?:blueprint_)?var\s*\(\s*['\"](\w+)")
+_WORD = re.compile(r"\w+")
 _SELECT = re.compile(r"\bselect\b", re.IGNORECASE)
 
 
@@ -49,4 +52,7 @@ def audit_variables(audits: tuple[AuditCall, ...]) -> set[str]:
 
 
 def _mentioned(text: str) -> set[str]:
-    return {(found[1] or found[2]).lower() for found in _MENTION.finditer(text)} if "@" in text else set()
+    names = {(found[1] or found[2]).lower() for found in _MENTION.finditer(text)} if "@" in text else set()
+    if is_jinja(text):
+        names |= {name.lower() for name in _TEMPLATE_MENTION.findall(text)} | ({"gateway"} & set(_WORD.findall(text)))
+    return names

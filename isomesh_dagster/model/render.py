@@ -159,7 +159,7 @@ def render_audit(audit: AuditCall, model: Model, context: RenderContext, reads: 
 
     `reads`, if given, is filled with all that was read for it. Raises `MacroError` with the model's path and name.
     """
-    if "@" not in audit.query:
+    if not is_template(audit.query):
         return audit.query
     expander = _expander(model, context, audit.dialect or model.dialect, audit.arguments)
     try:
@@ -207,6 +207,7 @@ def _expander(model: Model, context: RenderContext, dialect: str, arguments: Map
         path=model.path,
         line=None,
         blueprint=model.blueprint,
+        arguments=arguments,
         columns=context.columns or partial(_kept_columns, model),
         macros=context.macros or NO_MACROS,
         expected=None if context.is_loading else model.macros,

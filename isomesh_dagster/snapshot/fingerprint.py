@@ -93,7 +93,7 @@ def own(model: Model, macros: ProjectMacros = NO_MACROS) -> OwnFingerprint:
         sorted(
             [
                 call.name,
-                tokens(call.query, call.dialect or model.dialect),
+                call.query if is_jinja(call.query) else tokens(call.query, call.dialect or model.dialect),
                 sorted(call.arguments.items()),
                 call.blocking,
             ]

@@ -8,9 +8,10 @@ import pytest
 
 from isomesh_dagster.errors import ModelError
 from isomesh_dagster.macros.project import ProjectMacros
+from isomesh_dagster.model.audit_blocks import parse_audits
 from isomesh_dagster.model.codec import model_from_json, model_to_json
 from isomesh_dagster.model.parse import parse_model
-from isomesh_dagster.model.render import RenderContext, render
+from isomesh_dagster.model.render import RenderContext, render, render_audit
 from isomesh_dagster.snapshot.fingerprint import own
 from isomesh_dagster_tests.model.test_parse import context, model
 
@@ -83,3 +84,37 @@ def test_macros_of_the_project_are_kept_when_they_are_called_again() -> None:
     with pytest.raises(ModelError, match="macro day was there when the model was planned, and is gone"):
         render(made, moment)
     assert render(made, replace(moment, macros=macros)).query == "SELECT '1970-01-01' AS d"
+
+
+AUDITED = """
+MODEL (name a.b, kind FULL, audits (above(column := id, most := 5)));
+SELECT 1 AS id;
+AUDIT (name above);
+"""
+
+
+def test_an_audit_may_be_a_block_of_jinja() -> None:
+    block = QUERY.format("SELECT * FROM {{ this_model }} WHERE {{ column }} > {{ most }} + {{ var('least') }}")
+    made = model(AUDITED + block, variables={"least": 1})
+    moment = RenderContext(start=None, end=None, execution_time=0, stage="auditing", this_model='"p"."t"')
+    assert render_audit(made.audits[0], made, moment) == 'SELECT * FROM "p"."t" WHERE id > 5 + 1'
+    assert made.variables["least"] == 1
+    other = model(AUDITED + block.replace("most }}", "most }} * 2"), variables={"least": 1})
+    assert own(made).data == own(other).data
+    assert own(made).metadata != own(other).metadata
+    assert model_from_json(model_to_json(made)) == made
+
+
+@pytest.mark.parametrize("text", ["SELECT {{ var('x') }} AS a", "SELECT 1 AS a {% if x %}, 2 AS b{% endif %}"])
+def test_jinja_outside_of_its_blocks_is_told_at_its_place(text: str) -> None:
+    with pytest.raises(ModelError, match="outside of a block of Jinja") as caught:
+        model(f"MODEL (name a.b);\n{text}")
+    assert (caught.value.line, caught.value.column) == (2, text.index("{") + 1)
+    assert "JINJA_QUERY_BEGIN" in str(caught.value.hint)
+    with pytest.raises(ModelError, match="outside of a block of Jinja"):
+        parse_audits(f"AUDIT (name a);\n{text}", "audits/a.sql", context())
+
+
+def test_braces_of_structs_and_in_texts_are_no_jinja() -> None:
+    query = "SELECT {'a': {'b': 1}} AS s, '{{ x }}' AS t, \"{%\" AS u FROM x"
+    assert model(f"MODEL (name a.b);\n{query}").output == ("s", "t", "u")

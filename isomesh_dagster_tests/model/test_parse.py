@@ -473,7 +473,7 @@ def test_a_file_of_audits() -> None:
         ("AUDIT (name a,\n cron '@daily'); SELECT 1", 2, "belongs to standalone audits"),
         ("AUDIT (name a, standalone true);\nSELECT 1 FROM @this_model", 2, "no @this_model"),
         ("AUDIT (name a, standalone true);\nDELETE FROM b.c", 2, "is not a query"),
-        ("AUDIT (name a);\nJINJA_QUERY_BEGIN;\nSELECT 1\nJINJA_END;", 2, "an audit is one query"),
+        ("AUDIT (name a);\nJINJA_STATEMENT_BEGIN;\nSET x = 1\nJINJA_END;", 2, "an audit is one query"),
     ],
 )
 def test_wrong_files_of_audits(text: str, line: int, told: str) -> None:
