@@ -10,7 +10,8 @@ IsomeshError                 something to mend, told with place and remedy
 ├── GitError                 git is not there, or does not know a branch
 ├── InvalidName              an environment, gateway or model name that breaks the rule
 ├── PlanError                a plan that cannot be made or applied
-│   └── ConflictingPlanError the environment moved since the plan was made
+│   ├── ConflictingPlanError the environment moved since the plan was made
+│   └── UndecidedError       changes that are left to people, and nobody chose
 ├── LintError                a lint rule that is an error is broken
 ├── AuditError               a blocking audit failed
 ├── EngineError              the warehouse refused
@@ -24,6 +25,8 @@ its traceback.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 
 class IsomeshError(Exception):
@@ -114,6 +117,16 @@ class PlanError(IsomeshError):
 
 class ConflictingPlanError(PlanError):
     """The environment moved since the plan was made; plan again."""
+
+
+class UndecidedError(PlanError):
+    """Changes that the configuration leaves to people, and nobody chose. `reasons` by model: what the rules say of it,
+    and would choose.
+    """
+
+    def __init__(self, message: str, *, reasons: Mapping[str, tuple[str, str]], hint: str) -> None:
+        super().__init__(message, hint=hint)
+        self.reasons = dict(reasons)
 
 
 class LintError(IsomeshError):

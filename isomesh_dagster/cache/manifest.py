@@ -31,7 +31,7 @@ class Manifest:
 
     `digest` is that of everything loaded (`LoadedFiles.digest`). `columns` are explicit or inferred output columns;
     None when they cannot be known without a warehouse. `column_reads` is what columns are read from. `tests` are the
-    texts of the files with unit tests, by path.
+    texts of the files with unit tests, by path, `decisions` those of recorded choices.
     """
 
     gateway: str
@@ -42,6 +42,7 @@ class Manifest:
     columns: Mapping[str, tuple[Column, ...] | None] = field(default_factory=dict)
     column_reads: Mapping[str, ColumnReads] = field(default_factory=dict)
     tests: Mapping[str, str] = field(default_factory=dict)
+    decisions: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_manifest(path: Path, data: Manifest) -> None:
@@ -62,6 +63,7 @@ def write_manifest(path: Path, data: Manifest) -> None:
             for name in sorted(data.models)
         ],
         "tests": dict(sorted(data.tests.items())),
+        "decisions": dict(sorted(data.decisions.items())),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -100,6 +102,7 @@ def read_manifest(path: Path) -> Manifest:
             },
             column_reads={row["model"]["name"]: ColumnReads.from_json(row["reads"]) for row in rows if "reads" in row},
             tests=content.get("tests", {}),
+            decisions=content.get("decisions", {}),
         )
     except FileNotFoundError:
         raise IsomeshError("there is no such manifest", path=str(path), hint="compile the project again") from None

@@ -11,6 +11,7 @@ from typing import NoReturn
 import click
 
 from isomesh_dagster import __version__
+from isomesh_dagster.cli.choosing import decisions
 from isomesh_dagster.cli.dag import dag
 from isomesh_dagster.cli.environments import environments, invalidate, janitor, plans, rollback
 from isomesh_dagster.cli.format import format_
@@ -132,6 +133,7 @@ for _command in (
     diff,
     environments,
     plans,
+    decisions,
     rollback,
     invalidate,
     janitor,

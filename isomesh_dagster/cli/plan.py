@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
+from isomesh_dagster.cli.choosing import chosen, recording
 from isomesh_dagster.cli.outcome import FAILED, NOT_APPLIED, error_json
 from isomesh_dagster.cli.parameters import categorize_option, execution_time_option
 from isomesh_dagster.cli.session import Session, can_ask, json_option, pass_session
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--all-tests", is_flag=True, help="Run all unit tests, not just those of models that change.")
 @click.option("--skip-tests", is_flag=True, help="Run no unit tests.")
 @categorize_option
+@click.option("--comment", default="", metavar="TEXT", help="Why, for those who read the choices later.")
 @click.option(
     "--save",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -52,6 +54,7 @@ def plan(
     all_tests: bool,
     skip_tests: bool,
     choices: dict[str, Category],
+    comment: str,
     save: Path | None,
     execution_time: datetime | None,
     as_json: bool,
@@ -74,6 +77,9 @@ def plan(
       isomesh plan prod --json | jq .builds  what would be built
       isomesh plan prod --save prod.json     for somebody to agree to, and isomesh apply prod.json
       isomesh plan dev --categorize core.flights=non-breaking    readers keep their tables
+
+    What is chosen with --categorize, or asked at the terminal, is kept in decisions/: commit it, and the other systems
+    decide the same (`isomesh decisions`).
     """
     from isomesh_dagster.plan.explain import plan_json
     from isomesh_dagster.plan.wish import Wish
@@ -84,7 +90,11 @@ def plan(
         raise click.UsageError("--save and --auto-apply exclude each other.")
     console = session.console
     with session.project() as project:
-        made = project.plan(environment, now=execution_time, wish=Wish(choices=choices))
+        made = chosen(
+            session,
+            Wish(choices=choices),
+            lambda wish: project.plan(environment, now=execution_time, wish=wish),
+        )
         if as_json:
             document: dict[str, object] = dict(plan_json(made))
             if not skip_tests:
@@ -92,7 +102,8 @@ def plan(
             if save is not None:
                 _save(made, save)
             if auto_apply and not explain:
-                _apply_json(session, project, made, document)
+                with recording(session, project, made, comment=comment, quiet=True):
+                    _apply_json(session, project, made, document)
             else:
                 console.json(document)
             return
@@ -108,7 +119,8 @@ def plan(
             return
         if not (auto_apply or project.settings.plan.auto_apply) and not _agreed(session, made):
             raise click.exceptions.Exit(NOT_APPLIED)
-        _apply(session, project, made)
+        with recording(session, project, made, comment=comment):
+            _apply(session, project, made)
 
 
 @click.command(short_help="Apply a plan that was saved.")
@@ -137,14 +149,16 @@ def apply(session: Session, *, plan: str, skip_tests: bool, as_json: bool) -> No
             document: dict[str, object] = dict(plan_json(made))
             if not skip_tests:
                 _test_json(session, project, made, document, every=False)
-            _apply_json(session, project, made, document)
+            with recording(session, project, made, quiet=True):
+                _apply_json(session, project, made, document)
             return
         console.plan(made, diffs=False)
         if made.is_empty:
             return
         if not skip_tests:
             _test(session, project, made, every=False)
-        _apply(session, project, made)
+        with recording(session, project, made):
+            _apply(session, project, made)
 
 
 @click.command(short_help="Build what is due in ENV by cron.")

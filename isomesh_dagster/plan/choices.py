@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from isomesh_dagster.errors import GraphError, PlanError
+from isomesh_dagster.errors import GraphError, PlanError, UndecidedError
 from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.model.kinds import External, ModelKind, Seed
 from isomesh_dagster.plan.categorize import ALL, Judgement
@@ -57,10 +58,18 @@ def check_choices(choices: Choices, difference: Diff, names: Collection[str]) ->
 
 
 class Chooser:
-    """What people say of edits: their `choices`, and `automatic`, which edits are left to them (None: none are)."""
+    """What people say of edits: their `choices`, why (`reasons`, of those that were recorded earlier), and `automatic`,
+    which edits are left to them (None: none are).
+    """
 
-    def __init__(self, choices: Choices, automatic: AutoCategorize | None) -> None:
+    def __init__(
+        self,
+        choices: Choices,
+        automatic: AutoCategorize | None,
+        reasons: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._choices = choices
+        self._reasons = reasons
         self._automatic = automatic
         self._undecided: dict[str, Judgement] = {}
 
@@ -73,9 +82,10 @@ class Chooser:
         category = self._choices.get(model.name)
         if category is None:
             return judgement
+        reason = self._reasons.get(model.name, BY_HAND)
         if category is Category.BREAKING:
-            return Judgement(category=category, reason=BY_HAND, changed=ALL)
-        return replace(judgement, category=category, reason=BY_HAND, changed=frozenset())
+            return Judgement(category=category, reason=reason, changed=ALL)
+        return replace(judgement, category=category, reason=reason, changed=frozenset())
 
     def of_edit(self, model: Model, judgement: Judgement) -> Judgement:
         """As `of_new`, for a model that was edited: the edit is noted when it is left to people and nobody chose."""
@@ -85,13 +95,14 @@ class Chooser:
         return self.of_new(model, judgement)
 
     def refuse_undecided(self) -> None:
-        """Raises PlanError when edits that are left to people were met and none of them chose."""
+        """Raises UndecidedError when edits that are left to people were met and none of them chose."""
         if not self._undecided:
             return
         told = "".join(f"\n    {name}: {one.reason}" for name, one in self._undecided.items())
         flags = " ".join(f"--categorize {name}=non-breaking" for name in self._undecided)
-        raise PlanError(
+        raise UndecidedError(
             f"nobody chose a category for {len(self._undecided)} of the changes:{told}",
+            reasons={name: (one.reason, one.category.value) for name, one in self._undecided.items()},
             hint=f"choose breaking or non-breaking for each: {flags}"
             " (plan.auto_categorize_changes in config.yaml says what is left to you)",
         )

@@ -35,6 +35,7 @@ def decide(
     macros: ProjectMacros = NO_MACROS,
     *,
     choices: Choices = MappingProxyType({}),
+    reasons: Mapping[str, str] = MappingProxyType({}),
     automatic: AutoCategorize | None = None,
     convention: Convention = "schema_and_table",
 ) -> Decision:
@@ -46,12 +47,13 @@ def decide(
     shown version is kept where they don't; among versions that are right for the same files one that is already
     built is taken, so that what a preview built is what a deployment shows.
 
-    `choices` are categories people chose for models that are edited or new. `automatic` says which edits are left to
+    `choices` are categories people chose for models that are edited or new, `reasons` what those among them that were
+    recorded say for themselves. `automatic` says which edits are left to
     them (None: none are); PlanError when one of these was not chosen. `convention` is how new tables are called; those
     that are known keep their names.
     """
     judge = _Judge(graph=graph, shown=shown, columns=columns, macros=macros)
-    chooser, from_files = Chooser(choices, automatic), insisted(choices, graph)
+    chooser, from_files = Chooser(choices, automatic, reasons), insisted(choices, graph)
     by_name: dict[str, list[Snapshot]] = {}
     for snapshot in known:
         by_name.setdefault(snapshot.name, []).append(snapshot)

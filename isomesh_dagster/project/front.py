@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from isomesh_dagster.model.unit_tests import UnitTest
     from isomesh_dagster.plan.cadence import Cadence
     from isomesh_dagster.plan.columns import ColumnCatalog
+    from isomesh_dagster.plan.recorded import RecordedChoice
     from isomesh_dagster.plan.saved import SavedPlan
     from isomesh_dagster.relation import Column, Relation
     from isomesh_dagster.state.protocol import Identity, PlanRecord, StateStore
@@ -62,6 +63,7 @@ class Project:
         columns: Mapping[str, tuple[Column, ...] | None] | None = None,
         column_reads: Mapping[str, ColumnReads] | None = None,
         tests: Mapping[str, str] | None = None,
+        decisions: Mapping[str, str] | None = None,
         macros: ProjectMacros | None = None,
     ) -> None:
         self.settings = settings
@@ -76,6 +78,7 @@ class Project:
         self._column_reads = column_reads
         self._catalog: ColumnCatalog | None = None
         self._tests = tests
+        self._decisions = decisions
         self._unit_tests: tuple[UnitTest, ...] | None = None
         self.system = System(settings)
         self._lock = threading.RLock()
@@ -132,14 +135,15 @@ class Project:
             columns=manifest.columns,
             column_reads=manifest.column_reads,
             tests=manifest.tests,
+            decisions=manifest.decisions,
         )
 
     def compile(self) -> Path:
         """Write the manifest of this project, unless it is there; its path. The name tells the content."""
         from isomesh_dagster.cache.manifest import Manifest, write_manifest
 
-        tests = self._test_files()
-        name = f"{self.digest}-{_digest(tests)}" if tests else self.digest
+        tests, decisions = self._test_files(), self._decision_files()
+        name = f"{self.digest}-{_digest({**tests, **decisions})}" if tests or decisions else self.digest
         path = self.root / FOLDER / self.gateway / "manifests" / f"{name}.json"
         if not path.exists():
             write_manifest(
@@ -153,6 +157,7 @@ class Project:
                     columns=self.all_columns(),
                     column_reads=self.column_reads(),
                     tests=tests,
+                    decisions=decisions,
                 ),
             )
         return path
@@ -286,6 +291,12 @@ class Project:
         `run` made now builds what is told. Raises PlanError when there is no such environment.
         """
         return planning.cadence_of(self, environment, now=now)
+
+    def recorded_choices(self) -> tuple[RecordedChoice, ...]:
+        """What people decided about changes, as kept under `decisions/`. Raises ConfigError."""
+        from isomesh_dagster.project import recorded
+
+        return recorded.parse(self._decision_files())
 
     # -- doing
 
@@ -517,6 +528,15 @@ class Project:
             include_ctes=include_ctes,
         )
         return draft_unit_test(self.connection(), draft, self._around(snapshots, None), checking.test_bed(self))
+
+    def _decision_files(self) -> Mapping[str, str]:
+        """The texts of the files with decisions by path, read on first use."""
+        from isomesh_dagster.project.recorded import read_files
+
+        with self._lock:
+            if self._decisions is None:
+                self._decisions = read_files(self.root)
+            return self._decisions
 
     def _test_files(self) -> Mapping[str, str]:
         """The texts of the files with unit tests by path, read on first use."""

@@ -14,6 +14,7 @@ from isomesh_dagster.plan.build import Layer, build_plan, build_run
 from isomesh_dagster.plan.cadence import Cadence, cadence
 from isomesh_dagster.plan.diff import Diff, check_references, diff
 from isomesh_dagster.plan.plan import Decision, Plan
+from isomesh_dagster.plan.recorded import Honoured, honour
 from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.project import clock
 from isomesh_dagster.snapshot.environment import PROD
@@ -58,7 +59,11 @@ def plan_files(
         from isomesh_dagster.plan.choices import check_choices
 
         warnings = (*warnings, *check_choices(wish.choices, difference, project.models))
-    decision, recorded = _decide(project, state, shown, difference, known, wish.choices)
+    said = honour(
+        project.recorded_choices(), difference, {model: one.model for model, one in shown.items()}, project.models
+    )
+    warnings = (*warnings, *said.warnings)
+    decision, recorded = _decide(project, state, shown, difference, known, said, wish.choices)
     plan = build_plan(
         layer=_layer(project.settings),
         environment=name,
@@ -133,9 +138,10 @@ def _decide(
     shown: Mapping[str, Snapshot],
     difference: Diff,
     known: Collection[Snapshot],
+    said: Honoured,
     choices: Mapping[str, Category],
 ) -> tuple[Decision, Recorded]:
-    """The decision, and the intervals recorded for every table it may need."""
+    """The decision, and the intervals recorded for every table it may need. `choices` win over what was recorded."""
     candidates = {str(one.physical) for one in (*shown.values(), *known) if one.physical is not None}
     recorded = state.intervals(candidates)
     if not difference.changed and not difference.removed:
@@ -151,7 +157,8 @@ def _decide(
         project.column_catalog(),
         frozenset(recorded),
         project.macros,
-        choices=choices,
+        choices={**said.choices, **choices},
+        reasons={name: why for name, why in said.reasons.items() if name not in choices},
         automatic=project.settings.plan.auto_categorize,
         convention=project.settings.physical_table_naming_convention,
     )
