@@ -3,6 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from isomesh_dagster.model.connections import PostgresConnection
 from isomesh_dagster_tests.postgres_server import PostgresServer
 
 
@@ -14,3 +15,10 @@ def postgres_server() -> Iterator[PostgresServer]:
     server = PostgresServer()
     yield server
     server.stop()
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer) -> Iterator[PostgresConnection]:
+    """How to connect to a new database."""
+    with postgres_server.database() as place:
+        yield PostgresConnection(**place, password="")

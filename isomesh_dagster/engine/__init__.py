@@ -38,7 +38,11 @@ def open_connection(
         from isomesh_dagster.engine.duckdb import DuckDBWarehouse  # the driver costs its import only where it is used
 
         return DuckDBWarehouse(settings, timeout=timeout, on_wait=on_wait)
+    if settings.type == "postgres":
+        from isomesh_dagster.engine.postgres import PostgresWarehouse
+
+        return PostgresWarehouse(settings)
     raise ConfigError(
         f"no engine for connections of type {settings.type!r}",
-        hint="use `type: duckdb` in this gateway's connection",
+        hint="use `type: duckdb` or `type: postgres` in this gateway's connection",
     )

@@ -22,16 +22,22 @@ class Capabilities:
     transactional_ddl tables, views and rows roll back together
     concurrent_writes several sessions may write at once
     max_identifier    longest identifier in bytes (None: no limit that matters)
+    merge             it has MERGE
+    keeps_comments    a view that is replaced keeps the comments it had
     """
 
     dialect: str
     transactional_ddl: bool = True
     concurrent_writes: bool = True
     max_identifier: int | None = None
+    merge: bool = True
+    keeps_comments: bool = False
 
 
 class Session(Protocol):
     """One thread's conversation with the warehouse. Errors of the driver come out as `EngineError`, never raw."""
+
+    capabilities: Capabilities
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int | None:
         """Run one statement; the number of rows it wrote where the engine tells, else None. `?` marks parameters."""
@@ -65,11 +71,26 @@ class Session(Protocol):
         """
         ...
 
+    def swapping(self, views: Sequence[Relation], claim: str) -> AbstractContextManager[None]:
+        """A transaction with a claim, in which these views are replaced or dropped, without making a reader fail.
+
+        Raises WriteConflict where it would have to wait for long, at any statement in it: trying again is right then.
+        """
+        ...
+
     def columns(self, relation: Relation) -> list[tuple[str, str]]:
         """Name and type (engine's spelling) of each column in order; empty when the relation does not exist.
 
         Inside a transaction the relation must exist: a failed look-up there aborts the transaction (EngineError).
         """
+        ...
+
+    def query_columns(self, query: str) -> list[tuple[str, str]]:
+        """Name and type (engine's spelling) of each column that a table made by the query would have."""
+        ...
+
+    def same(self, left: Sequence[str], right: Sequence[str]) -> str:
+        """The condition that two keys, of the same types, are the same; what is missing in both is the same, too."""
         ...
 
     def exists(self, relation: Relation) -> bool:
@@ -101,7 +122,10 @@ class Session(Protocol):
         ...
 
     def replace_view(self, relation: Relation, query: str) -> None:
-        """The view shows the query afterwards, whatever it showed before."""
+        """The view shows the query afterwards, whatever it showed before. What people have granted on it stays.
+
+        EngineError that names the views of others which would not work any more.
+        """
         ...
 
     def drop(self, relation: Relation, *, view: bool) -> None:

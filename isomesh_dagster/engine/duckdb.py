@@ -161,6 +161,8 @@ class DuckDBWarehouse:
 class DuckDBSession:
     """One thread's cursor (`Session`)."""
 
+    capabilities = _CAPABILITIES
+
     def __init__(
         self, cursor: duckdb.DuckDBPyConnection, *, database: str, default_catalog: str, catalogs: frozenset[str]
     ) -> None:
@@ -192,7 +194,7 @@ class DuckDBSession:
 
     def fetch_frame(self, sql: str, library: str) -> Any:
         """Run one query; its rows as a data frame of `library`: pandas, polars or pyarrow."""
-        _need_installed(library)
+        need_installed(library)
         try:
             result = self._cursor.sql(sql)
             if result is None:
@@ -209,7 +211,7 @@ class DuckDBSession:
     @contextmanager
     def frame(self, frame: Any) -> Iterator[str]:
         """A data frame as a relation of this session; its SQL name."""
-        _need_installed(type(frame).__module__.partition(".")[0])
+        need_installed(type(frame).__module__.partition(".")[0])
         name = f"_isomesh_frame_{next(_frames)}"
         try:
             self._cursor.register(name, frame)
@@ -254,6 +256,10 @@ class DuckDBSession:
         finally:
             self._in_transaction = False
 
+    def swapping(self, views: Sequence[Relation], claim: str) -> AbstractContextManager[None]:
+        """A transaction with a claim; readers never wait for it, nor it for them."""
+        return self.transaction(claim)
+
     def columns(self, relation: Relation) -> list[tuple[str, str]]:
         """Name and type of each column in order; empty when the relation does not exist.
 
@@ -268,6 +274,20 @@ class DuckDBSession:
         except duckdb.Error as error:
             raise _engine_error(error) from None
         return [(row[0], row[1]) for row in rows]
+
+    def query_columns(self, query: str) -> list[tuple[str, str]]:
+        """Name and type of each column that a table made by the query would have."""
+        # DESCRIBE would tell the query's own types, of which a table has not all
+        self._run(
+            f"CREATE OR REPLACE TEMPORARY TABLE _isomesh_shape AS\nSELECT * FROM (\n{query}\n) AS _rows\nWHERE 1 = 0"
+        )
+        columns = self.fetch("DESCRIBE temp._isomesh_shape")
+        self._run("DROP TABLE temp._isomesh_shape")
+        return [(row[0], row[1]) for row in columns]
+
+    def same(self, left: Sequence[str], right: Sequence[str]) -> str:
+        """The condition that two keys are the same; what is missing in both is the same, too."""
+        return " AND ".join(f"{one} IS NOT DISTINCT FROM {other}" for one, other in zip(left, right, strict=True))
 
     def exists(self, relation: Relation) -> bool:
         """Whether a table or view of that name exists."""
@@ -481,7 +501,7 @@ def _connect(
 # ---- data frames -----------------------------------------------------------------------------------------
 
 
-def _need_installed(library: str) -> None:
+def need_installed(library: str) -> None:
     """Refuse a library that is not there, or that DuckDB cannot work with alone."""
     for name in (library, *(("pyarrow",) if library == "polars" else ())):
         if find_spec(name) is None:

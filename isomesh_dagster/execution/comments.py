@@ -14,17 +14,22 @@ from isomesh_dagster.relation import Relation, quote
 
 
 def comment_on(session: Session, view: Relation, model: Model) -> None:
-    """Write the model's descriptions on its view, which has just been made and has no comments yet.
+    """Write the model's descriptions on its view, which has just been replaced. Where the engine keeps the comments of
+    a replaced view, those that the model does not give any more are taken away.
 
     A description of a column that the view does not have is passed over.
     """
-    texts = [f"COMMENT ON VIEW {view.sql} IS {_literal(model.description)}"] if model.description else []
+    keeps = session.capabilities.keeps_comments
+    texts = []
+    if model.description or keeps:
+        texts.append(f"COMMENT ON VIEW {view.sql} IS {_literal(model.description)}")
     described = model.described_columns
-    if described:
+    if described or keeps:
+        columns = (name for name, _ in session.columns(view)) if keeps else _columns(session, view, model)
         texts += [
             f"COMMENT ON COLUMN {view.sql}.{quote(name)} IS {_literal(text)}"
-            for name in _columns(session, view, model)
-            if (text := described.get(name) or described.get(name.lower()))
+            for name in columns
+            if (text := described.get(name) or described.get(name.lower())) or keeps
         ]
     if texts:
         session.execute(";\n".join(texts))
@@ -37,5 +42,5 @@ def _columns(session: Session, view: Relation, model: Model) -> Iterable[str]:
     return [name for name, _ in session.columns(view)]
 
 
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+def _literal(text: str | None) -> str:
+    return "NULL" if not text else "'" + text.replace("'", "''") + "'"

@@ -14,7 +14,7 @@ from isomesh_dagster.engine.connection import Connection, Session
 from isomesh_dagster.errors import EngineError
 from isomesh_dagster.execution import warehouse
 from isomesh_dagster.execution.events import Dropped
-from isomesh_dagster.execution.promote import drop_empty_schemas
+from isomesh_dagster.execution.promote import claim_of, drop_empty_schemas
 from isomesh_dagster.execution.reconcile import reconcile_in
 from isomesh_dagster.execution.stamp import check_stamp
 from isomesh_dagster.model.kinds import View
@@ -89,7 +89,7 @@ def _remove_environment(
         return  # promoted since
     views = sorted(view.view for view in current.target.views.values())
     try:
-        with session.transaction():
+        with session.swapping([Relation.parse(view) for view in views], claim=claim_of(environment.name)):
             for view in views:
                 session.drop(Relation.parse(view), view=True)
             warehouse.hide(session, environment.name)

@@ -11,11 +11,11 @@ from isomesh_dagster.execution.rows import (
     Write,
     Written,
     cast,
+    conformed,
     create_empty,
     key_names,
     keyed,
     names,
-    same,
 )
 from isomesh_dagster.relation import quote
 
@@ -40,11 +40,11 @@ def write_partitions(session: Session, work: Write) -> Written:
     keys = work.texts.keys
     columns = tuple(session.columns(work.physical))
     # its rows are needed twice, and a query may not give the same ones again
-    session.execute(f"CREATE TEMPORARY TABLE {_BATCH} AS\n{cast(work.query, work.typed)}")
+    session.execute(f"CREATE TEMPORARY TABLE {_BATCH} AS\n{conformed(cast(work.query, work.typed), columns)}")
     # under names of their own, so that in the condition only the target has the model's columns
     session.execute(
         f"DELETE FROM {work.physical.sql}\nUSING (SELECT DISTINCT {keyed(keys)} FROM {_BATCH}) AS _replaced\n"
-        f"WHERE {same(keys, [f'_replaced.{name}' for name in key_names(len(keys))])}"
+        f"WHERE {session.same(keys, [f'_replaced.{name}' for name in key_names(len(keys))])}"
     )
     rows = session.insert(work.physical, f"SELECT * FROM {_BATCH}", names(columns))
     session.execute(f"DROP TABLE {_BATCH}")

@@ -6,13 +6,14 @@ A rollback is a promotion of an older target under a plan id of its own. Nothing
 from __future__ import annotations
 
 import hashlib
+import random
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from isomesh_dagster.engine.connection import Connection, Session
-from isomesh_dagster.errors import ConflictingPlanError, PlanError, WriteConflict
+from isomesh_dagster.errors import ConflictingPlanError, EngineError, PlanError, WriteConflict
 from isomesh_dagster.execution import warehouse
 from isomesh_dagster.execution.comments import comment_on
 from isomesh_dagster.execution.events import Promoted
@@ -25,7 +26,9 @@ from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.environment import PROD, Environment, Promotion, Target
 from isomesh_dagster.state.protocol import Identity, PlanRecord, StateStore
 
-_CONFLICT_TRIES = 5
+_PATIENCE_SECONDS = 60.0
+"""How long a swap is tried again when others are in its way; between two tries it rests for a random moment."""
+_REST_SECONDS = (0.02, 0.2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,18 +54,22 @@ def swap(session: Session, state: StateStore, work: Swap, checkpoint: Callable[[
     the environment is then as it was.
     """
     started = time.perf_counter()
-    for left in reversed(range(_CONFLICT_TRIES)):
+    promote = work.promote
+    views = [Relation.parse(view) for view in sorted({*promote.create, *promote.drop})]
+    while True:
         try:
-            with session.transaction():
+            with session.swapping(views, claim=claim_of(promote.environment)):
                 record = _swap_views(session, work, checkpoint)
                 checkpoint("swapped")
             break
-        except WriteConflict:  # another promotion was first: the record tells which
-            if not left:
-                raise
-            time.sleep(0.02 * (_CONFLICT_TRIES - left))
+        except WriteConflict as error:  # another promotion, whose record tells which, or somebody who reads
+            if time.perf_counter() - started > _PATIENCE_SECONDS:
+                raise EngineError(
+                    f"the views of {promote.environment!r} were in use for {_PATIENCE_SECONDS:.0f} s: {error.message}",
+                    hint="the environment is as it was; end the transactions that hold its views and apply again",
+                ) from error
+            time.sleep(random.uniform(*_REST_SECONDS))
     checkpoint("promoted")
-    promote = work.promote
     state.finalize(
         environment=promote.environment,
         plan_id=work.plan_id,
@@ -83,6 +90,11 @@ def swap(session: Session, state: StateStore, work: Swap, checkpoint: Callable[[
         dropped=tuple(sorted(promote.drop)),
         seconds=time.perf_counter() - started,
     )
+
+
+def claim_of(environment: str) -> str:
+    """What the one transaction at a time that changes the environment's views holds."""
+    return f"environment {environment}"
 
 
 def _swap_views(session: Session, work: Swap, checkpoint: Callable[[str], None]) -> warehouse.Shown:

@@ -107,9 +107,7 @@ def create_empty(session: Session, work: Write, query: str) -> None:
             line=model.line,
             hint="declare `columns (name TYPE, …)` in the MODEL header",
         )
-    # made by the query to learn its columns, then by those: `create_table` says why
-    session.replace_table(work.physical, f"SELECT * FROM (\n{query}\n) AS _rows\nWHERE 1 = 0")
-    session.create_table(work.physical, [*session.columns(work.physical), *managed])
+    session.create_table(work.physical, [*session.query_columns(query), *managed])
 
 
 def names(columns: Columns) -> list[str]:
@@ -117,9 +115,10 @@ def names(columns: Columns) -> list[str]:
     return [name for name, _ in columns]
 
 
-def same(left: Sequence[str], right: Sequence[str]) -> str:
-    """The condition that two keys are the same; what is missing in both is the same, too."""
-    return " AND ".join(f"{one} IS NOT DISTINCT FROM {other}" for one, other in zip(left, right, strict=True))
+def conformed(query: str, columns: Columns) -> str:
+    """The query with just these columns, of just these types: what it is compared with has them."""
+    items = ", ".join(f"CAST({quote(name)} AS {kind}) AS {quote(name)}" for name, kind in columns)
+    return f"SELECT {items}\nFROM (\n{query}\n) AS _conformed"
 
 
 def key_names(count: int) -> list[str]:

@@ -8,7 +8,7 @@ touched: a closed version is never written again. For every key the versions do 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from isomesh_dagster.engine.connection import Session
@@ -17,12 +17,12 @@ from isomesh_dagster.execution.rows import (
     Write,
     Written,
     cast,
+    conformed,
     create_empty,
     key_names,
     keyed,
     names,
     one_per_key,
-    same,
 )
 from isomesh_dagster.model.kinds import ScdType2, ScdType2ByTime
 from isomesh_dagster.relation import quote
@@ -48,8 +48,8 @@ def write_versions(session: Session, work: Write, kind: ScdType2) -> Written:
     own = tuple((name, type_) for name, type_ in columns if name not in managed)
     if isinstance(kind, ScdType2ByTime):
         query = _with_times(query, own, kind.updated_at_name, time_type)
-    statements = _Statements(work, kind, names(own), time_type)
-    latest = one_per_key(query, work.texts.keys, own, latest=kind.updated_at_name)
+    statements = _Statements(work, kind, names(own), time_type, session.same)
+    latest = one_per_key(conformed(query, own), work.texts.keys, own, latest=kind.updated_at_name)
     session.execute(
         f"CREATE TEMPORARY TABLE {_SOURCE} AS\nSELECT *, {keyed(work.texts.keys)}\nFROM (\n{latest}\n) AS _batch"
     )
@@ -66,7 +66,15 @@ class _Statements:
     as they are.
     """
 
-    def __init__(self, work: Write, kind: ScdType2, columns: Sequence[str], time_type: str) -> None:
+    def __init__(
+        self,
+        work: Write,
+        kind: ScdType2,
+        columns: Sequence[str],
+        time_type: str,
+        same: Callable[[Sequence[str], Sequence[str]], str],
+    ) -> None:
+        self._same = same
         self._kind = kind
         self._table = work.physical.sql
         self._names_of_columns = tuple(columns)
@@ -81,7 +89,7 @@ class _Statements:
 
     def versions(self) -> str:
         """The rows of the source that begin a version, and when it begins."""
-        on = same([f"source.{name}" for name in self._names], [f"{{0}}.{name}" for name in self._names])
+        on = self._same([f"source.{name}" for name in self._names], [f"{{0}}.{name}" for name in self._names])
         compared = [quote(name) for name in self._compared()]
         old = "".join(f", {name} AS {_old(number)}" for number, name in enumerate(compared))
         return (
@@ -101,13 +109,13 @@ class _Statements:
         ends = (
             f"UPDATE {self._table} SET {self._to} = _next.{_BEGIN}\n"
             f"FROM (SELECT {', '.join(self._names)}, {_BEGIN} FROM {_VERSIONS}) AS _next\n"
-            f"WHERE {self._to} IS NULL AND {same(self._keys, [f'_next.{name}' for name in self._names])}"
+            f"WHERE {self._to} IS NULL AND {self._same(self._keys, [f'_next.{name}' for name in self._names])}"
         )
         deletes = (
             f"UPDATE {self._table} SET {self._to} = GREATEST({self._now}, {self._from})\n"
             f"WHERE {self._to} IS NULL AND NOT EXISTS (\n"
             f"SELECT 1 FROM (SELECT {', '.join(self._names)} FROM {_SOURCE}) AS _present\n"
-            f"WHERE {same(self._keys, [f'_present.{name}' for name in self._names])})"
+            f"WHERE {self._same(self._keys, [f'_present.{name}' for name in self._names])})"
         )
         begins = (
             f"INSERT INTO {self._table} ({columns}, {self._from}, {self._to})\n"

@@ -43,7 +43,7 @@ def check_stamp(session: Session, state: StateStore, identity: Identity) -> Iden
         of_state = state.stamp(identity)
         check_owner("state", of_state, identity)
     if of_warehouse is None:
-        with session.transaction():
+        with session.transaction(claim="stamp"):
             warehouse.create(session, of_state)
     return of_state
 

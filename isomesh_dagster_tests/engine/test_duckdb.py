@@ -11,8 +11,8 @@ import duckdb
 import pytest
 
 from isomesh_dagster.engine import open_connection
-from isomesh_dagster.errors import ConfigError, EngineError, LockedError, WriteConflict
-from isomesh_dagster.model.connections import DuckDBConnection, PostgresConnection
+from isomesh_dagster.errors import EngineError, LockedError, WriteConflict
+from isomesh_dagster.model.connections import DuckDBConnection
 from isomesh_dagster.relation import Relation
 
 T = Relation(schema="s", name="t")
@@ -300,8 +300,6 @@ def test_errors_are_ours_and_keep_secrets(tmp_path):
     with pytest.raises(EngineError, match="cannot open") as caught:
         open_connection(DuckDBConnection(connector_config={"no_such_setting": "1"}))
     assert caught.value.hint == "check connector_config of the gateway's connection"
-    with pytest.raises(ConfigError, match="postgres"):
-        open_connection(PostgresConnection(host="h", user="u", password="p", port=1, database="d"))
     garbage = tmp_path / "w.duckdb"
     garbage.write_text("not a database" * 1000)
     with pytest.raises(EngineError, match="cannot open"):
