@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from isomesh_dagster.definitions.build import build_definitions
+    from isomesh_dagster.definitions.component import IsomeshProjectComponent
+    from isomesh_dagster.definitions.decorator import isomesh_assets
     from isomesh_dagster.definitions.executor import isomesh_executor
+    from isomesh_dagster.definitions.project import IsomeshProject
     from isomesh_dagster.definitions.resource import IsomeshResource
+    from isomesh_dagster.definitions.selections import (
+        build_isomesh_selection,
+        build_schedule_from_isomesh_selection,
+        get_asset_key_for_model,
+    )
     from isomesh_dagster.definitions.translator import IsomeshTranslator, IsomeshTranslatorSettings
     from isomesh_dagster.errors import IsomeshError
     from isomesh_dagster.macros.decorator import macro
@@ -23,24 +31,36 @@ __version__ = "0.1.0"
 
 __all__ = [
     "IsomeshError",
+    "IsomeshProject",
+    "IsomeshProjectComponent",
     "IsomeshResource",
     "IsomeshTranslator",
     "IsomeshTranslatorSettings",
     "MacroEvaluator",
     "Project",
     "build_definitions",
+    "build_isomesh_selection",
+    "build_schedule_from_isomesh_selection",
+    "get_asset_key_for_model",
+    "isomesh_assets",
     "isomesh_executor",
     "macro",
 ]
 
 _HOMES = {
     "IsomeshError": "isomesh_dagster.errors",
+    "IsomeshProject": "isomesh_dagster.definitions.project",
+    "IsomeshProjectComponent": "isomesh_dagster.definitions.component",
     "IsomeshResource": "isomesh_dagster.definitions.resource",
     "IsomeshTranslator": "isomesh_dagster.definitions.translator",
     "IsomeshTranslatorSettings": "isomesh_dagster.definitions.translator",
     "MacroEvaluator": "isomesh_dagster.macros.evaluator",
     "Project": "isomesh_dagster.project",
     "build_definitions": "isomesh_dagster.definitions.build",
+    "build_isomesh_selection": "isomesh_dagster.definitions.selections",
+    "build_schedule_from_isomesh_selection": "isomesh_dagster.definitions.selections",
+    "get_asset_key_for_model": "isomesh_dagster.definitions.selections",
+    "isomesh_assets": "isomesh_dagster.definitions.decorator",
     "isomesh_executor": "isomesh_dagster.definitions.executor",
     "macro": "isomesh_dagster.macros.decorator",
 }

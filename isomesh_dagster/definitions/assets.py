@@ -2,45 +2,73 @@
 
 # no postponed annotations: Dagster reads those of ops and assets when it makes them
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 
 from isomesh_dagster.definitions import keys
-from isomesh_dagster.definitions.checks import CheckResults, evaluation, known_results
-from isomesh_dagster.definitions.events import (
-    built_result,
-    failures,
-    plan_metadata,
-    promoted_metadata,
-    reused_result,
-)
-from isomesh_dagster.definitions.resource import register_environments
+from isomesh_dagster.definitions.events import RETRIED, failures, plan_metadata, promoted_metadata
+from isomesh_dagster.definitions.resource import IsomeshResource, register_environments
 from isomesh_dagster.definitions.session import RunSession
+from isomesh_dagster.definitions.steps import ModelStep
 from isomesh_dagster.definitions.translator import IsomeshTranslator, check_names, is_built
-from isomesh_dagster.definitions.unit_tests import checked_version, named_checks, run_checks, tests_by_model
-from isomesh_dagster.errors import InvalidName, PlanError
-from isomesh_dagster.execution.events import Audited, Built, Evaluated, Failed
+from isomesh_dagster.definitions.unit_tests import named_checks, tests_by_model
+from isomesh_dagster.errors import EngineError, InvalidName, PlanError
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.names import validate_environment
 from isomesh_dagster.model.unit_tests import UnitTest
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.project import Project
-from isomesh_dagster.snapshot.snapshot import Snapshot
 
 environments = dg.DynamicPartitionsDefinition(name=keys.ENVIRONMENTS)
 """One partition per environment; the keys live in the Dagster instance, so each deployment has its own."""
 
 
-def model_assets(project: Project, translator: IsomeshTranslator) -> list[dg.AssetsDefinition]:
-    """An op and an asset per model, with a check per audit and unit test. Needs the resource `isomesh` at run time."""
+Body = Callable[[dg.AssetExecutionContext, IsomeshResource], Iterator[Any]]
+"""What a step runs: it yields what `isomesh.build(context)` yields, and what else it wants."""
+
+
+def build(context: dg.AssetExecutionContext, isomesh: IsomeshResource) -> Iterator[Any]:
+    """The body of a step that does nothing but build its model."""
+    yield from isomesh.build(context)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOptions:
+    """What Dagster is told of the steps of models whose own headers do not say it."""
+
+    tags: Mapping[str, Any] = field(default_factory=dict)
+    retry_policy: dg.RetryPolicy | None = None
+    pool: str | None = None
+    resources: frozenset[str] = frozenset()
+
+
+PLAIN = StepOptions()
+
+
+def model_assets(
+    project: Project,
+    translator: IsomeshTranslator,
+    *,
+    names: Iterable[str] | None = None,
+    body: Body = build,
+    options: StepOptions = PLAIN,
+) -> list[dg.AssetsDefinition]:
+    """An op and an asset per model, with a check per audit and unit test. Needs the resource `isomesh` at run time.
+
+    `names` None: all models.
+    """
     built = [name for name in project.graph.order if is_built(project.models[name])]
     for name in built:
         _check_key(project.models[name], translator.get_asset_key(name))
-    names = keys.op_names(built)
+    ops = keys.op_names(built)
     tests = tests_by_model(project) if translator.settings.unit_tests_as_checks else {}
-    return [_model_asset(project.models[name], project, translator, names[name], tests.get(name, ())) for name in built]
+    return [
+        _model_asset(project.models[name], project, translator, ops[name], tests.get(name, ()), body, options)
+        for name in (built if names is None else names)
+    ]
 
 
 def _check_key(model: Model, key: dg.AssetKey) -> None:
@@ -133,10 +161,15 @@ def promote(session: RunSession) -> tuple[Plan, Mapping[str, Any], str]:
 
 
 def _model_asset(
-    model: Model, project: Project, translator: IsomeshTranslator, op_name: str, unit_tests: Iterable[UnitTest]
+    model: Model,
+    project: Project,
+    translator: IsomeshTranslator,
+    op_name: str,
+    unit_tests: Iterable[UnitTest],
+    body: Body,
+    options: StepOptions,
 ) -> dg.AssetsDefinition:
     key = translator.get_asset_key(model.name)
-    lineage = translator.get_column_lineage(model, project)
     checks = {}
     if translator.settings.audits_as_checks:
         checks = {
@@ -146,6 +179,11 @@ def _model_asset(
     tests = named_checks(unit_tests, taken=checks)
     for name, test in tests.items():
         checks[name] = translator.get_unit_test_check_spec(model, test, name, project)
+    step = ModelStep(model=model, key=key, tests=tests, lineage=translator.get_column_lineage(model, project))
+    own_retries = translator.get_retry_policy(model, project)
+    retries = own_retries or options.retry_policy
+    # who asks for tries wants them for whatever the warehouse refuses; nobody else's wrong SQL is tried again
+    retried = (EngineError,) if retries is not None else RETRIED
 
     @dg.multi_asset(
         name=op_name,
@@ -153,102 +191,18 @@ def _model_asset(
         check_specs=list(checks.values()),
         # not to build a part of a model, but because a reused model runs no audit and so has no check result
         can_subset=True,
-        required_resource_keys={keys.RESOURCE},
+        required_resource_keys={keys.RESOURCE, *options.resources},
+        op_tags=options.tags,
+        retry_policy=retries or _WHEN_LOCKED,
+        pool=translator.get_pool(model, project) or options.pool,
     )
     def compute(context: dg.AssetExecutionContext) -> Iterator[Any]:
-        session: RunSession = context.resources.isomesh.session
-        wanted = {check.name for check in context.selected_asset_check_keys}
-        chosen = {name: test for name, test in tests.items() if name in wanted}
-        with failures():
-            if context.selected_asset_keys:
-                told = set()
-                snapshot = session.plan.snapshots[model.name]
-                for result in run_checks(chosen, session.project, key, session.plan):
-                    told.add(result.check_name)
-                    yield result
-                for event in _materialize(snapshot, key, session, wanted - chosen.keys(), lineage):
-                    if isinstance(event, dg.AssetCheckResult):
-                        told.add(event.check_name)
-                    yield event
-                subjects = {
-                    name: checked_version(tests[name], snapshot.fingerprint.version)
-                    if name in tests
-                    else snapshot.version
-                    for name in wanted - told
-                }
-                for known in known_results(context.instance, snapshot, key, subjects):
-                    if known.passed or known.severity == dg.AssetCheckSeverity.WARN:
-                        yield known
-                    else:
-                        # told, but it stops nothing: no query ran in this run
-                        context.log_event(evaluation(known, key))
-                return
-            yield from run_checks(chosen, session.project, key, None)
-            if wanted - chosen.keys():
-                yield from _audit_shown(model, key, session, wanted)
+        isomesh: IsomeshResource = context.resources.isomesh
+        isomesh.session.enter(step)
+        with failures(retried):
+            yield from body(context, isomesh)
 
     return compute
 
 
-def _audit_shown(
-    model: Model, key: dg.AssetKey, session: RunSession, wanted: set[str]
-) -> Iterator[dg.AssetCheckResult]:
-    """Results of the audits of what the run's environment shows of the model."""
-    found = CheckResults(model, key, session.shown_version(model.name))
-    found.add(list(session.project.audit(session.environment, models=[model.name])))
-    for result in found.results(wanted):
-        yield result._replace(
-            metadata={**(result.metadata or {}), keys.ENVIRONMENT: dg.MetadataValue.text(session.environment)}
-        )
-
-
-def _materialize(
-    snapshot: Snapshot,
-    key: dg.AssetKey,
-    session: RunSession,
-    wanted: set[str],
-    lineage: dg.TableColumnLineage | None,
-) -> Iterator[Any]:
-    """Build the model if the run's plan says so; results of its audits that ran, then the materialization.
-
-    A failed blocking audit gives its result and no materialization: what it audited was rolled back.
-    """
-    model = snapshot.model
-    found = CheckResults(model, key, snapshot.version)
-    plan = session.plan
-    step = session.build_of(model.name)
-    built: Built | None = None
-    batches: list[Audited] = []
-    if step is not None:
-        session.check_parents(model.name)
-        try:
-            for event in session.application().build(step):
-                match event:
-                    case Evaluated():
-                        batches += event.audits
-                    case Failed():
-                        found.add([*batches, *event.audits])
-                    case Built():
-                        built = event
-                        found.add(event.audits)
-        except Exception:
-            yield from found.results(wanted)
-            raise
-        session.built(model.name)
-    elif (audit := session.audit_of(model.name)) is not None:
-        session.check_parents(model.name)
-        try:
-            for event in session.application().audit(audit):
-                match event:
-                    case Audited():
-                        found.add((event,))
-                    case Failed():
-                        found.add(event.audits)
-        except Exception:
-            yield from found.results(wanted)
-            raise
-    yield from found.results(wanted)
-    if built is not None:
-        yield built_result(built, plan, snapshot, key, lineage)
-    else:
-        yield reused_result(plan, snapshot, key, lineage)
+_WHEN_LOCKED = dg.RetryPolicy(max_retries=2, delay=10, backoff=dg.Backoff.EXPONENTIAL)

@@ -13,7 +13,6 @@ An asset of yours with the key `[schema, table]` of a table that a model reads i
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,47 +26,57 @@ from isomesh_dagster.definitions.environments import build_environments_sensor
 from isomesh_dagster.definitions.executor import isomesh_executor
 from isomesh_dagster.definitions.jobs import build_jobs
 from isomesh_dagster.definitions.loader import pinned_definitions
+from isomesh_dagster.definitions.project import IsomeshProject
 from isomesh_dagster.definitions.resource import IsomeshResource
 from isomesh_dagster.definitions.translator import IsomeshTranslator
+from isomesh_dagster.errors import ConfigError
 from isomesh_dagster.project import Project
 
 
 def build_definitions(
-    project_dir: Path | str = ".",
+    project: IsomeshProject | Path | str = ".",
     *,
     gateway: str | None = None,
     translator: IsomeshTranslator | None = None,
     assets: Sequence[Any] = (),
     resources: Mapping[str, Any] | None = None,
     externals: bool = True,
+    run_when_due: bool | None = None,
 ) -> dg.Definitions:
-    """Definitions of the project in `project_dir` under one gateway, pinned to what its files say now.
+    """Definitions of a project under one gateway, pinned to what its files say now.
 
+    project    its folder, or an IsomeshProject
     gateway    by default the environment variable ISOMESH_GATEWAY, else the configuration's default
     translator how models look
-    assets     assets, specs and checks of yours beside the models; those whose key is that of an external table
-               replace it
+    assets     assets, specs and checks of yours beside the models; those whose key is that of an external table or of
+               a model (as `@isomesh_assets` makes them) replace it
     resources  what your assets need; `isomesh` is ours
     externals  whether external tables that `assets` does not hold get a spec; False when definitions with such
                assets are merged in later
+    run_when_due  whether the sensor that loads what is due is on from the start; None: not under `dagster dev`
 
     Raises IsomeshError when configuration or a model file is wrong.
     """
-    root = Path(project_dir).resolve()
-    chosen = gateway or os.environ.get("ISOMESH_GATEWAY") or None
+    place = project if isinstance(project, IsomeshProject) else IsomeshProject(project, gateway=gateway)
+    if gateway is not None and gateway != place.gateway:
+        raise ConfigError(f"the project is for gateway {place.gateway!r}, not {gateway!r}")
     look = translator or IsomeshTranslator()
 
-    def compile_manifest() -> Path:
-        with Project.load(root, gateway=chosen) as project:
-            return project.compile()
-
     def build(manifest: Path) -> dg.Definitions:
-        with Project.from_manifest(manifest) as project:
+        with Project.from_manifest(manifest) as compiled:
             return definitions_of(
-                project, manifest, look, assets=assets, resources=resources or {}, externals=externals
+                compiled,
+                manifest,
+                look,
+                assets=assets,
+                resources=resources or {},
+                externals=externals,
+                run_when_due=run_when_due,
             )
 
-    return pinned_definitions(f"isomesh/{root}/{chosen or ''}", compile_manifest, build)
+    # a project that definitions were made of already has one manifest for all of them
+    compile_manifest = place.prepare if place is not project else lambda: place.manifest
+    return pinned_definitions(place.key, compile_manifest, build)
 
 
 def definitions_of(
@@ -78,6 +87,7 @@ def definitions_of(
     assets: Sequence[Any] = (),
     resources: Mapping[str, Any] | None = None,
     externals: bool = True,
+    run_when_due: bool | None = None,
 ) -> dg.Definitions:
     """Definitions of a compiled project. `project` is what `Project.from_manifest(manifest)` gives."""
     jobs = build_jobs(project, translator, isomesh_executor)
@@ -87,13 +97,13 @@ def definitions_of(
     return dg.Definitions(
         assets=[
             *(external_specs(project, translator, without=theirs) if externals else ()),
-            *model_assets(project, translator),
+            *(one for one in model_assets(project, translator) if one.key not in theirs),
             environment_asset(project, translator),
             *assets,
         ],
         jobs=jobs,
         sensors=[
-            build_cadence_sensor(project, manifest, translator, jobs, environment=environment),
+            build_cadence_sensor(project, manifest, translator, jobs, environment=environment, is_on=run_when_due),
             build_environments_sensor(manifest),
         ],
         resources={**(resources or {}), keys.RESOURCE: resource},

@@ -10,7 +10,7 @@ import dagster as dg
 
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.translator import column_schema, is_built
-from isomesh_dagster.errors import IsomeshError, LockedError
+from isomesh_dagster.errors import IsomeshError, LockedError, WriteConflict
 from isomesh_dagster.execution.events import Built, Dropped, Promoted
 from isomesh_dagster.model.kinds import depends_on_past, is_incremental
 from isomesh_dagster.plan.explain import plan_markdown, range_words
@@ -22,19 +22,21 @@ from isomesh_dagster.snapshot.snapshot import Snapshot
 _MOST_ROWS = 500  # of a table in metadata: people read it, and it is stored with every event
 
 
+RETRIED: tuple[type[IsomeshError], ...] = (LockedError, WriteConflict)
+"""What goes away by itself."""
+
+
 @contextmanager
-def failures() -> Iterator[None]:
+def failures(retried: tuple[type[IsomeshError], ...] = RETRIED) -> Iterator[None]:
     """Turn our errors into a failed step with one readable message; anything else is a bug and keeps its traceback.
 
-    A step is worth another try only when it waited for a lock in vain.
+    A step is worth another try only after one of the errors `retried`.
     """
     try:
         yield
     except IsomeshError as error:
         metadata = {name: value for name, value in (("place", error.place), ("hint", error.hint)) if value is not None}
-        raise dg.Failure(
-            description=str(error), metadata=metadata, allow_retries=isinstance(error, LockedError)
-        ) from None
+        raise dg.Failure(description=str(error), metadata=metadata, allow_retries=isinstance(error, retried)) from None
 
 
 def built_result(

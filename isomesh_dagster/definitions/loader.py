@@ -19,7 +19,11 @@ import dagster as dg
 from isomesh_dagster.errors import StateError
 
 try:
-    from dagster._core.definitions.definitions_load_context import StateBackedDefinitionsLoader
+    from dagster._core.definitions.definitions_load_context import (
+        DefinitionsLoadContext,
+        DefinitionsLoadType,
+        StateBackedDefinitionsLoader,
+    )
 except ImportError:
     PINNED = False
 else:
@@ -41,6 +45,34 @@ def pinned_definitions(
         return _Loader(key, compile_manifest, build).build_defs()
 
 
+def pinned_manifest(key: str, compile_manifest: Callable[[], Path]) -> Path:
+    """The manifest that the location compiled when it was loaded, for definitions that are made of several parts.
+
+    As `pinned_definitions`; raises StateError in a run whose manifest was deleted.
+    """
+    if not PINNED:
+        return compile_manifest()
+    context = DefinitionsLoadContext.get()
+    name = f"manifest of {key}"
+    if context.load_type is DefinitionsLoadType.RECONSTRUCTION:
+        known = context.reconstruction_metadata.get(name)
+        if known is not None:
+            context.add_to_pending_reconstruction_metadata(name, known)
+            return _existing(Path(known))
+    manifest = compile_manifest()
+    context.add_to_pending_reconstruction_metadata(name, str(manifest))
+    return manifest
+
+
+def _existing(manifest: Path) -> Path:
+    if not manifest.exists():
+        raise StateError(
+            f"the compiled manifest this was launched with is gone: {manifest}",
+            hint="reload the code location, then launch again",
+        )
+    return manifest
+
+
 if PINNED:
 
     class _Loader(StateBackedDefinitionsLoader[str]):
@@ -59,10 +91,4 @@ if PINNED:
             return json.dumps({"manifest": str(self._compile())})
 
         def defs_from_state(self, state: str) -> dg.Definitions:
-            manifest = Path(json.loads(state)["manifest"])
-            if not manifest.exists():
-                raise StateError(
-                    f"the compiled manifest this was launched with is gone: {manifest}",
-                    hint="reload the code location, then launch again",
-                )
-            return self._build(manifest)
+            return self._build(_existing(Path(json.loads(state)["manifest"])))

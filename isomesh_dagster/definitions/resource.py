@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import dagster as dg
 from pydantic import Field, PrivateAttr
@@ -15,6 +15,7 @@ from isomesh_dagster.errors import InvalidName, PlanError
 from isomesh_dagster.model.names import validate_environment
 
 if TYPE_CHECKING:
+    from isomesh_dagster.definitions.project import IsomeshProject
     from isomesh_dagster.project import Project
 
 
@@ -42,6 +43,11 @@ class IsomeshResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     _session: RunSession | None = PrivateAttr(default=None)
 
     @classmethod
+    def of(cls, project: IsomeshProject) -> dg.ResourceDefinition | Any:
+        """The resource of a project: `Definitions(resources={"isomesh": IsomeshResource.of(project)}, ...)`."""
+        return cls.serving(project.manifest).configure_at_launch()
+
+    @classmethod
     def serving(cls, manifest: Path) -> type[IsomeshResource]:
         """The resource class for the project compiled into `manifest`, to be configured as any other."""
         return type(cls.__name__, (cls,), {"manifest": manifest, "__doc__": cls.__doc__, "__module__": cls.__module__})
@@ -52,6 +58,13 @@ class IsomeshResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self._session is None:
             raise PlanError("the resource is used outside of a run", hint="use isomesh_dagster.Project there")
         return self._session
+
+    def build(self, context: dg.AssetExecutionContext) -> Iterator[Any]:
+        """Build the model of this step, or say that it is built: results of its checks, then its materialization.
+
+        For functions under `@isomesh_assets`.
+        """
+        yield from self.session.step(context.assets_def.key).run(context, self.session)
 
     @property
     def project(self) -> Project:

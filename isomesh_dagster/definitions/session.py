@@ -19,8 +19,12 @@ from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.snapshot.interval import Interval, to_ms
 
 if TYPE_CHECKING:
+    import dagster as dg
+
+    from isomesh_dagster.definitions.steps import ModelStep
     from isomesh_dagster.execution.application import Application
     from isomesh_dagster.project import Project
+    from isomesh_dagster.snapshot.snapshot import Snapshot
 
 T = TypeVar("T")
 
@@ -55,6 +59,7 @@ class RunSession:
         self._application: Application | None = None
         self._steps: dict[str, Build] = {}
         self._built: set[str] = set()
+        self._entered: dict[dg.AssetKey, ModelStep] = {}
 
     @property
     def project(self) -> Project:
@@ -94,6 +99,33 @@ class RunSession:
         shown = self.project.environment(self.environment)
         its_id = shown.target.snapshots.get(model) if shown is not None else None
         return its_id.version if its_id is not None else None
+
+    def enter(self, step: ModelStep) -> None:
+        """Note what the step of a model does, for its function to ask for."""
+        with self._lock:
+            self._entered[step.key] = step
+
+    def step(self, key: dg.AssetKey) -> ModelStep:
+        """What the step of the asset does. Raises PlanError in a step that is no model's."""
+        with self._lock:
+            found = self._entered.get(key)
+        if found is None:
+            raise PlanError(
+                f"{key.to_user_string()} is no model of this project",
+                hint="`isomesh.build(context)` belongs into a function under @isomesh_assets",
+            )
+        return found
+
+    def snapshot(self, model: str) -> Snapshot:
+        """The snapshot that the run's plan has for the model. Raises PlanError when it has none."""
+        found = self.plan.snapshots.get(model)
+        if found is None:
+            raise PlanError(
+                f"{self.environment!r} does not show it, and this run only loads what is shown",
+                model=model,
+                hint="launch the job apply",
+            )
+        return found
 
     def built(self, model: str) -> None:
         """Note that this run has built the model."""

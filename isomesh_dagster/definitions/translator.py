@@ -12,18 +12,22 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from isomesh_dagster.definitions import keys
+from isomesh_dagster.definitions.overrides import overrides, plain_tags
 from isomesh_dagster.graph.lineage import EVERY
+from isomesh_dagster.model.cron import cron_next
 from isomesh_dagster.model.kinds import (
     Embedded,
     External,
     IncrementalByTimeRange,
     Seed,
+    View,
     is_incremental,
     kind_name,
     managed_columns,
@@ -45,12 +49,14 @@ class IsomeshTranslatorSettings:
     query            the query as written, as Markdown
     audits_as_checks an asset check per audit; audits run and block in either case
     unit_tests_as_checks an asset check per unit test; without them runs run no unit tests
+    freshness        a freshness policy from the model's cron
     """
 
     code_references: bool = True
     query: bool = True
     audits_as_checks: bool = True
     unit_tests_as_checks: bool = True
+    freshness: bool = False
 
 
 class IsomeshTranslator:
@@ -69,11 +75,13 @@ class IsomeshTranslator:
         return dg.AssetKey(["environment"])
 
     def get_group_name(self, model: Model, project: Project) -> str:
-        """The group: the model's schema."""
-        return keys.word(model.schema)
+        """The group: what its header says, else the model's schema."""
+        return overrides(model).group or keys.word(model.schema)
 
     def get_kinds(self, model: Model, project: Project) -> set[str]:
-        """At most three: what it is written in, how rows reach it, where it lives."""
+        """What its header says, else three: what it is written in, how rows reach it, where it lives."""
+        if own := overrides(model).kinds:
+            return set(own)
         written_in = "csv" if isinstance(model.kind, Seed) else "sql" if model.python is None else "python"
         how = "incremental" if is_incremental(model.kind) else kind_name(model.kind).lower()
         if managed_columns(model.kind):
@@ -81,18 +89,40 @@ class IsomeshTranslator:
         return {written_in, how, engine_name(project)}
 
     def get_owners(self, model: Model, project: Project) -> list[str]:
-        """The model's owner: an address as it is, anything else as a team."""
-        if not model.owner:
-            return []
-        return [model.owner if "@" in model.owner or model.owner.startswith("team:") else f"team:{model.owner}"]
+        """What its header says, else the model's owner: an address as it is, anything else as a team."""
+        owners = overrides(model).owners or ((model.owner,) if model.owner else ())
+        return [owner if "@" in owner or owner.startswith("team:") else f"team:{owner}" for owner in owners]
 
     def get_tags(self, model: Model, project: Project) -> dict[str, str]:
-        """The model's tags, without values."""
-        return {keys.tag_key(tag): "" for tag in model.tags}
+        """The model's tags, without values, and those with values that its header has for Dagster."""
+        return {**{keys.tag_key(tag): "" for tag in plain_tags(model)}, **overrides(model).tags}
 
     def get_description(self, model: Model, project: Project) -> str | None:
         """The model's description."""
         return model.description
+
+    def get_automation_condition(self, model: Model, project: Project) -> dg.AutomationCondition[Any] | None:
+        """What its header says; none otherwise: the sensor `run_when_due` knows what is due."""
+        return overrides(model).automation
+
+    def get_freshness_policy(self, model: Model, project: Project) -> dg.FreshnessPolicy | None:
+        """By every tick of its cron the model was loaded since the tick before; none for what no clock makes due."""
+        if not self.settings.freshness or not _is_loaded_by_clock(model):
+            return None
+        tick = cron_next(model.cron, model.cron_tz, 0)
+        period = timedelta(milliseconds=cron_next(model.cron, model.cron_tz, tick) - tick)
+        return dg.FreshnessPolicy.cron(deadline_cron=model.cron, lower_bound_delta=period, timezone=model.cron_tz)
+
+    def get_pool(self, model: Model, project: Project) -> str | None:
+        """The concurrency pool that its header names."""
+        return overrides(model).pool
+
+    def get_retry_policy(self, model: Model, project: Project) -> dg.RetryPolicy | None:
+        """The retries that its header asks for, whatever the warehouse refused; half a minute apart, then longer."""
+        retries = overrides(model).retries
+        if retries is None:
+            return None
+        return dg.RetryPolicy(max_retries=retries, delay=30, backoff=dg.Backoff.EXPONENTIAL)
 
     def get_code_version(self, model: Model, project: Project) -> str:
         """The fingerprint of what the rows depend on: the model's own definition and all its ancestors'."""
@@ -153,6 +183,8 @@ class IsomeshTranslator:
             owners=self.get_owners(model, project),
             tags=self.get_tags(model, project),
             kinds=self.get_kinds(model, project),
+            automation_condition=self.get_automation_condition(model, project),
+            freshness_policy=self.get_freshness_policy(model, project),
         )
 
     def get_asset_check_spec(self, model: Model, audit: AuditCall, name: str, project: Project) -> dg.AssetCheckSpec:
@@ -219,6 +251,10 @@ def column_schema(columns: tuple[Column, ...], descriptions: Mapping[str, str]) 
 def is_built(model: Model) -> bool:
     """Whether the model has an op. Embedded models do: they stand between others in the graph."""
     return not isinstance(model.kind, External)
+
+
+def _is_loaded_by_clock(model: Model) -> bool:
+    return model.end is None and not isinstance(model.kind, External | Embedded | Seed | View)
 
 
 def is_embedded(model: Model) -> bool:
