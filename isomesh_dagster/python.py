@@ -7,7 +7,18 @@ literally.
 
 from isomesh_dagster.macros.decorator import macro
 from isomesh_dagster.macros.evaluator import SQL, MacroEvaluator
+from isomesh_dagster.macros.lint_rules import Rule, RuleViolation
 from isomesh_dagster.macros.materializations import CustomMaterialization
 from isomesh_dagster.macros.python_models import ExecutionContext, ModelKindName, model
 
-__all__ = ["SQL", "CustomMaterialization", "ExecutionContext", "MacroEvaluator", "ModelKindName", "macro", "model"]
+__all__ = [
+    "SQL",
+    "CustomMaterialization",
+    "ExecutionContext",
+    "MacroEvaluator",
+    "ModelKindName",
+    "Rule",
+    "RuleViolation",
+    "macro",
+    "model",
+]

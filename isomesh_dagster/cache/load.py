@@ -394,7 +394,6 @@ class _Seeds(Mapping[str, str | None]):
 _UNSUPPORTED_FOLDERS: Mapping[str, tuple[tuple[str, ...], str, str]] = {
     "signals": ((".py",), "signals are not supported yet", "start runs by a Dagster sensor instead"),
     "metrics": ((".sql",), "metrics are not supported", "compute them in a model"),
-    "linter": ((".py",), "lint rules of the project's own are not supported", "remove the folder"),
 }
 
 

@@ -6,7 +6,8 @@ Here:     tokens (text as tokens with places), header and values (definition fil
 Behind:   query and summary are values and doors and need no sqlglot to be imported. Trees are parsed and resolved in
           tree, read in facts, rewritten in rewrite, qualified against known columns in qualified (proven: those a
           query proves), and summarised in lineage (scope: what names mean, rowcount: what multiplies rows).
-          testable is the query as a unit test runs it; findings (by doubts) what lint rules ask about one.
+          testable is the query as a unit test runs it; findings (by doubts) what lint rules ask about one,
+          stars writes one out.
           Layout works on tokens, so that text keeps its meaning to the letter: atoms (tokens and macros with their
           comments), spacing, casing, printer (documents to lines), layout (one query), file_layout (a file), style.
 Not here: the meaning of properties (`model/`), macros (`macros/`), what a difference between two queries means

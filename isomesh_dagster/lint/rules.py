@@ -1,6 +1,6 @@
 """The lint rules: each looks at one model and says what is wrong with it, or nothing.
 
-In: a `Model` and the `Examined` project around it. Out: a `Violation` or None. Names are those of the model format.
+In: a `Model` and the `Examined` project around it. Out: its `Violation`s. Names are those of the model format.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from isomesh_dagster.dialect.findings import QueryFindings
+from isomesh_dagster.lint.fixes import Repair
 from isomesh_dagster.model.kinds import Embedded, External, Seed
 from isomesh_dagster.model.model import Model
 
@@ -21,7 +22,8 @@ class Violation:
     """A rule that a model breaks.
 
     `line` is that of the model's header, or the line of the file where it is broken as far as that is known;
-    `query_line` is the line in the rendered query, from 1. `is_error`: it stops a plan.
+    `query_line` is the line in the rendered query, from 1. `is_error`: it stops a plan. `fix` is
+    what `isomesh lint --fix` does about it.
     """
 
     rule: str
@@ -32,6 +34,7 @@ class Violation:
     line: int
     query_line: int | None = None
     is_error: bool = False
+    fix: Repair | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +63,8 @@ class Rule(Protocol):
         """When a model breaks it, as the rest of a sentence."""
         ...
 
-    def check_model(self, model: Model, project: Examined) -> Violation | None:
-        """What is wrong with the model; None when nothing is."""
+    def check_model(self, model: Model, project: Examined) -> tuple[Violation, ...]:
+        """What is wrong with the model; empty when nothing is."""
         ...
 
 
@@ -72,11 +75,11 @@ class NoSelectStar:
     name: str = "noselectstar"
     summary: str = "its query returns a star instead of named columns"
 
-    def check_model(self, model: Model, project: Examined) -> Violation | None:
+    def check_model(self, model: Model, project: Examined) -> tuple[Violation, ...]:
         """See `Rule`."""
         star = project.found(model).star
         if star is None:
-            return None
+            return ()
         return _violation(
             self.name, model, f"the query returns `{star.text}`", "name the columns it should return", star.line
         )
@@ -89,11 +92,11 @@ class InvalidSelectStarExpansion:
     name: str = "invalidselectstarexpansion"
     summary: str = "its query returns a star over a table whose columns nobody declared"
 
-    def check_model(self, model: Model, project: Examined) -> Violation | None:
+    def check_model(self, model: Model, project: Examined) -> tuple[Violation, ...]:
         """See `Rule`."""
         unexpanded = project.found(model).unexpanded
         if unexpanded is None:
-            return None
+            return ()
         return _violation(
             self.name,
             model,
@@ -110,11 +113,11 @@ class AmbiguousOrInvalidColumn:
     name: str = "ambiguousorinvalidcolumn"
     summary: str = "it names a column that no table it reads has, or that several have"
 
-    def check_model(self, model: Model, project: Examined) -> Violation | None:
+    def check_model(self, model: Model, project: Examined) -> tuple[Violation, ...]:
         """See `Rule`."""
         unresolved = project.found(model).unresolved
         if unresolved is None:
-            return None
+            return ()
         return _violation(
             self.name,
             model,
@@ -131,11 +134,11 @@ class NoAmbiguousProjections:
     name: str = "noambiguousprojections"
     summary: str = "an output column has no name, or that of another one"
 
-    def check_model(self, model: Model, project: Examined) -> Violation | None:
+    def check_model(self, model: Model, project: Examined) -> tuple[Violation, ...]:
         """See `Rule`."""
         unnamed = project.found(model).unnamed
         if unnamed is None:
-            return None
+            return ()
         return _violation(self.name, model, unnamed.text, "give it a name: … AS name", unnamed.line)
 
 
@@ -146,10 +149,10 @@ class NoMissingAudits:
     name: str = "nomissingaudits"
     summary: str = "it has rows of its own and no audit"
 
-    def check_model(self, model: Model, project: Examined) -> Violation | None:
+    def check_model(self, model: Model, project: Examined) -> tuple[Violation, ...]:
         """See `Rule`."""
         if model.audits or isinstance(model.kind, Embedded | External):
-            return None
+            return ()
         return _violation(
             self.name, model, "the model has no audits", "add for example audits (not_null(columns := (…)))"
         )
@@ -162,10 +165,10 @@ class NoMissingUnitTest:
     name: str = "nomissingunittest"
     summary: str = "no file in tests/ tests it"
 
-    def check_model(self, model: Model, project: Examined) -> Violation | None:
+    def check_model(self, model: Model, project: Examined) -> tuple[Violation, ...]:
         """See `Rule`."""
         if model.name in project.tested or isinstance(model.kind, External | Seed):
-            return None
+            return ()
         return _violation(self.name, model, "the model has no unit test", "add one in tests/test_….yaml")
 
 
@@ -176,11 +179,11 @@ class NoMissingExternalModels:
     name: str = "nomissingexternalmodels"
     summary: str = "it reads a table that is neither a model nor declared in external_models.yaml"
 
-    def check_model(self, model: Model, project: Examined) -> Violation | None:
+    def check_model(self, model: Model, project: Examined) -> tuple[Violation, ...]:
         """See `Rule`."""
         missing = [name for name in model.depends_on if name not in project.models]
         if not missing:
-            return None
+            return ()
         return _violation(
             self.name,
             model,
@@ -198,11 +201,13 @@ RULES: tuple[Rule, ...] = (
     NoMissingUnitTest(),
     NoMissingExternalModels(),
 )
-"""Every rule there is."""
+"""Every rule that all projects have."""
 
 
-def _violation(rule: str, model: Model, message: str, hint: str, query_line: int | None = None) -> Violation:
-    return Violation(
+def _violation(
+    rule: str, model: Model, message: str, hint: str, query_line: int | None = None
+) -> tuple[Violation, ...]:
+    broken = Violation(
         rule=rule,
         model=model.name,
         message=message,
@@ -211,3 +216,4 @@ def _violation(rule: str, model: Model, message: str, hint: str, query_line: int
         line=model.line,
         query_line=query_line,
     )
+    return (broken,)

@@ -57,9 +57,7 @@ def violations(project: Examined, chosen: Chosen, only: Collection[str] | None =
             for rule in rules:
                 if rule.name in model.ignored_rules:
                     continue
-                broken = rule.check_model(model, project)
-                if broken is not None:
-                    found.append(replace(broken, is_error=is_error))
+                found += [replace(one, is_error=is_error) for one in rule.check_model(model, project)]
     return tuple(sorted(found, key=lambda one: (one.path, one.line, one.model, one.rule)))
 
 

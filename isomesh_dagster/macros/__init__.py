@@ -7,7 +7,8 @@ Here:     expander (text in, text out), library, generated and relations (the ma
           A project's own macros: project (which there are, and their digests), outline (what a Python module defines,
           read without running it), modules (running it), decorator, evaluator and arguments (calling a function),
           templates (Jinja).
-          What else a project brings in Python: python_models (`@model`), materializations (kind CUSTOM).
+          What else a project brings in Python: python_models (`@model`), materializations (kind CUSTOM),
+          lint_rules (rules of `linter/`, and the models they see).
 Not here: which variables a model has and when it is rendered (`model/render.py`), audits, files.
 Imports:  relation, dialect, errors; sqlglot for tokens and for the few macros that write whole expressions; jinja2.
 Decided:  macros work on tokens and splice text: the author's SQL stays as written and is parsed once, after expansion.

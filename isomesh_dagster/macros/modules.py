@@ -143,6 +143,8 @@ def line_in(error: BaseException, path: str) -> int | None:
     return line
 
 
+LINTING = ("Rule", "RuleViolation", "Range", "Position", "TextEdit", "CreateFile", "Fix")
+MODELS = ("Model", "SqlModel", "PythonModel", "SeedModel", "ExternalModel")
 _STAND_INS: Mapping[str, tuple[str, ...]] = {
     "isomesh_dagster": (
         "macro",
@@ -152,6 +154,8 @@ _STAND_INS: Mapping[str, tuple[str, ...]] = {
         "ExecutionContext",
         "ModelKindName",
         "CustomMaterialization",
+        "Rule",
+        "RuleViolation",
     ),
     "sqlmesh": (
         "macro",
@@ -166,8 +170,11 @@ _STAND_INS: Mapping[str, tuple[str, ...]] = {
     "sqlmesh.core": (),
     "sqlmesh.core.context": ("ExecutionContext",),
     "sqlmesh.core.engine_adapter": ("EngineAdapter",),
+    "sqlmesh.core.linter": (),
+    "sqlmesh.core.linter.rule": LINTING,
     "sqlmesh.core.macros": ("macro", "MacroEvaluator", "SQL"),
-    "sqlmesh.core.model": ("model", "Model", "ModelKindName", *KINDS),
+    "sqlmesh.core.model": ("model", "ModelKindName", *MODELS, *KINDS),
+    "sqlmesh.core.model.definition": MODELS,
     "sqlmesh.core.model.decorator": ("model",),
     "sqlmesh.core.model.kind": ("ModelKindName", *KINDS),
     "sqlmesh.utils": (),
@@ -183,6 +190,7 @@ def _offered() -> str:
 def _stand_ins() -> dict[str, ModuleType]:
     """Modules under the names that files of the model format import from, with what they need of them."""
     from isomesh_dagster.errors import MacroError
+    from isomesh_dagster.macros import lint_rules
     from isomesh_dagster.macros.decorator import macro
     from isomesh_dagster.macros.evaluator import SQL, MacroEvaluator
 
@@ -192,7 +200,7 @@ def _stand_ins() -> dict[str, ModuleType]:
         "ExecutionContext": ExecutionContext,
         "ModelKindName": ModelKindName,
         "CustomMaterialization": CustomMaterialization,
-        "Model": Any,  # in annotations
+        **{name: getattr(lint_rules, name) for name in (*LINTING, *MODELS)},
         "EngineAdapter": Any,
         "macro": macro,
         "MacroEvaluator": MacroEvaluator,

@@ -189,6 +189,10 @@ class ProjectMacros:
         module, its_class = self._materializations[name.lower()]
         return self.function(module.path, its_class)
 
+    def paths(self, folder: str) -> tuple[str, ...]:
+        """The files of a folder whose code is known, sorted."""
+        return tuple(sorted(module.path for module in self._modules.values() if module.path.startswith(f"{folder}/")))
+
     # --- functions of models
 
     def model_functions(self, path: str) -> tuple[ModelFunction, ...]:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from isomesh_dagster.errors import LintError
 from isomesh_dagster.plan.plan import ChangeType, Plan
 from isomesh_dagster.project.system import FOLDER
 
 if TYPE_CHECKING:
     from isomesh_dagster.execution.unit_test import UnitTestBed
+    from isomesh_dagster.lint.fixes import Edit
     from isomesh_dagster.lint.rules import Violation
     from isomesh_dagster.model.unit_tests import UnitTest
     from isomesh_dagster.project.front import Project
@@ -19,8 +22,10 @@ if TYPE_CHECKING:
 def lint(project: Project, models: Collection[str] | None) -> tuple[Violation, ...]:
     """What breaks the lint rules of the configuration; see `Project.lint`."""
     from isomesh_dagster.cache.findings import find_doubts, on_file_lines
+    from isomesh_dagster.cache.star_fixes import with_star_fixes
     from isomesh_dagster.cache.store import FactStore
-    from isomesh_dagster.lint.rules import Examined
+    from isomesh_dagster.lint.own import own_rules
+    from isomesh_dagster.lint.rules import RULES, Examined
     from isomesh_dagster.lint.select import ALL, chosen_rules, violations
 
     for wanted in models or ():
@@ -28,8 +33,16 @@ def lint(project: Project, models: Collection[str] | None) -> tuple[Violation, .
     settings = project.settings.linter
     if not settings.rules and not settings.warn_rules:
         settings = replace(settings, warn_rules=(ALL,))
-    chosen = chosen_rules(settings)
     columns = project.all_columns()
+    own = own_rules(
+        project.macros,
+        project.models,
+        columns,
+        root=project.root,
+        gateway=project.gateway,
+        ours={rule.name for rule in RULES},
+    )
+    chosen = chosen_rules(settings, (*RULES, *own))
     with FactStore(project.root / FOLDER / "cache.sqlite") as cache:
         looked_at = [model for name, model in project.models.items() if models is None or name in models]
         examined = Examined(
@@ -37,7 +50,32 @@ def lint(project: Project, models: Collection[str] | None) -> tuple[Violation, .
             findings=find_doubts(looked_at, columns, cache),
             tested={test.model for test in project.unit_tests()} if chosen.need_tests else (),
         )
-    return on_file_lines(violations(examined, chosen, models), project.models, project.root)
+    found = on_file_lines(violations(examined, chosen, models), project.models, project.root)
+    return with_star_fixes(found, project.models, columns, project.root)
+
+
+def mend(project: Project, found: Iterable[Violation]) -> tuple[str, ...]:
+    """Do the fixes of the violations: the paths that were written; see `Project.mend`."""
+    from isomesh_dagster.lint.fixes import edited
+
+    fixes = [one.fix for one in found if one.fix is not None]
+    new = {file.path: file.text for fix in fixes for file in fix.files}
+    edits: dict[str, list[Edit]] = {}
+    for edit in (edit for fix in fixes for edit in fix.edits):
+        edits.setdefault(edit.path, []).append(edit)
+    written: dict[Path, str] = {}
+    for path in dict.fromkeys((*edits, *new)):
+        file = (project.root / path).resolve()
+        if not file.is_relative_to(project.root.resolve()):
+            raise LintError(f"a fix would write {path}, which lies outside the project")
+        if path in edits:
+            written[file] = edited(file.read_bytes().decode(), path, edits[path])
+        elif not file.exists():
+            written[file] = new[path]
+    for file, text in written.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text.encode())
+    return tuple(sorted(file.relative_to(project.root.resolve()).as_posix() for file in written))
 
 
 def lint_warnings(project: Project) -> tuple[str, ...]:

@@ -605,6 +605,16 @@ class Project:
         """
         return checking.lint(self, models)
 
+    def mend(self, found: Iterable[Violation]) -> tuple[str, ...]:
+        """Do the fixes that violations have: the paths that were written, relative to the root.
+
+        Where two fixes touch one piece of a file the second is left for the next time. Raises LintError for a fix of a
+        rule of the project's own that would write elsewhere. The project as it was read does not change: read it again.
+        """
+        from isomesh_dagster.project import checking
+
+        return checking.mend(self, found)
+
     def lint_warnings(self) -> tuple[str, ...]:
         """What a plan warns of when the linter is on. Raises LintError when a rule that is an error is broken."""
         return checking.lint_warnings(self)

@@ -313,7 +313,6 @@ def test_reserved_schemas(root: Path, name: str) -> None:
     [
         "signals/a.py",
         "metrics/a.sql",
-        "linter/a.py",
     ],
 )
 def test_files_that_are_not_supported_are_named(root: Path, path: str) -> None:

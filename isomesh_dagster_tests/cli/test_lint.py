@@ -57,3 +57,87 @@ def test_an_exception_is_told_in_the_model(shop: Shop) -> None:
     shop.edit("models/shop/everything.sql", "kind FULL", "kind FULL, ignored_rules (noselectstar)")
     assert shop("lint").exit_code == 0
     assert shop("plan", "dev", "--auto-apply").exit_code == 0
+
+
+RULES = """
+import typing as t
+
+from sqlglot import exp
+from sqlmesh.core.linter.rule import Fix, Position, Range, Rule, RuleViolation, TextEdit
+from sqlmesh.core.model import Model, SqlModel
+
+
+class NoMissingOwner(Rule):
+    \"\"\"All models should have an owner.\"\"\"
+
+    def check_model(self, model: Model) -> t.Optional[RuleViolation]:
+        if model.owner:
+            return None
+        place = Range(Position(0, 0), Position(0, 0))
+        fix = Fix("say that it is ours", edits=[TextEdit(model._path, place, "-- owned by us\\n")])
+        return self.violation(fixes=[fix] if model.view_name == "everything" else None)
+
+
+class NoLimit(Rule):
+    \"\"\"No query ends with a limit.\"\"\"
+
+    def check_model(self, model):
+        if isinstance(model, SqlModel) and model.kind.is_full and model.query.find(exp.Limit):
+            return [self.violation(f"{model.name} of {len(self.context.models)} models has a limit")]
+"""
+
+
+def _own(shop: Shop, text: str, linter: str) -> None:
+    (shop.root / "linter").mkdir()
+    (shop.root / "linter" / "own.py").write_text(text)
+    _star(shop, linter)
+    shop.edit("models/shop/everything.sql", "FROM shop.orders", "FROM shop.orders\nLIMIT 10")
+
+
+def test_rules_of_the_project_are_asked_like_ours(shop: Shop) -> None:
+    _own(shop, RULES, "{rules: [NoLimit], warn_rules: [nomissingowner]}")
+    result = shop("lint", "-m", "shop.everything")
+    assert result.exit_code == 1
+    lines = result.stdout.splitlines()
+    assert "models/shop/everything.sql:1  shop.everything  shop.everything of " in lines[0]
+    assert lines[0].endswith("models has a limit  [nolimit]")
+    assert lines[2].endswith("All models should have an owner.  [nomissingowner]")
+    document = json.loads(shop("lint", "--json", "-m", "shop.orders").stdout)
+    assert [one["rule"] for one in document["violations"]] == ["nomissingowner"]
+
+
+def test_all_means_those_of_the_project_too_and_a_wrong_name_is_told_the_nearest(shop: Shop) -> None:
+    _own(shop, RULES, "{warn_rules: ALL}")
+    assert "[nomissingowner]" in shop("lint").stdout
+    shop.edit("models/shop/everything.sql", "kind FULL", "kind FULL, ignored_rules (nomissingowner, nolimit)")
+    assert "nolimit" not in shop("lint").stdout
+    shop.edit("config.yaml", "{warn_rules: ALL}", "{rules: [nomissingowners]}")
+    assert "did you mean 'nomissingowner'?" in shop("lint").stderr
+
+
+def test_a_rule_that_fails_is_told_at_its_line(shop: Shop) -> None:
+    _own(shop, RULES.replace("model.kind.is_full", "model.kindness"), "{rules: [nolimit]}")
+    result = shop("lint")
+    assert result.exit_code == 1
+    assert "linter/own.py:24" in result.stderr
+    assert "cannot ask a model for `kindness`" in result.stderr
+
+
+def test_a_rule_cannot_take_the_name_of_another(shop: Shop) -> None:
+    _own(shop, RULES.replace("class NoLimit", "class NoSelectStar"), "{rules: [noselectstar]}")
+    assert "two lint rules 'noselectstar'" in shop("lint").stderr
+
+
+def test_fix_writes_columns_for_a_star_and_does_what_own_rules_propose(shop: Shop) -> None:
+    _own(shop, RULES, "{rules: [noselectstar], warn_rules: [nomissingowner]}")
+    before = shop("render", "shop.everything").stdout
+    result = shop("lint", "--fix")
+    assert result.exit_code == 0, result.output
+    assert "models/shop/everything.sql  mended" in result.stdout
+    text = (shop.root / "models/shop/everything.sql").read_text()
+    assert text.startswith("-- owned by us\nMODEL (name shop.everything")
+    assert "*" not in text
+    assert before != shop("render", "shop.everything").stdout
+    assert "noselectstar" not in shop("lint").stdout
+    assert shop("plan", "dev", "--auto-apply").exit_code == 0
+    assert shop("lint", "--fix").stdout.count("mended") == 1  # what its own rule still asks for
