@@ -198,7 +198,7 @@ def _model_asset(
     )
     def compute(context: dg.AssetExecutionContext) -> Iterator[Any]:
         isomesh: IsomeshResource = context.resources.isomesh
-        isomesh.session.enter(step)
+        isomesh.session.enter(op_name, step)
         with failures(retried):
             yield from body(context, isomesh)
 

@@ -64,7 +64,7 @@ class IsomeshResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
         For functions under `@isomesh_assets`.
         """
-        yield from self.session.step(context.assets_def.key).run(context, self.session)
+        yield from self.session.step(context.op_execution_context.op_def.name).run(context, self.session)
 
     @property
     def project(self) -> Project:

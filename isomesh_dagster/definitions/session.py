@@ -19,8 +19,6 @@ from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.snapshot.interval import Interval, to_ms
 
 if TYPE_CHECKING:
-    import dagster as dg
-
     from isomesh_dagster.definitions.steps import ModelStep
     from isomesh_dagster.execution.application import Application
     from isomesh_dagster.project import Project
@@ -59,7 +57,7 @@ class RunSession:
         self._application: Application | None = None
         self._steps: dict[str, Build] = {}
         self._built: set[str] = set()
-        self._entered: dict[dg.AssetKey, ModelStep] = {}
+        self._entered: dict[str, ModelStep] = {}
 
     @property
     def project(self) -> Project:
@@ -100,18 +98,18 @@ class RunSession:
         its_id = shown.target.snapshots.get(model) if shown is not None else None
         return its_id.version if its_id is not None else None
 
-    def enter(self, step: ModelStep) -> None:
+    def enter(self, op: str, step: ModelStep) -> None:
         """Note what the step of a model does, for its function to ask for."""
         with self._lock:
-            self._entered[step.key] = step
+            self._entered[op] = step
 
-    def step(self, key: dg.AssetKey) -> ModelStep:
-        """What the step of the asset does. Raises PlanError in a step that is no model's."""
+    def step(self, op: str) -> ModelStep:
+        """What the op does. Raises PlanError for one that is no model's."""
         with self._lock:
-            found = self._entered.get(key)
+            found = self._entered.get(op)
         if found is None:
             raise PlanError(
-                f"{key.to_user_string()} is no model of this project",
+                f"{op} is no model of this project",
                 hint="`isomesh.build(context)` belongs into a function under @isomesh_assets",
             )
         return found
