@@ -89,7 +89,7 @@ def _exclusive_end(_context: click.Context, _parameter: click.Parameter, value: 
 def _read(value: str | None, *, is_end: bool) -> datetime | None:
     if value is None:
         return None
-    from isomesh_dagster.model.dates import to_exclusive_end_ms, to_ms
+    from isomesh_dagster.dates import to_exclusive_end_ms, to_ms
     from isomesh_dagster.snapshot.interval import from_ms
     from isomesh_dagster.snapshot.interval import to_ms as epoch_ms
 

@@ -12,8 +12,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
+from isomesh_dagster import dates
 from isomesh_dagster.errors import IsomeshError, LockedError, PlanError
-from isomesh_dagster.model import dates
 from isomesh_dagster.plan.plan import Audit, Build, Plan
 from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.snapshot.interval import Interval, to_ms

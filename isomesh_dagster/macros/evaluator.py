@@ -254,7 +254,7 @@ def _pieces(result: Any, expander: Expander) -> Iterator[str]:
     if isinstance(result, exp.Expr):
         text = result.sql(dialect=expander.dialect)
     elif isinstance(result, str):
-        text = result
+        text = result.rstrip().rstrip(";")  # people end a query they write so
     elif isinstance(result, bool | int | float):
         text = to_sql(result, expander.dialect)
     else:

@@ -1,26 +1,33 @@
 """Running the Python modules of a project: of its macros, and of its models.
 
 The modules are run from text, each in a namespace of its own, with an import function of their own among their
-builtins. So nothing is put on `sys.path` or into `sys.modules`: two projects may both have `macros.utils`, and what a
-macro imports while it runs comes from the same place. That import function knows three sources, in this order: names of
-the model format (`from sqlmesh import macro` gives ours, whether or not that package is installed), modules of the
-project, and everything installed.
+builtins. So nothing is put on `sys.path`, and into `sys.modules` only under names nobody else has (dataclasses look
+their module up there): two projects may both have `macros.utils`, and what a macro imports while it runs comes from the
+same place. That import function knows three sources, in this order: names of the model format (`from sqlmesh import
+macro` gives ours, whether or not that package is installed), modules of the project, and everything installed.
 """
 
 from __future__ import annotations
 
 import builtins
+import itertools
+import sys
 import threading
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any
 
 from isomesh_dagster.errors import ConfigError, IsomeshError
 from isomesh_dagster.macros.materializations import CustomMaterialization
-from isomesh_dagster.macros.python_models import KINDS, ExecutionContext, ModelKindName, model
+from isomesh_dagster.macros.project_dates import DATE_FUNCTIONS
+from isomesh_dagster.macros.python_models import KINDS, ExecutionContext, ModelKindName, TimeColumn, model
 
 ReadModule = Callable[[str], tuple[str, str] | None]
 """Path and text of a module of the project by dotted name; None when the project has none of that name."""
+
+
+_numbers = itertools.count()
 
 
 class Modules:
@@ -28,6 +35,8 @@ class Modules:
 
     def __init__(self, read: ReadModule) -> None:
         self._read = read
+        self._prefix = f"isomesh_project_{next(_numbers)}"
+        weakref.finalize(self, _forget, self._prefix)
         self._loaded: dict[str, ModuleType] = {}
         self._lock = threading.RLock()
         self._stand_ins: dict[str, ModuleType] | None = None
@@ -51,7 +60,7 @@ class Modules:
         return None if found is None else self._run(name, *found)
 
     def _run(self, name: str, path: str, text: str) -> ModuleType:
-        module = ModuleType(name)
+        module = ModuleType(f"{self._prefix}.{name}")
         is_package = path.endswith("/__init__.py") or not path.endswith(".py")
         module.__dict__.update(
             __file__=path,
@@ -61,13 +70,14 @@ class Modules:
         if is_package:
             module.__path__ = []
         self._loaded[name] = module
+        sys.modules[module.__name__] = _Namespace(module)  # type: ignore[assignment]
         try:
-            exec(compile(text, path, "exec"), module.__dict__)
+            exec(compile(text, path, "exec", dont_inherit=True), module.__dict__)
         except IsomeshError:
-            del self._loaded[name]
+            del self._loaded[name], sys.modules[module.__name__]
             raise
         except Exception as error:
-            del self._loaded[name]
+            del self._loaded[name], sys.modules[module.__name__]
             raise ConfigError(
                 f"the module cannot be run: {type(error).__name__}: {error}", path=path, line=line_in(error, path)
             ) from error
@@ -130,6 +140,28 @@ class Modules:
         return top
 
 
+class _Namespace:
+    """What stands for a module in `sys.modules`: it does not keep the module alive, and with it the whole project."""
+
+    __slots__ = ("_module",)
+
+    def __init__(self, module: ModuleType) -> None:
+        self._module = weakref.ref(module)
+
+    @property
+    def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
+        module = self._module()
+        return {} if module is None else module.__dict__
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._module(), name)
+
+
+def _forget(prefix: str) -> None:
+    for name in [name for name in list(sys.modules) if name.startswith(f"{prefix}.")]:
+        del sys.modules[name]
+
+
 def line_in(error: BaseException, path: str) -> int | None:
     """The line of the file at which an error happened; None when it was elsewhere."""
     if isinstance(error, SyntaxError) and error.filename == path:
@@ -173,11 +205,12 @@ _STAND_INS: Mapping[str, tuple[str, ...]] = {
     "sqlmesh.core.linter": (),
     "sqlmesh.core.linter.rule": LINTING,
     "sqlmesh.core.macros": ("macro", "MacroEvaluator", "SQL"),
-    "sqlmesh.core.model": ("model", "ModelKindName", *MODELS, *KINDS),
-    "sqlmesh.core.model.definition": MODELS,
+    "sqlmesh.core.model": ("model", "ModelKindName", "TimeColumn", *MODELS, *KINDS),
     "sqlmesh.core.model.decorator": ("model",),
-    "sqlmesh.core.model.kind": ("ModelKindName", *KINDS),
+    "sqlmesh.core.model.definition": MODELS,
+    "sqlmesh.core.model.kind": ("ModelKindName", "TimeColumn", *KINDS),
     "sqlmesh.utils": (),
+    "sqlmesh.utils.date": tuple(DATE_FUNCTIONS),
     "sqlmesh.utils.errors": ("SQLMeshError", "MacroEvalError", "ConfigError"),
 }
 
@@ -196,9 +229,11 @@ def _stand_ins() -> dict[str, ModuleType]:
 
     values: dict[str, Any] = {
         **KINDS,
+        **DATE_FUNCTIONS,
         "model": model,
         "ExecutionContext": ExecutionContext,
         "ModelKindName": ModelKindName,
+        "TimeColumn": TimeColumn,
         "CustomMaterialization": CustomMaterialization,
         **{name: getattr(lint_rules, name) for name in (*LINTING, *MODELS)},
         "EngineAdapter": Any,

@@ -119,6 +119,11 @@ class ModelKindName(str, Enum):
     CUSTOM = "CUSTOM"
 
 
+def TimeColumn(column: Any, format: str | None = None) -> dict[str, Any]:
+    """`time_column` of a kind, with the format of a column of text: `TimeColumn(column="ds", format="%Y-%m-%d")`."""
+    return {"column": column, "format": format}
+
+
 def _kind(name: ModelKindName, **parameters: Any) -> dict[str, Any]:
     return {**parameters, "name": name}
 

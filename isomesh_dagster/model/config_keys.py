@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from isomesh_dagster import dates
 from isomesh_dagster.errors import IsomeshError
-from isomesh_dagster.model import dates, names
+from isomesh_dagster.model import names
 
 MODEL_DEFAULT_KEYS = frozenset(
     {

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from isomesh_dagster import dates
 from isomesh_dagster.dialect.header import (
     Call,
     Items,
@@ -27,7 +28,6 @@ from isomesh_dagster.dialect.header import (
 from isomesh_dagster.dialect.query import normalize_name
 from isomesh_dagster.dialect.rewrite import quote_name
 from isomesh_dagster.errors import ModelError
-from isomesh_dagster.model import dates
 from isomesh_dagster.model.names import nearest as nearest  # known by this name too
 
 

@@ -100,7 +100,9 @@ class _Asked:
 def _argument(use: ContextUse, path: str, macros: ProjectMacros, context: _Asked) -> str:
     """The value of an argument, a text."""
     try:
-        value = eval(compile(use.argument.strip(), path, "eval"), macros.namespace(path), {"context": context})
+        value = eval(
+            compile(use.argument.strip(), path, "eval", dont_inherit=True), macros.namespace(path), {"context": context}
+        )
     except ModelError:
         raise
     except Exception as error:

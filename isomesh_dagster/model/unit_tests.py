@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
+from isomesh_dagster import dates
 from isomesh_dagster.errors import ModelError
-from isomesh_dagster.model import dates, fixtures
+from isomesh_dagster.model import fixtures
 from isomesh_dagster.model.fixtures import Fixture, YamlNode
 from isomesh_dagster.model.kinds import Embedded, kind_name
 from isomesh_dagster.model.model import Json, Model

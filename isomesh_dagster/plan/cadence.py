@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from isomesh_dagster import dates
 from isomesh_dagster.graph.order import ModelGraph
-from isomesh_dagster.model import cron, dates, kinds
+from isomesh_dagster.model import cron, kinds
 from isomesh_dagster.model.kinds import is_incremental
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.plan.missing import batches, due_end, in_order, missing, starts

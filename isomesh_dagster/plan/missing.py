@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from isomesh_dagster import dates
 from isomesh_dagster.errors import PlanError
 from isomesh_dagster.graph.order import ModelGraph
-from isomesh_dagster.model import cron, dates
+from isomesh_dagster.model import cron
 from isomesh_dagster.model.kinds import (
     Custom,
     External,

@@ -271,11 +271,69 @@ def fails(evaluator):
 
 
 def test_nothing_of_a_project_stays_in_the_interpreter() -> None:
+    import gc
     import sys
 
     before = set(sys.modules)
-    expander(macros(main=HEAD + "@macro()\ndef f(evaluator): return '1'")).expand("SELECT @f()")
+    project = macros(main=HEAD + "@macro()\ndef f(evaluator): return '1'")
+    expander(project).expand("SELECT @f()")
     assert not {name for name in set(sys.modules) - before if name.startswith(("macros", "sqlmesh"))}
+    del project
+    gc.collect()
+    assert not {name for name in set(sys.modules) - before if "macros.main" in name}
+
+
+@pytest.mark.parametrize("future", ["", "from __future__ import annotations\n"])
+def test_data_classes_of_a_project_find_their_module(future: str) -> None:
+    main = (
+        future
+        + """
+from dataclasses import dataclass
+from sqlmesh import macro
+
+@dataclass(frozen=True)
+class Pair:
+    left: str
+    right: int = 2
+
+@macro()
+def f(evaluator):
+    @dataclass
+    class Late:
+        pair: Pair
+    told = Pair.__annotations__["left"]
+    return f"{Late(Pair('a')).pair.right} + " + ("TRUE" if told is str else repr(told))
+"""
+    )
+    annotation = "'str'" if future else "TRUE"
+    assert expander(macros(main=main)).expand("SELECT @f()") == f"SELECT 2 + {annotation}"
+
+
+def test_dates_of_the_model_format() -> None:
+    main = """
+from datetime import date, datetime
+from sqlmesh import macro
+from sqlmesh.utils.date import TimeLike, is_date, now, now_ds, to_date, to_datetime, to_ds, to_timestamp, to_ts, to_tstz
+from sqlmesh.utils.date import now_timestamp, yesterday, yesterday_ds, yesterday_timestamp
+
+@macro()
+def f(evaluator, moment: str):
+    base = datetime(2024, 3, 2, 10, 30)
+    assert yesterday(base) == to_datetime("2024-03-01") and yesterday_ds(base) == "2024-03-01"
+    assert yesterday_timestamp(base) == to_timestamp(date(2024, 3, 1))
+    assert to_ds("1 week ago", base) == "2024-02-24" and to_date(1709374200000) == date(2024, 3, 2)
+    assert now() <= to_datetime("now") and now().second == 0 and now_ds() <= to_ds("now")
+    assert now_timestamp(minute_floor=True) % 60_000 == 0
+    assert is_date("2024-03-02") and not is_date(base) and to_datetime(base).tzinfo is not None
+    return [repr(text) for text in (to_ts(moment), to_tstz(moment), to_ds(moment))]
+"""
+    text = expander(macros(main=main)).expand("SELECT @f('2024-03-02 10:30:00.5')")
+    assert text == "SELECT '2024-03-02 10:30:00.500000', '2024-03-02 10:30:00.500000+00:00', '2024-03-02'"
+
+
+def test_a_query_may_end_as_people_end_one() -> None:
+    code = "@macro()\ndef f(evaluator):\n    return 'SELECT 1 AS a;\\n'"
+    assert expanded("@f()", code) == "SELECT 1 AS a"
 
 
 def test_what_sqlmesh_has_and_we_have_not_is_told() -> None:

@@ -22,7 +22,7 @@ HEAD = """\
 import datetime
 from sqlglot import exp
 from sqlmesh import model
-from sqlmesh.core.model.kind import ModelKindName, FullKind
+from sqlmesh.core.model.kind import FullKind, IncrementalByTimeRangeKind, ModelKindName, TimeColumn
 TABLE = "s.constant"
 """
 
@@ -77,6 +77,14 @@ COLUMNS = 'columns={"id": "int", "Ds": "date", "my name": exp.DataType.build("te
         (
             "kind={'name': 'incremental_by_time_range', 'time_column': ('ds', '%d')}",
             "kind INCREMENTAL_BY_TIME_RANGE (time_column (ds, '%d'))",
+        ),
+        (
+            "kind=IncrementalByTimeRangeKind(time_column=TimeColumn(column='ds', format='%d'), batch_size=2)",
+            "kind INCREMENTAL_BY_TIME_RANGE (time_column (ds, '%d'), batch_size 2)",
+        ),
+        (
+            "kind=dict(name='INCREMENTAL_BY_TIME_RANGE', time_column=TimeColumn('ds'))",
+            "kind INCREMENTAL_BY_TIME_RANGE (time_column ds)",
         ),
         (
             "kind={'name': ModelKindName.INCREMENTAL_BY_UNIQUE_KEY, 'unique_key': ['id', 'lower(\"my name\")'], "

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from isomesh_dagster.dates import duration, is_date_only, to_exclusive_end_ms, to_ms
 from isomesh_dagster.errors import ConfigError, ModelError
-from isomesh_dagster.model.dates import duration, is_date_only, to_exclusive_end_ms, to_ms
 
 
 def ms(year: int, month: int, day: int, hour: int = 0, minute: int = 0) -> int:
@@ -105,7 +105,7 @@ def test_a_duration_lies_ahead(bad: str) -> None:
 def test_ordinary_dates_need_no_library() -> None:
     code = (
         "import sys\n"
-        "from isomesh_dagster.model.dates import to_ms\n"
+        "from isomesh_dagster.dates import to_ms\n"
         "for phrase in ('2020-01-01', '2020-01-01 10:00:00', '1 week ago', 'yesterday'): to_ms(phrase, now_ms=0)\n"
         "sys.exit('dateparser' in sys.modules)"
     )
