@@ -97,7 +97,13 @@ def migrate(session: Session, *, no_backup: bool, to: str | None) -> None:
 
 @click.group()
 def state() -> None:
-    """Export and import the gateway's state."""
+    """Export and import the gateway's state.
+
+    \b
+    Examples:
+      isomesh state export -o production.jsonl
+      isomesh state import -i production.jsonl --replace
+    """
 
 
 @state.command("export", short_help="Write the state to a file.")

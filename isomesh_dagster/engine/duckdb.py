@@ -33,6 +33,24 @@ MEMORY = ":memory:"
 
 _CAPABILITIES = Capabilities(dialect="duckdb")
 _NULL_TYPE = "legacy_disable_null_type"
+_EXTERNAL = "enable_external_access"
+_CONFINED = (
+    "SQL may use the project's own visible folders; allow more in config.yaml, in the gateway's connection:"
+    " `allowed_paths: [folder, 's3://bucket/']`, or `external_access: true` for everything"
+)
+_OWN_FOLDERS = (".isomesh/git", ".isomesh/files")
+_READABLE = frozenset({".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".gz", ".zst"})
+"""Files beside the project's configuration that SQL may read: data, and no database."""
+_SCHEMES = {
+    "s3": ("s3://", "s3a://", "s3n://"),
+    "aws": ("s3://", "s3a://", "s3n://"),
+    "gcs": ("gcs://", "gs://"),
+    "r2": ("r2://",),
+    "azure": ("azure://", "az://", "abfss://"),
+    "http": ("http://", "https://"),
+    "huggingface": ("hf://",),
+}
+"""Which addresses a secret of each type is for."""
 
 
 # ---- opening and closing ---------------------------------------------------------------------------------
@@ -152,7 +170,31 @@ class DuckDBWarehouse:
                 parent.execute(f"SET GLOBAL {_NULL_TYPE} = true")
         row = parent.execute("SELECT current_database()").fetchone()
         assert row is not None
+        if settings.project is not None and not settings.external_access and _EXTERNAL not in settings.connector_config:
+            _confine(parent, settings, settings.project)
         return str(row[0])
+
+
+def _confine(parent: duckdb.DuckDBPyConnection, settings: DuckDBConnection, project: Path) -> None:
+    """SQL sees the project's visible folders and what the settings allow, and no other file or address.
+
+    Hidden folders and databases are left out: other systems' warehouses may be there; of our own folder only what holds
+    files to be loaded is open. DuckDB lets nobody open more for as long as the connection lives.
+    """
+    folders, files = list(settings.allowed_paths), []
+    folders += [f"{project / own}{os.sep}" for own in _OWN_FOLDERS]
+    for secret in settings.secrets:
+        folders += _SCHEMES.get(secret.type.lower(), ())
+    for entry in sorted(project.iterdir()) if project.is_dir() else ():
+        if entry.name.startswith(".") or not entry.resolve().is_relative_to(project.resolve()):
+            continue
+        if entry.is_dir():
+            folders.append(f"{entry}{os.sep}")
+        elif entry.suffix.lower() in _READABLE:
+            files.append(str(entry))
+    for setting, values in (("allowed_directories", folders), ("allowed_paths", files)):
+        parent.execute(f"SET {setting} = [{', '.join(_literal(value) for value in values)}]")
+    parent.execute(f"SET {_EXTERNAL} = false")
 
 
 # ---- sessions --------------------------------------------------------------------------------------------
@@ -517,6 +559,8 @@ def need_installed(library: str) -> None:
 def _engine_error(error: duckdb.Error) -> EngineError:
     """The driver's error as ours: the message without the statement's whole text."""
     text = str(error)
+    if isinstance(error, duckdb.PermissionException) and "disabled" in text:
+        return EngineError(_short(text), hint=_CONFINED)
     lost_race = isinstance(error, duckdb.TransactionException) and ("conflict" in text.lower() or "PRIMARY KEY" in text)
     return (WriteConflict if lost_race else EngineError)(_short(text))
 

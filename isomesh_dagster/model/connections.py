@@ -42,6 +42,21 @@ def _local_path(value: object, info: ValidationInfo) -> object:
     return Path(root, value).absolute()
 
 
+def _no_value(value: object, info: ValidationInfo) -> object:
+    """The project's folder, which nobody writes into a configuration."""
+    if value is not None:
+        raise ValueError("unknown key")
+    return (info.context or {}).get("root")
+
+
+def _external(value: object, info: ValidationInfo) -> object:
+    """A folder from the project's folder, or the beginning of URLs as it is."""
+    if isinstance(value, str) and _URL.match(value):
+        return value
+    return str(_local_path(value, info) or "")
+
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _SECRET_KEY = re.compile("secret|password|token|key", re.IGNORECASE)
 
 LocalPath = Annotated[Path | None, BeforeValidator(_local_path)]
@@ -91,9 +106,16 @@ class DuckDBConnection(_Config):
 
     `catalogs` holds every attached database by name in order; the first is the default one. It is empty when the
     configuration gives `database`.
+
+    SQL reads and writes files only in the project's visible folders (`project`: None for a connection that belongs to
+    no project, which is not restricted) and in `allowed_paths`: folders, absolute, or beginnings of URLs. What a secret
+    is for is allowed too. `external_access` opens everything.
     """
 
     type: Literal["duckdb"] = "duckdb"
+    project: Annotated[Path | None, BeforeValidator(_no_value), Field(validate_default=True, repr=False)] = None
+    external_access: bool = False
+    allowed_paths: tuple[Annotated[str, BeforeValidator(_external)], ...] = ()
     database: LocalPath = None
     catalogs: Mapping[str, DuckDBCatalog] = Field(default_factory=dict)
     extensions: tuple[DuckDBExtension, ...] = ()

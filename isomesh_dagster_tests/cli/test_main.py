@@ -21,6 +21,7 @@ COMMANDS = (
     "diff",
     "environments",
     "plans",
+    "decisions",
     "rollback",
     "invalidate",
     "janitor",
@@ -38,6 +39,9 @@ COMMANDS = (
     "fetchdf",
     "create_external_models",
     "info",
+    "doctor",
+    "migrate",
+    "state",
 )
 
 
