@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from isomesh_dagster.errors import IsomeshError
     from isomesh_dagster.macros.decorator import macro
     from isomesh_dagster.macros.evaluator import MacroEvaluator
+    from isomesh_dagster.macros.signals import DatetimeRanges, signal
     from isomesh_dagster.project import Project
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DatetimeRanges",
     "IsomeshError",
     "IsomeshProject",
     "IsomeshProjectComponent",
@@ -45,9 +47,11 @@ __all__ = [
     "isomesh_assets",
     "isomesh_executor",
     "macro",
+    "signal",
 ]
 
 _HOMES = {
+    "DatetimeRanges": "isomesh_dagster.macros.signals",
     "IsomeshError": "isomesh_dagster.errors",
     "IsomeshProject": "isomesh_dagster.definitions.project",
     "IsomeshProjectComponent": "isomesh_dagster.definitions.component",
@@ -63,6 +67,7 @@ _HOMES = {
     "isomesh_assets": "isomesh_dagster.definitions.decorator",
     "isomesh_executor": "isomesh_dagster.definitions.executor",
     "macro": "isomesh_dagster.macros.decorator",
+    "signal": "isomesh_dagster.macros.signals",
 }
 
 

@@ -10,10 +10,12 @@ from isomesh_dagster.macros.evaluator import SQL, MacroEvaluator
 from isomesh_dagster.macros.lint_rules import Rule, RuleViolation
 from isomesh_dagster.macros.materializations import CustomMaterialization
 from isomesh_dagster.macros.python_models import ExecutionContext, ModelKindName, model
+from isomesh_dagster.macros.signals import DatetimeRanges, signal
 
 __all__ = [
     "SQL",
     "CustomMaterialization",
+    "DatetimeRanges",
     "ExecutionContext",
     "MacroEvaluator",
     "ModelKindName",
@@ -21,4 +23,5 @@ __all__ = [
     "RuleViolation",
     "macro",
     "model",
+    "signal",
 ]

@@ -1,7 +1,7 @@
 """All files of a project as models, from the cache where a file means what it meant before.
 
 Walks `models/`, `audits/`, `external_models.yaml`, `external_models/` and the seeds that models name. What the model
-format has and this version has not (signals, metrics …) is refused by file name.
+format has and this version has not (metrics …) is refused by file name.
 """
 
 from __future__ import annotations
@@ -392,7 +392,6 @@ class _Seeds(Mapping[str, str | None]):
 
 
 _UNSUPPORTED_FOLDERS: Mapping[str, tuple[tuple[str, ...], str, str]] = {
-    "signals": ((".py",), "signals are not supported yet", "start runs by a Dagster sensor instead"),
     "metrics": ((".sql",), "metrics are not supported", "compute them in a model"),
 }
 

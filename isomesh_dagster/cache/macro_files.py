@@ -25,7 +25,7 @@ from isomesh_dagster.macros.project import ProjectMacros
 from isomesh_dagster.model.settings import Settings
 
 _FOLDER = "macros"
-_CODE = (_FOLDER, "models", "materializations", "linter")
+_CODE = (_FOLDER, "models", "materializations", "linter", "signals")
 _KEEP = 20_000
 
 

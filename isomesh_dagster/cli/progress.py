@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from isomesh_dagster.cli.report import event_line, failing_audits
-from isomesh_dagster.execution.events import Built, Evaluated, Event, Failed, Reused, Skipped
+from isomesh_dagster.execution.events import Built, Evaluated, Event, Failed, Reused, Skipped, Waiting
 from isomesh_dagster.plan.plan import Plan
 
 # Loading is told only when somebody would otherwise wonder: below this many files it is over before a bar is drawn.
@@ -54,7 +54,7 @@ def building(plan: Plan, *, quiet: bool = False) -> Iterator[Callable[[Event], N
     def tell(event: Event) -> None:
         lines = [event_line(event), *(event_line(audit) for audit in failing_audits(event))]
         for line in lines:
-            if line is not None and not (quiet and not isinstance(event, Failed | Skipped)):
+            if line is not None and not (quiet and not isinstance(event, Failed | Skipped | Waiting)):
                 err.print(Text(line[0], style=line[1]), soft_wrap=True)
 
     if not err.is_terminal or not plan.builds:

@@ -16,6 +16,7 @@ from isomesh_dagster.execution.events import (
     Promoted,
     Reused,
     Skipped,
+    Waiting,
 )
 from isomesh_dagster.plan.explain import count
 
@@ -50,6 +51,7 @@ class Report:
                 for audit in _audits_json((event,))
             ],
             "reused": [event.model for event in self.events if isinstance(event, Reused)],
+            "waiting": [_waiting_json(event) for event in self.events if isinstance(event, Waiting)],
             "skipped": [
                 {"model": event.model, "because": event.because} for event in self.events if isinstance(event, Skipped)
             ],
@@ -77,6 +79,9 @@ class Report:
         reused = sum(isinstance(event, Reused) for event in self.events)
         if reused:
             parts.append(f"reused {count(reused, 'table')}")
+        waiting = {event.model for event in self.events if isinstance(event, Waiting)}
+        if waiting:
+            parts.append(f"{count(len(waiting), 'model')} {'waits' if len(waiting) == 1 else 'wait'}")
         parts += [
             f"{event.environment} swapped in {seconds_words(event.seconds)}, promotion {event.number}"
             for event in self.events
@@ -95,6 +100,9 @@ def event_line(event: Event) -> tuple[str, str] | None:
             return f"built    {event.model}{rows}  {seconds_words(event.seconds)}", "green"
         case Reused():
             return f"reused   {event.model}", "dim"
+        case Waiting():
+            what = f"signal {event.signal}" if event.signal is not None else event.parent
+            return f"waits    {event.model}: for {what}, {count(event.units, 'interval')}", "yellow"
         case Skipped():
             return f"skipped  {event.model}, because {event.because} failed", "yellow"
         case Failed():
@@ -151,6 +159,16 @@ def _built_json(event: Built) -> dict[str, object]:
         "rows": event.rows,
         "seconds": round(event.seconds, 3),
         "audits": _audits_json(event.audits),
+    }
+
+
+def _waiting_json(event: Waiting) -> dict[str, object]:
+    return {
+        "model": event.model,
+        "signal": event.signal,
+        "parent": event.parent,
+        "intervals": [list(interval.iso()) for interval in event.intervals],
+        "units": event.units,
     }
 
 

@@ -11,8 +11,9 @@ import dagster as dg
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.translator import column_schema, is_built
 from isomesh_dagster.errors import IsomeshError, LockedError, WriteConflict
-from isomesh_dagster.execution.events import Built, Dropped, Promoted
+from isomesh_dagster.execution.events import Built, Dropped, Promoted, Waiting
 from isomesh_dagster.model.kinds import depends_on_past, is_incremental
+from isomesh_dagster.model.model import Model
 from isomesh_dagster.plan.explain import plan_markdown, range_words
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.relation import Column
@@ -40,10 +41,16 @@ def failures(retried: tuple[type[IsomeshError], ...] = RETRIED) -> Iterator[None
 
 
 def built_result(
-    built: Built, plan: Plan, snapshot: Snapshot, key: dg.AssetKey, lineage: dg.TableColumnLineage | None
+    built: Built,
+    plan: Plan,
+    snapshot: Snapshot,
+    key: dg.AssetKey,
+    lineage: dg.TableColumnLineage | None,
+    waiting: Sequence[Waiting] = (),
 ) -> dg.MaterializeResult[Any]:
-    """The model's rows were made in this run."""
+    """The model's rows were made in this run; `waiting` is what was left out."""
     metadata = {**_common(plan, snapshot, lineage), keys.REUSED: False, keys.SECONDS: round(built.seconds, 3)}
+    metadata.update(waiting_metadata(waiting, snapshot.model))
     model = snapshot.model
     if built.repoint:
         metadata["isomesh/repointed"] = True
@@ -63,13 +70,29 @@ def built_result(
 
 
 def reused_result(
-    plan: Plan, snapshot: Snapshot, key: dg.AssetKey, lineage: dg.TableColumnLineage | None
+    plan: Plan,
+    snapshot: Snapshot,
+    key: dg.AssetKey,
+    lineage: dg.TableColumnLineage | None,
+    waiting: Sequence[Waiting] = (),
 ) -> dg.MaterializeResult[Any]:
-    """The model's snapshot was built before, by whomever: nothing ran, the data version is the same."""
-    metadata = {**_common(plan, snapshot, lineage), keys.REUSED: True}
+    """The model's snapshot was built before, by whomever: nothing ran, the data version is the same. Also when all that
+    is due is `waiting`.
+    """
+    metadata = {**_common(plan, snapshot, lineage), keys.REUSED: True, **waiting_metadata(waiting, snapshot.model)}
     if not snapshot.is_physical:
         metadata["isomesh/embedded"] = "inlined where it is read; it has no table"
     return dg.MaterializeResult(asset_key=key, metadata=metadata, data_version=dg.DataVersion(snapshot.version))
+
+
+def waiting_metadata(waiting: Sequence[Waiting], model: Model) -> dict[str, str]:
+    """What of the model is due and not built, and what it waits for; nothing when all that was due is built."""
+    told = [
+        f"{'signal ' if one.signal is not None else ''}{one.signal or one.parent}: "
+        f"{range_words(one.intervals, model.interval_unit)}"
+        for one in waiting
+    ]
+    return {keys.WAITING: "; ".join(told)} if told else {}
 
 
 def _common(plan: Plan, snapshot: Snapshot, lineage: dg.TableColumnLineage | None) -> dict[str, Any]:

@@ -21,12 +21,13 @@ from isomesh_dagster.definitions.events import (
     failures,
     plan_metadata,
     promoted_metadata,
+    waiting_metadata,
 )
 from isomesh_dagster.definitions.provenance import version_tags
 from isomesh_dagster.definitions.resource import register_environments
 from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.definitions.translator import IsomeshTranslator, check_names, is_built
-from isomesh_dagster.execution.events import Audited, Built, Dropped, Failed, Promoted, Skipped
+from isomesh_dagster.execution.events import Audited, Built, Dropped, Failed, Promoted, Skipped, Waiting
 from isomesh_dagster.plan.explain import summary
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.project import Project
@@ -152,6 +153,12 @@ def _run_op(key: dg.AssetKey, translator: IsomeshTranslator) -> dg.OpDefinition:
                     case Failed():
                         _tell_audits(context, plan.snapshots[event.model], event.audits, translator)
                         context.log.error(str(event.error))
+                    case Waiting():
+                        told = waiting_metadata((event,), plan.snapshots[event.model].model)
+                        waits = f"waits for {told[keys.WAITING]}"
+                        context.log.info(f"{event.model} {waits}")
+                        model_key = translator.get_asset_key(event.model)
+                        context.log_event(dg.AssetObservation(asset_key=model_key, description=waits, metadata=told))
                     case Skipped():
                         context.log.warning(f"{event.model} is skipped: {event.because} failed")
                     case Promoted():

@@ -28,6 +28,7 @@ COLUMN_LINEAGE = "dagster/column_lineage"
 ROWS_WRITTEN = "isomesh/rows_written"
 PROMOTION = "isomesh/promotion"
 VIEWS = "isomesh/views"
+WAITING = "isomesh/waits_for"
 
 _NOT_WORD = re.compile(r"[^A-Za-z0-9_]")
 _NOT_TAG = re.compile(r"[^A-Za-z0-9_.-]")

@@ -13,7 +13,7 @@ from isomesh_dagster.definitions.checks import CheckResults, evaluation, known_r
 from isomesh_dagster.definitions.events import built_result, reused_result
 from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.definitions.unit_tests import checked_version, run_checks
-from isomesh_dagster.execution.events import Audited, Built, Evaluated, Failed
+from isomesh_dagster.execution.events import Audited, Built, Evaluated, Failed, Waiting
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.unit_tests import UnitTest
 from isomesh_dagster.snapshot.snapshot import Snapshot
@@ -94,6 +94,7 @@ def _materialize(
     step = session.build_of(model.name)
     built: Built | None = None
     batches: list[Audited] = []
+    waiting: list[Waiting] = []
     if step is not None:
         session.check_parents(model.name)
         try:
@@ -101,6 +102,8 @@ def _materialize(
                 match event:
                     case Evaluated():
                         batches += event.audits
+                    case Waiting():
+                        waiting.append(event)
                     case Failed():
                         found.add([*batches, *event.audits])
                     case Built():
@@ -124,6 +127,6 @@ def _materialize(
             raise
     yield from found.results(wanted)
     if built is not None:
-        yield built_result(built, plan, snapshot, key, lineage)
+        yield built_result(built, plan, snapshot, key, lineage, waiting)
     else:
-        yield reused_result(plan, snapshot, key, lineage)
+        yield reused_result(plan, snapshot, key, lineage, waiting)

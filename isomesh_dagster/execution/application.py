@@ -26,7 +26,7 @@ from isomesh_dagster.errors import ConflictingPlanError, PlanError, WriteConflic
 from isomesh_dagster.execution import statements, warehouse
 from isomesh_dagster.execution.audit import refuse_failures, run_audits
 from isomesh_dagster.execution.evaluate import write
-from isomesh_dagster.execution.events import Audited, Built, Evaluated, Event, Failed, Promoted, Reused
+from isomesh_dagster.execution.events import Audited, Built, Evaluated, Event, Failed, Promoted, Reused, Waiting
 from isomesh_dagster.execution.failures import located
 from isomesh_dagster.execution.promote import Swap, swap
 from isomesh_dagster.execution.reconcile import adopt_loaded, reconcile_in
@@ -35,16 +35,17 @@ from isomesh_dagster.execution.rows import Columns, Write, Written
 from isomesh_dagster.execution.stamp import check_stamp
 from isomesh_dagster.execution.statements import StatementSettings
 from isomesh_dagster.execution.texts import Surroundings, Texts
+from isomesh_dagster.execution.waiting import Waits
 from isomesh_dagster.execution.warehouse import Loaded
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
-from isomesh_dagster.model.kinds import depends_on_past, is_incremental, keeps_history, lookback
+from isomesh_dagster.model.kinds import Full, depends_on_past, is_incremental, keeps_history, lookback
 from isomesh_dagster.plan.plan import Audit, Build, Plan
 from isomesh_dagster.plan.saved import plan_document
 from isomesh_dagster.relation import Column, Relation
 from isomesh_dagster.snapshot.environment import Environment, Target, View
 from isomesh_dagster.snapshot.interval import Interval, subtract
 from isomesh_dagster.snapshot.naming import view_relation
-from isomesh_dagster.snapshot.snapshot import SnapshotId
+from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 from isomesh_dagster.state.protocol import Identity, PlanRecord, StateStore
 
 _CONFLICT_TRIES = 5
@@ -102,6 +103,7 @@ class Application:
             execution_time=plan.execution_time,
             macros=macros,
         )
+        self._waits = Waits(plan, self._around)
         self._statements = statements
         self._comments = comments
         self._after_all: tuple[str, ...] = ()
@@ -228,7 +230,8 @@ class Application:
     # ---- build -------------------------------------------------------------------------------------------
 
     def build(self, step: Build) -> Iterator[Event]:
-        """Make the rows of one step: `Evaluated` for every batch, then `Built`; `Reused` when nothing was left to do.
+        """Make the rows of one step: `Evaluated` for every batch, then `Built`; `Reused` when nothing was left to do;
+        `Waiting` first, for what has to wait and is left out.
 
         When it fails: `Failed`, then the error is raised; finished batches stay. One thread per step; parents first.
         """
@@ -239,6 +242,18 @@ class Application:
         if self._stopped.is_set():
             raise PlanError("stopped", model=snapshot.name)
         todo = self._todo(step, self._loaded.get(str(physical), ()))
+        waiting: tuple[Waiting, ...] = ()
+        if todo and self._waits.concern(step):
+            try:
+                step, waiting = self._without_waiting(step, todo)
+            except Exception as error:
+                yield (failed := self._failure(snapshot, error))
+                raise failed.error from error.__cause__
+            yield from waiting
+            todo = self._todo(step, self._loaded.get(str(physical), ()))
+            if waiting and not todo:
+                self._finished(step)
+                return
         if not todo:
             self._finished(step)
             yield Reused(model=snapshot.name, snapshot=snapshot.id, physical=physical)
@@ -256,7 +271,15 @@ class Application:
                 for interval in todo:
                     if self._stopped.is_set():
                         raise PlanError("stopped between two batches", model=snapshot.name)
-                    attempt = _Batch(step, physical, interval, texts, self._around, self._root)
+                    attempt = _Batch(
+                        step,
+                        physical,
+                        interval,
+                        texts,
+                        self._around,
+                        self._root,
+                        is_empty=bool(waiting) and interval is None,
+                    )
                     begun = time.perf_counter()
                     written = self._write_batch(session, attempt)
                     if written is None:
@@ -277,11 +300,8 @@ class Application:
                 if wrote and columns is None:
                     columns = session.columns(physical)
         except Exception as error:
-            failure = located(error, snapshot, self.plan.snapshots)
-            with self._lock:
-                self._failed[snapshot.name] = failure
-            yield Failed(model=snapshot.name, error=failure, audits=attempt.audits if attempt is not None else ())
-            raise failure from error.__cause__
+            yield (failed := self._failure(snapshot, error, attempt.audits if attempt is not None else ()))
+            raise failed.error from error.__cause__
         self._finished(step)
         if not wrote:
             yield Reused(model=snapshot.name, snapshot=snapshot.id, physical=physical)
@@ -315,15 +335,19 @@ class Application:
                 audits = run_audits(session, snapshot, Texts(snapshot, self._around), step.interval, columns)
             refuse_failures(snapshot, audits, "its rows stay as they were")
         except Exception as error:
-            failure = located(error, snapshot, self.plan.snapshots)
-            with self._lock:
-                self._failed[snapshot.name] = failure
-            yield Failed(model=snapshot.name, error=failure, audits=audits)
-            raise failure from error.__cause__
+            yield (failed := self._failure(snapshot, error, audits))
+            raise failed.error from error.__cause__
         with self._lock:
             self._audited.add(snapshot.id)
             self._failed.pop(snapshot.name, None)
         yield from audits
+
+    def _without_waiting(self, step: Build, todo: Sequence[Interval | None]) -> tuple[Build, tuple[Waiting, ...]]:
+        """The step without what signals hold back, and what that is."""
+        loaded = warehouse.intervals(self._loaded.get(str(_physical_of(step)), ()))
+        wanted = [one for one in todo if one is not None]
+        with self._connection.session() as session:
+            return self._waits.ask(session, step, wanted, loaded)
 
     def _todo(self, step: Build, loaded: Sequence[Loaded]) -> list[Interval | None]:
         """The batches that are not there yet; `[None]` when only the empty table is missing."""
@@ -340,8 +364,10 @@ class Application:
         kind = step.snapshot.model.kind
         again = step.snapshot.name in self.plan.restates or lookback(kind) > 0
         counting = [one for one in loaded if one.plan_id == self.plan.id] if again else loaded
-        if batch is None or (not is_incremental(kind) and not again):
+        if batch is None:
             return bool(counting)
+        if not is_incremental(kind) and not again:
+            return any(one.end >= batch.end for one in counting)
         return not subtract([batch], warehouse.intervals(counting))
 
     def _begins_again(self, step: Build, before: Sequence[Loaded]) -> bool:
@@ -393,6 +419,13 @@ class Application:
         self._checkpoint("noted")
         return written
 
+    def _failure(self, snapshot: Snapshot, error: Exception, audits: tuple[Audited, ...] = ()) -> Failed:
+        """Note that a step failed; the event that tells it, with the error to raise."""
+        failure = located(error, snapshot, self.plan.snapshots)
+        with self._lock:
+            self._failed[snapshot.name] = failure
+        return Failed(model=snapshot.name, error=failure, audits=audits)
+
     def _finished(self, step: Build) -> None:
         with self._lock:
             self._done.add(step.snapshot.id)
@@ -415,6 +448,7 @@ class Application:
                 deque(self.audit(step), maxlen=0)
         with self._connection.session() as session:
             self._check_built(session, promote.target)
+            self._waits.refuse_loss(session, self._state.environment(self.plan.environment))
             self._recorder.flush()
             self._checkpoint("promoting")
             promoted = swap(
@@ -485,7 +519,9 @@ class Application:
 
 
 class _Batch:
-    """One batch on its way into the warehouse; `audits` are those of the last try."""
+    """One batch on its way into the warehouse; `audits` are those of the last try. `is_empty`: all that is due waits,
+    and only the table is made, for the view that will show it.
+    """
 
     def __init__(
         self,
@@ -495,6 +531,8 @@ class _Batch:
         texts: Texts,
         around: Surroundings,
         root: Path,
+        *,
+        is_empty: bool = False,
     ) -> None:
         self.step = step
         self.physical = physical
@@ -503,6 +541,7 @@ class _Batch:
         self._texts = texts
         self._around = around
         self._root = root
+        self._is_empty = is_empty
 
     def write(self, session: Session, *, is_new: bool, is_first: bool) -> Written:
         """Rows and audits, inside the caller's transaction. Raises AuditError when a blocking audit fails.
@@ -516,6 +555,8 @@ class _Batch:
                 written = self._run(session, self.interval, is_new=False, is_first=True)
         else:
             written = self._run(session, self.interval, is_new=is_new, is_first=is_first)
+        if self._is_empty:
+            return written
         self.audits = run_audits(
             session,
             self.step.snapshot,
@@ -533,6 +574,8 @@ class _Batch:
             session.execute(statement)
         typed = self._texts.typed()
         with self._rows(session, text.query, typed, interval) as query:
+            if self._is_empty and isinstance(self.step.snapshot.model.kind, Full):
+                query = f"SELECT * FROM (\n{query}\n) AS _nothing WHERE 1 = 0"
             written = write(
                 session,
                 Write(

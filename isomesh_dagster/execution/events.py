@@ -65,6 +65,19 @@ class Reused:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A part of a build has to wait and is asked about again by the next run: `signal` does not call it ready, or
+    `parent`, which the model reads, waits for the same moments. `units` is how many interval units `intervals` are.
+    """
+
+    model: str
+    intervals: tuple[Interval, ...]
+    units: int
+    signal: str | None = None
+    parent: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Skipped:
     """Not built because something upstream failed (`because` names it)."""
 
@@ -102,4 +115,4 @@ class Dropped:
     kept_because: str | None = None
 
 
-Event = Audited | Evaluated | Built | Reused | Skipped | Failed | Promoted | Dropped
+Event = Audited | Evaluated | Built | Reused | Waiting | Skipped | Failed | Promoted | Dropped

@@ -22,6 +22,7 @@ from isomesh_dagster.errors import ConfigError, IsomeshError
 from isomesh_dagster.macros.materializations import CustomMaterialization
 from isomesh_dagster.macros.project_dates import DATE_FUNCTIONS
 from isomesh_dagster.macros.python_models import KINDS, ExecutionContext, ModelKindName, TimeColumn, model
+from isomesh_dagster.macros.signals import DatetimeRange, DatetimeRanges, signal
 
 ReadModule = Callable[[str], tuple[str, str] | None]
 """Path and text of a module of the project by dotted name; None when the project has none of that name."""
@@ -188,6 +189,8 @@ _STAND_INS: Mapping[str, tuple[str, ...]] = {
         "CustomMaterialization",
         "Rule",
         "RuleViolation",
+        "signal",
+        "DatetimeRanges",
     ),
     "sqlmesh": (
         "macro",
@@ -198,6 +201,9 @@ _STAND_INS: Mapping[str, tuple[str, ...]] = {
         "CustomMaterialization",
         "Model",
         "EngineAdapter",
+        "signal",
+        "DatetimeRanges",
+        "Snapshot",
     ),
     "sqlmesh.core": (),
     "sqlmesh.core.context": ("ExecutionContext",),
@@ -209,8 +215,10 @@ _STAND_INS: Mapping[str, tuple[str, ...]] = {
     "sqlmesh.core.model.decorator": ("model",),
     "sqlmesh.core.model.definition": MODELS,
     "sqlmesh.core.model.kind": ("ModelKindName", "TimeColumn", *KINDS),
+    "sqlmesh.core.signal": ("signal",),
+    "sqlmesh.core.snapshot": ("Snapshot",),
     "sqlmesh.utils": (),
-    "sqlmesh.utils.date": tuple(DATE_FUNCTIONS),
+    "sqlmesh.utils.date": ("DatetimeRange", "DatetimeRanges", *DATE_FUNCTIONS),
     "sqlmesh.utils.errors": ("SQLMeshError", "MacroEvalError", "ConfigError"),
 }
 
@@ -237,6 +245,10 @@ def _stand_ins() -> dict[str, ModuleType]:
         "CustomMaterialization": CustomMaterialization,
         **{name: getattr(lint_rules, name) for name in (*LINTING, *MODELS)},
         "EngineAdapter": Any,
+        "Snapshot": Any,
+        "signal": signal,
+        "DatetimeRange": DatetimeRange,
+        "DatetimeRanges": DatetimeRanges,
         "macro": macro,
         "MacroEvaluator": MacroEvaluator,
         "SQL": SQL,

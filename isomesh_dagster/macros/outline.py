@@ -69,9 +69,24 @@ class ModelFunction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SignalFunction:
+    """A function under `@signal()`, its file and line. `parameters` are those after the first, which is given the
+    intervals; `required` have no default; `takes_any` tells that any argument may be given.
+    """
+
+    function: str
+    path: str
+    line: int
+    parameters: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    takes_any: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleOutline:
     """One module: `macros` by lower-case name, `definitions` and `imports` by the name they have in it; `models` in
-    the order they are written; `materializations` are classes by the lower-case name that kinds call them by.
+    the order they are written; `materializations` are classes by the lower-case name that kinds call them by; `signals`
+    by lower-case name.
     """
 
     path: str
@@ -81,6 +96,7 @@ class ModuleOutline:
     imports: Mapping[str, Import] = field(default_factory=dict)
     models: tuple[ModelFunction, ...] = ()
     materializations: Mapping[str, str] = field(default_factory=dict)
+    signals: Mapping[str, SignalFunction] = field(default_factory=dict)
 
 
 def module_name(path: str) -> str:
@@ -134,6 +150,7 @@ def outline(text: str, path: str) -> ModuleOutline:
         imports=imports,
         models=models,
         materializations=dict(_materializations(tree, imports)),
+        signals=dict(_signals(tree, imports, path)),
     )
 
 
@@ -159,6 +176,12 @@ def outline_from_json(data: Mapping[str, Any]) -> ModuleOutline:
         imports={name: Import(**item) for name, item in data["imports"].items()},
         models=tuple(ModelFunction(**item) for item in data["models"]),
         materializations=data["materializations"],
+        signals={
+            name: SignalFunction(
+                **{**item, "parameters": tuple(item["parameters"]), "required": tuple(item["required"])}
+            )
+            for name, item in data["signals"].items()
+        },
     )
 
 
@@ -259,6 +282,35 @@ def _materializations(tree: ast.Module, imports: Mapping[str, Import]) -> Iterat
             if isinstance(target, ast.Name) and target.id == "NAME"
         ]
         yield str(names[-1] if names else one.name).lower(), one.name
+
+
+def _signals(tree: ast.Module, imports: Mapping[str, Import], path: str) -> Iterator[tuple[str, SignalFunction]]:
+    """The functions that a decorator makes signals, by the names that headers call them by."""
+    for function in tree.body:
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        for decorator in function.decorator_list:
+            if not isinstance(decorator, ast.Call) or not _is_ours(decorator.func, "signal", imports):
+                continue
+            given = [*decorator.args, *(option.value for option in decorator.keywords if option.arg == "name")]
+            name = given[0].value if given and isinstance(given[0], ast.Constant) else ""
+            takes = function.args
+            positional = [one.arg for one in (*takes.posonlyargs, *takes.args)]
+            required = positional[: len(positional) - len(takes.defaults)]
+            only_named = [
+                one.arg for one, default in zip(takes.kwonlyargs, takes.kw_defaults, strict=True) if default is None
+            ]
+            yield (
+                str(name or function.name).lower(),
+                SignalFunction(
+                    function=function.name,
+                    path=path,
+                    line=function.lineno,
+                    parameters=(*positional[1:], *(one.arg for one in takes.kwonlyargs)),
+                    required=(*required[1:], *only_named),
+                    takes_any=takes.kwarg is not None,
+                ),
+            )
 
 
 _TABLE = ("table", "resolve_table")

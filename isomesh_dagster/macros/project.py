@@ -6,7 +6,7 @@ run when a macro is called, and where models are, when these must be read.
 
 Keys name what a model read: `macro x` for a Python macro, `metadata macro x` for one that no row depends on,
 `jinja x` for a Jinja macro, `module path` for a file with models and all it reaches, `materialization x` for a class of
-the project's.
+the project's, `signal x` for a function that says what is ready.
 """
 
 from __future__ import annotations
@@ -21,7 +21,14 @@ from typing import Any
 
 from isomesh_dagster.errors import MacroError, UnsupportedError
 from isomesh_dagster.macros.decorator import MARK
-from isomesh_dagster.macros.outline import ContextUse, MacroFunction, ModelFunction, ModuleOutline, module_name
+from isomesh_dagster.macros.outline import (
+    ContextUse,
+    MacroFunction,
+    ModelFunction,
+    ModuleOutline,
+    SignalFunction,
+    module_name,
+)
 
 _TEMPLATE_MACRO = re.compile(r"\{%[-+]?\s*macro\s+(\w+)\s*\(.*?\{%[-+]?\s*endmacro\b.*?%\}", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z_]\w*")
@@ -148,6 +155,8 @@ class ProjectMacros:
                 found[module_key(module.path)] = self._digest(module, [*module.definitions, *module.imports])
         for name, (module, its_class) in self._materializations.items():
             found[f"materialization {name}"] = self._digest(module, [its_class])
+        for name, signal in self.signals.items():
+            found[f"signal {name}"] = self._digest(self._modules[module_name(signal.path)], [signal.function])
         for name in self.templates:
             text = "\n".join(self.template_reach([name]))
             found[self.template_key(name)] = blake2b(text.encode(), digest_size=16).hexdigest()
@@ -192,6 +201,22 @@ class ProjectMacros:
     def paths(self, folder: str) -> tuple[str, ...]:
         """The files of a folder whose code is known, sorted."""
         return tuple(sorted(module.path for module in self._modules.values() if module.path.startswith(f"{folder}/")))
+
+    @cached_property
+    def signals(self) -> Mapping[str, SignalFunction]:
+        """The signals by lower-case name."""
+        found: dict[str, SignalFunction] = {}
+        for module in self._modules.values():
+            for name, signal in module.signals.items():
+                other = found.setdefault(name, signal)
+                if other is not signal:
+                    raise MacroError(
+                        f"signal {name!r} is defined in {other.path}:{other.line} too",
+                        path=signal.path,
+                        line=signal.line,
+                        hint="rename one of them",
+                    )
+        return found
 
     # --- functions of models
 

@@ -55,7 +55,9 @@ class AuditDefinition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditUse:
-    """One entry of a model's `audits (...)`, as written: the name, and SQL texts by argument name."""
+    """One entry of a model's `audits (...)` or `signals (...)`, as written: the name, and SQL texts by argument
+    name.
+    """
 
     name: str
     arguments: Mapping[str, str] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from dataclasses import MISSING, fields
 from typing import Any
 
 from isomesh_dagster.model.kinds import KIND_NAMES, CsvSettings, ModelKind, Seed
-from isomesh_dagster.model.model import AuditCall, Model, PythonFunction
+from isomesh_dagster.model.model import AuditCall, Model, PythonFunction, SignalCall
 from isomesh_dagster.relation import Column, KnownColumns, Reference
 
 
@@ -35,6 +35,10 @@ def model_from_json(data: dict[str, Any]) -> Model:
         values["columns"] = columns_from_json(values["columns"])
     if "audits" in values:
         values["audits"] = tuple([AuditCall(**item) for item in values["audits"]])
+    if "signals" in values:
+        values["signals"] = tuple(
+            [SignalCall(**{**item, "reads": tuple(item.get("reads", ()))}) for item in values["signals"]]
+        )
     if "schemas" in values:
         values["schemas"] = {name: known_from_json(item) for name, item in values["schemas"].items()}
     if "python" in values:
@@ -91,7 +95,7 @@ def _defaults(value_type: type) -> tuple[tuple[str, Any], ...]:
 
 
 _KINDS = {name: kind for kind, name in KIND_NAMES.items()}
-_ENCODED = (Model, AuditCall, PythonFunction, CsvSettings, KnownColumns, *KIND_NAMES)
+_ENCODED = (Model, AuditCall, SignalCall, PythonFunction, CsvSettings, KnownColumns, *KIND_NAMES)
 _DEFAULTS = {value_type: _defaults(value_type) for value_type in _ENCODED}
 _REFERENCE, _REFERENCE_DEFAULTS = zip(*_defaults(Reference), strict=True)
 _TUPLES = frozenset({
@@ -126,7 +130,7 @@ def _encode(value: Any) -> Any:
             return _column_to_json(value)
         case Reference():
             return _reference_to_json(value)
-        case AuditCall() | PythonFunction() | CsvSettings() | KnownColumns():
+        case AuditCall() | SignalCall() | PythonFunction() | CsvSettings() | KnownColumns():
             return _encode_fields(value)
         case tuple():
             return [_encode(item) for item in value]

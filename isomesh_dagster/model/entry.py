@@ -38,7 +38,7 @@ from isomesh_dagster.model.kinds import (
     managed_columns,
 )
 from isomesh_dagster.model.mentions import audit_reads, audit_variables, may_read, statement_reads
-from isomesh_dagster.model.model import AuditCall, Json, Model, PythonFunction
+from isomesh_dagster.model.model import AuditCall, Json, Model, PythonFunction, SignalCall
 from isomesh_dagster.model.properties import MODEL_PROPERTIES, Header, default_value, read_properties
 from isomesh_dagster.model.python_code import (
     NO_CODE_READS,
@@ -48,8 +48,17 @@ from isomesh_dagster.model.python_code import (
     check_python_model,
     code_reads,
 )
-from isomesh_dagster.model.render import RenderContext, is_template, loading_context, render, render_audit
+from isomesh_dagster.model.render import (
+    RenderContext,
+    is_template,
+    loading_context,
+    render,
+    render_audit,
+    render_signal,
+)
 from isomesh_dagster.model.seeds import seed_bytes, seed_columns, seed_hash, seed_path
+from isomesh_dagster.model.signals import resolve as resolve_signals
+from isomesh_dagster.model.signals import signal_variables
 from isomesh_dagster.model.statements import Statements, sort_statements
 from isomesh_dagster.relation import Column, KnownColumns
 
@@ -173,6 +182,7 @@ class Entry:
         defaults = header.values if not isinstance(kind, Embedded | External) else {}
         uses: tuple[AuditUse, ...] = header.get("audits", ())
         audits = self._audits(kind, uses, header, inline, dialect)
+        signals = self._signals(kind, header)
         gateway = header.get("gateway")
         if gateway is not None and gateway.lower() != self.context.gateway.lower():
             raise UnsupportedError(
@@ -208,6 +218,7 @@ class Entry:
                 *(statement.text for statement in statements.virtual_update),
             ),
             audits=audits,
+            signals=signals,
             variables=self.variables,
             blueprint=self.blueprint,
             description=header.get("description", definition.comment),
@@ -243,11 +254,13 @@ class Entry:
             check_output(model, facts, header)
         asked = self._code_reads(model, header)
         audit_reads = self._check_audits(model, header)
+        audit_reads |= self._check_signals(model, header)
         kept = {*rendered.kept, *audit_reads}
         macros = self.context.macros.digests
         used_macros = {*self.expander.used_facts, *rendered.used_facts, *audit_reads} & macros.keys()
         used = {*self.expander.used_variables, *rendered.used_variables, *audit_variables(audits)}
-        used |= asked.names
+        used |= asked.names | signal_variables(signals)
+        used_macros |= {f"signal {call.name}" for call in signals}
         if isinstance(kind, Custom):
             used_macros.add(f"materialization {kind.materialization.lower()}")
         depends_on = {*header.get("depends_on", ()), *(facts.depends_on if facts is not None else ()), *asked.tables}
@@ -377,6 +390,32 @@ class Entry:
             return resolve(uses, {**self.context.audits, **inline}, dialect=dialect)
         except ModelError as error:
             raise error.located(line=header.lines.get("audits")) from None
+
+    def _signals(self, kind: ModelKind, header: Header) -> tuple[SignalCall, ...]:
+        uses: tuple[AuditUse, ...] = header.get("signals", ())
+        line = header.lines.get("signals")
+        if isinstance(kind, Embedded | External) and uses:
+            if line is None:
+                return ()
+            raise ModelError(
+                f"a model of kind {kind_name(kind)} cannot have signals: it is never built",
+                line=line,
+                hint="put them on a model that reads it",
+            )
+        try:
+            return resolve_signals(uses, self.context.macros)
+        except ModelError as error:
+            raise error.located(line=line) from None
+
+    def _check_signals(self, model: Model, header: Header) -> set[str]:
+        """Refuse now arguments of signals that could not be rendered later; what the others read."""
+        reads: set[str] = set()
+        try:
+            for call in model.signals:
+                render_signal(call, model, self._loading(loading_context(model.kind)), reads)
+        except ModelError as error:
+            raise error.located(line=header.lines.get("signals")) from None
+        return reads
 
     def _check_audits(self, model: Model, header: Header) -> set[str]:
         """Refuse now what no audit could be rendered with later; what the others read. Built-in audits with plain

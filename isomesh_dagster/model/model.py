@@ -46,6 +46,18 @@ class PythonFunction:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SignalCall:
+    """One use of a signal: its name in lower case, SQL texts by lower-case argument name, in which macros are expanded
+    when it is asked, the digest of its code ("" for one of the model format), and the variables that this asks for.
+    """
+
+    name: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    code: str = ""
+    reads: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """One model of the project under one gateway.
 
@@ -76,6 +88,7 @@ class Model:
     hidden          variables, macros of the project and relations (`columns x`) that decide over rows together with the
                     moment: what was rendered at load need not show a change of them
     schemas         columns of relations that macros asked for, by normalised name, kept for rendering again
+    signals         what must be ready before an interval is built, in the order asked
     python          the function that makes its rows; None for a model with a query, a seed, an external table
     column_comments comments behind the columns of the query, by normalised name; like all comments, no part of a
                     fingerprint. `column_descriptions` win over them
@@ -110,6 +123,7 @@ class Model:
     macros: Mapping[str, str] = field(default_factory=dict)
     hidden: tuple[str, ...] = ()
     schemas: Mapping[str, KnownColumns] = field(default_factory=dict)
+    signals: tuple[SignalCall, ...] = ()
     python: PythonFunction | None = None
     description: str | None = None
     owner: str | None = None

@@ -95,7 +95,8 @@ def _cron_tz(given: Given) -> str:
 
 
 def _uses(given: Given) -> tuple[AuditUse, ...]:
-    """`audits (name(argument := SQL, …), …)`; one entry may stand without brackets."""
+    """`audits (name(argument := SQL, …), …)`, signals alike; one entry may stand without brackets."""
+    what = given.key.removesuffix("s")
     match given.value:
         case Items(items=members):
             pass
@@ -107,17 +108,20 @@ def _uses(given: Given) -> tuple[AuditUse, ...]:
             case Word(content=name):
                 uses.append(AuditUse(name=name))
             case Call(name=name, arguments=arguments):
-                uses.append(AuditUse(name=name, arguments=_arguments(name, arguments)))
+                uses.append(AuditUse(name=name, arguments=_arguments(f"{what} {name!r}", name, arguments)))
             case String(content=content):  # from YAML
                 uses.extend(
                     _uses(Given(key=given.key, value=parse_value(content, given.dialect), dialect=given.dialect))
                 )
             case _:
-                raise ModelError(f"`{member.text}` is not an audit", hint="write name, or name(argument := value, …)")
+                raise ModelError(
+                    f"`{member.text}` is not {'an' if what == 'audit' else 'a'} {what}",
+                    hint="write name, or name(argument := value, …)",
+                )
     return tuple(uses)
 
 
-def _arguments(name: str, arguments: tuple[Value, ...]) -> dict[str, str]:
+def _arguments(what: str, name: str, arguments: tuple[Value, ...]) -> dict[str, str]:
     found: dict[str, str] = {}
     for argument in arguments:
         match argument:
@@ -127,10 +131,10 @@ def _arguments(name: str, arguments: tuple[Value, ...]) -> dict[str, str]:
                 its_text = argument.text[len(key) :].strip()
             case _:
                 raise ModelError(
-                    f"audit {name!r}: `{argument.text}` has no name", hint=f"write {name}(argument := {argument.text})"
+                    f"{what}: `{argument.text}` has no name", hint=f"write {name}(argument := {argument.text})"
                 )
         if key.lower() in found:
-            raise ModelError(f"audit {name!r}: argument `{key}` is given twice", hint="keep one")
+            raise ModelError(f"{what}: argument `{key}` is given twice", hint="keep one")
         found[key.lower()] = its_text
     return found
 
@@ -156,7 +160,6 @@ def _grants(given: Given) -> dict[str, str | None]:
 _CHANGE = choice("ALLOW", "WARN", "ERROR", "IGNORE")
 _YES = frozenset({"true"})
 _NO = frozenset({"false"})
-_EMPTY = frozenset({"()", "[]"})
 
 MODEL_PROPERTIES: Mapping[str, Decoder | Refused] = {
     "name": _name,
@@ -196,7 +199,7 @@ MODEL_PROPERTIES: Mapping[str, Decoder | Refused] = {
     "on_destructive_change": _CHANGE,
     "on_additive_change": _CHANGE,
     "allow_partials": boolean,
-    "signals": Refused(instead="remove it, and start runs by a Dagster sensor instead", harmless=_EMPTY),
+    "signals": _uses,
     "blueprints": blueprints,
     # DuckDB has no users to grant anything to
     "grants": _grants,
@@ -225,7 +228,9 @@ _ALIASES = {"grain": "grains", "table_properties": "physical_properties"}
 _GONE = {"validate_query": "it was replaced by lint rules; remove it"}
 
 # read as they stand: their macros are expanded when they are used
-_UNEXPANDED = frozenset({"audits", "physical_properties", "virtual_properties", "session_properties", "defaults"})
+_UNEXPANDED = frozenset(
+    {"audits", "signals", "physical_properties", "virtual_properties", "session_properties", "defaults"}
+)
 
 _MERGED = frozenset({"physical_properties", "virtual_properties", "session_properties"})
 _STATEMENTS = frozenset({"pre_statements", "post_statements", "on_virtual_update"})

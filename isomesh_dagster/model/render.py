@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from isomesh_dagster.errors import MacroError, ModelError
 from isomesh_dagster.model.kinds import ModelKind, is_incremental, kind_name
-from isomesh_dagster.model.model import AuditCall, Model
+from isomesh_dagster.model.model import AuditCall, Model, SignalCall
 from isomesh_dagster.relation import KnownColumns, Relation
 
 if TYPE_CHECKING:
@@ -179,6 +179,27 @@ def render_expression(text: str, model: Model, context: RenderContext) -> str:
         return _expander(model, context, model.dialect, {}).expand(text)
     except ModelError as error:
         raise error.located(model=model.name) from None
+
+
+def render_signal(
+    signal: SignalCall, model: Model, context: RenderContext, reads: set[str] | None = None
+) -> dict[str, str]:
+    """The arguments of a signal as SQL texts without macros, by lower-case name.
+
+    `reads`, if given, is filled with all that was read for it. Raises `MacroError` with the model's path and name.
+    """
+    if not any("@" in text for text in signal.arguments.values()):
+        return dict(signal.arguments)
+    expander = _expander(model, context, model.dialect, {})
+    try:
+        with expander.scope.reading() as names:
+            texts = {name: expander.expand(text) for name, text in signal.arguments.items()}
+    except ModelError as error:
+        error.message = f"signal {signal.name}: {error.message}"
+        raise error.located(model=model.name) from None
+    if reads is not None:
+        reads |= names
+    return texts
 
 
 def _expander(model: Model, context: RenderContext, dialect: str, arguments: Mapping[str, str]) -> Expander:

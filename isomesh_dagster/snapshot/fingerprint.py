@@ -49,7 +49,7 @@ def own(model: Model, macros: ProjectMacros = NO_MACROS) -> OwnFingerprint:
     project's own, those the model was loaded with.
     """
     from isomesh_dagster.dialect.canonical import digest as tokens
-    from isomesh_dagster.model.render import is_jinja, loading_context, render
+    from isomesh_dagster.model.render import is_jinja, loading_context, render, render_signal
 
     def written(text: str) -> str:
         return text if is_jinja(text) else tokens(text, model.dialect)
@@ -109,6 +109,13 @@ def own(model: Model, macros: ProjectMacros = NO_MACROS) -> OwnFingerprint:
     ]
     if model.python is not None:
         data.append(python_parts(model))
+    if model.signals:
+        metadata.append(
+            [
+                [one.name, sorted(render_signal(one, model, context).items()), one.code, _values(model, one.reads)]
+                for one in sorted(model.signals, key=lambda one: one.name)
+            ]
+        )
     if hidden := hidden_parts(model):
         data.append(hidden)
     if varying := [text for text in (*model.pre_statements, *model.post_statements) if text in rendered.varying]:
@@ -119,6 +126,10 @@ def own(model: Model, macros: ProjectMacros = NO_MACROS) -> OwnFingerprint:
     if varying := [text for text in model.on_virtual_update if text in rendered.varying]:
         metadata.append([written(text) for text in varying])
     return OwnFingerprint(data=digest(data), metadata=digest(metadata))
+
+
+def _values(model: Model, names: Iterable[str]) -> list[Any]:
+    return [[name, model.blueprint.get(name, model.variables.get(name))] for name in names]
 
 
 def python_parts(model: Model) -> list[Any]:

@@ -311,7 +311,6 @@ def test_reserved_schemas(root: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        "signals/a.py",
         "metrics/a.sql",
     ],
 )

@@ -409,7 +409,6 @@ UNSUPPORTED = [
     ("METRIC (name x, expression SUM(a.b))", 1, "metrics"),
     ("MODEL (name a.b,\n kind VIEW (materialized true)\n);\nSELECT 1 AS id", 2, "materialized"),
     ("MODEL (name a.b,\n gateway production\n);\nSELECT 1 AS id", 2, "'production'"),
-    ("MODEL (name a.b,\n signals (x())\n);\nSELECT 1 AS id", 2, "signals"),
     ("MODEL (name a.b, kind FULL);\nSELECT * FROM a.b", 1, "reads itself"),
 ]
 

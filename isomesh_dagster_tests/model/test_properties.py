@@ -120,6 +120,11 @@ SUPPORTED = [
         "audits",
         (AuditUse(name="unique_values", arguments={"columns": "(id)"}),),
     ),
+    (
+        "signals (fresh(x := @v), other)",
+        "signals",
+        (AuditUse(name="fresh", arguments={"x": "@v"}), AuditUse(name="other")),
+    ),
     ('audits (x("values" := (1, 2)))', "audits", (AuditUse(name="x", arguments={"values": "(1, 2)"}),)),
 ]
 
@@ -137,7 +142,6 @@ def test_every_supported_property_is_tried_above() -> None:
 
 
 REFUSED = {
-    "signals (fresh(x := 1))": "signals",
     "physical_version '1'": "physical_version",
     "virtual_environment_mode dev_only": "virtual_environment_mode",
     "default_catalog other": "default_catalog",
@@ -161,7 +165,6 @@ def test_every_refused_property_is_tried_above() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "signals ()",
         "virtual_environment_mode full",
         "virtual_environment_mode 'full'",
         "physical_version NULL",
