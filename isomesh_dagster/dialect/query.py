@@ -11,10 +11,11 @@ needs no SQL library.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from isomesh_dagster.dialect.canonical import tokenize
+from isomesh_dagster.errors import ModelError, UnsupportedError
 from isomesh_dagster.relation import Column, Reference
 
 
@@ -109,16 +110,24 @@ def splice(sql: str, references: Sequence[Reference], replacements: Mapping[str,
     return "".join(pieces) + sql[position:]
 
 
-def transpile(sql: str, read: str, write: str) -> str:
+def transpile(sql: str, read: str, write: str, *, reads: Callable[[str], bool] | None = None) -> str:
     """`sql` in another dialect; several statements stay several. The same dialect twice returns the text as it is.
 
+    `reads` tells whether the engine's parser takes a text: one in its own dialect that only the library reads
+    (`a JOIN b` without a condition) is written again from its tree, if that is what the engine takes.
     Raises ModelError when it does not parse, UnsupportedError when the other dialect cannot say it.
     """
-    if read == write:
+    if read == write and (reads is None or reads(sql)):
         return sql
     from isomesh_dagster.dialect import rewrite
 
-    return rewrite.transpile(sql, read, write)
+    if read != write or reads is None:
+        return rewrite.transpile(sql, read, write)
+    try:
+        again = rewrite.transpile(sql, read, write)
+    except (ModelError, UnsupportedError):
+        return sql  # the engine tells what is wrong with it
+    return again if reads(again) else sql
 
 
 def output_columns(sql: str, dialect: str, schema: Mapping[str, Sequence[Column]]) -> tuple[Column, ...] | None:

@@ -150,6 +150,12 @@ class Connection(Protocol):
         """A session for the calling thread."""
         ...
 
+    def reads(self, sql: str) -> bool:
+        """Whether the engine's parser takes the text. Nothing runs, no table need exist; True for what the engine
+        cannot tell without running it.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of the warehouse and of the lock on it."""
         ...

@@ -113,6 +113,20 @@ class DuckDBWarehouse:
         finally:
             cursor.close()
 
+    def reads(self, sql: str) -> bool:
+        """See `Connection`."""
+        self._check_alive()
+        cursor = self._parent.cursor()
+        try:
+            cursor.extract_statements(sql)
+        except duckdb.ParserException:
+            return False
+        except duckdb.Error:
+            return True
+        finally:
+            cursor.close()
+        return True
+
     def close(self) -> None:
         """Let go of the file and of the lock on it. Idempotent; does nothing in a forked child."""
         if os.getpid() != self._pid:

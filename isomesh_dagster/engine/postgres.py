@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from isomesh_dagster.model.connections import PostgresConnection
 
 _MERGE_SINCE = 150_000
+_QUERY = re.compile(r"\s*(?:(?:select|with|values)\b|\()", re.IGNORECASE)
+_BODY = "$isomesh_reads$"
 _IMPATIENCE = "100ms"
 """How long a swap of views waits for one lock. Shorter than the server's `deadlock_timeout` (1 s): who waits that long
 first is ended by the server, and that must not be a reader.
@@ -78,6 +80,23 @@ class PostgresWarehouse:
                 self._give_back(connection)
             else:
                 connection.close()
+
+    def reads(self, sql: str) -> bool:
+        """See `Connection`. Only queries can be told: what stands behind a RETURN is parsed and never run."""
+        if _QUERY.match(sql) is None or _BODY in sql:
+            return True
+        connection = self._take()
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(f"DO {_BODY}\nBEGIN\nRETURN;\n{sql}\n;\nEND\n{_BODY}")
+        except psycopg2.Error as error:
+            return bool(error.pgcode != errorcodes.SYNTAX_ERROR)
+        finally:
+            if not connection.closed and self._is_clean_again(connection):
+                self._give_back(connection)
+            else:
+                connection.close()
+        return True
 
     def close(self) -> None:
         """Close the connections; those of open sessions are closed when these end. Idempotent; does nothing in a

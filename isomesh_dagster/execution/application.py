@@ -102,6 +102,7 @@ class Application:
             default_catalog=default_catalog,
             execution_time=plan.execution_time,
             macros=macros,
+            reads=connection.reads,
         )
         self._waits = Waits(plan, self._around)
         self._statements = statements

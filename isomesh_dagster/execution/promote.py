@@ -241,6 +241,7 @@ def rollback(
                     default_catalog=default_catalog,
                     execution_time=now,
                     macros=macros,
+                    reads=connection.reads,
                 ),
                 reason=f"rollback to {promotion.number}",
                 comments=comments,

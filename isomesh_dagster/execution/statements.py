@@ -69,7 +69,7 @@ def rendered(
             for statement in expander.expand_statement(text):
                 facts = sql.statement_facts(statement, dialect, default_catalog=around.default_catalog)
                 over_views = sql.splice(statement, facts.references, replacements, dialect)
-                result.append(sql.transpile(over_views, dialect, around.engine_dialect))
+                result.append(sql.transpile(over_views, dialect, around.engine_dialect, reads=around.reads))
     except ModelError as error:
         error.message = f"{stage}: {error.message}"
         raise

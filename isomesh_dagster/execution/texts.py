@@ -8,7 +8,7 @@ subqueries.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -57,7 +57,8 @@ class BatchText:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """What texts depend on besides the model: the snapshots that names mean, the engine's dialect, the gateway's
-    default catalog, the "now" of the plan (UTC), and the macros of the project as its files are now.
+    default catalog, the "now" of the plan (UTC), and the macros of the project as its files are now. `reads` tells
+    whether the engine's parser takes a text; None where there is no engine to ask.
     """
 
     snapshots: Mapping[str, Snapshot]
@@ -65,6 +66,7 @@ class Surroundings:
     default_catalog: str | None
     execution_time: datetime
     macros: ProjectMacros = NO_MACROS
+    reads: Callable[[str], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,7 +258,8 @@ class Texts:
         return self._splice(text, references, dialect, replacements)
 
     def _to_engine(self, text: str, dialect: str) -> str:
-        return sql.transpile(text, dialect or self._around.engine_dialect, self._around.engine_dialect)
+        engine = self._around.engine_dialect
+        return sql.transpile(text, dialect or engine, engine, reads=self._around.reads)
 
     def _type(self, name: str) -> str:
         if name.upper() == "UNKNOWN":

@@ -84,13 +84,13 @@ def run_unit_tests(tests: Iterable[UnitTest], bed: UnitTestBed) -> Iterator[Unit
         return
     with closing(_open(bed)) as connection, connection.session() as session:
         for number, test in enumerate(listed):
-            yield _Trial(session, test, bed, number).result()
+            yield _Trial(session, connection.reads, test, bed, number).result()
 
 
 def actual_outputs(test: UnitTest, bed: UnitTestBed, *, ctes: bool) -> tuple[Table, dict[str, Table]]:
     """What the query of a test returns over its inputs, and its CTEs by name. Raises IsomeshError."""
     with closing(_open(bed)) as connection, connection.session() as session:
-        return _Trial(session, test, bed, 0).outputs(ctes=ctes)
+        return _Trial(session, connection.reads, test, bed, 0).outputs(ctes=ctes)
 
 
 def _open(bed: UnitTestBed) -> Connection:
@@ -102,6 +102,7 @@ class _Trial:
     """One test on a warehouse."""
 
     session: Session
+    reads: Callable[[str], bool]
     test: UnitTest
     bed: UnitTestBed
     number: int
@@ -141,7 +142,7 @@ class _Trial:
         if self._model.python is not None:
             return self._called(self._model)
         text, dialect = self._resolved(self._model, frozenset())
-        query = sql.transpile(text, dialect, ENGINE_DIALECT)
+        query = sql.transpile(text, dialect, ENGINE_DIALECT, reads=self.reads)
         now = self.test.execution_time
         return query if now is None else frozen(query, ENGINE_DIALECT, _EPOCH + timedelta(milliseconds=now))
 

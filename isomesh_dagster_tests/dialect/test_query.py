@@ -394,3 +394,18 @@ def test_the_librarys_own_warnings_are_not_printed(caplog: pytest.LogCaptureFixt
     with pytest.raises(ModelError, match="EXPLAIN is not a query"):
         analyse("EXPLAIN ANALYZE DELETE FROM t", "duckdb")
     assert not caplog.records
+
+
+def test_the_library_writes_again_only_what_the_engine_cannot_read_as_written() -> None:
+    asked: list[str] = []
+
+    def reads(text: str) -> bool:
+        asked.append(text)
+        return "a, b" in text or "plain" in text
+
+    assert transpile("select plain  from t", "duckdb", "duckdb", reads=reads) == "select plain  from t"
+    assert transpile("SELECT 1 FROM a JOIN b", "duckdb", "duckdb", reads=reads) == "SELECT 1 FROM a, b"
+    # when that does not help, or the library cannot read it either, the engine tells what is wrong with the text
+    assert transpile("SELECT 1  FROM t", "duckdb", "duckdb", reads=reads) == "SELECT 1  FROM t"
+    assert transpile("SELECT (1", "duckdb", "duckdb", reads=reads) == "SELECT (1"
+    assert len(asked) == 6

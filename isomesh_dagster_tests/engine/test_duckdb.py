@@ -332,3 +332,11 @@ def test_a_claim_is_held_by_one_transaction_at_a_time_and_shows_what_was_committ
     with connection.session() as session:
         assert session.fetch("SELECT COUNT(*), COUNT(DISTINCT n), MAX(n) FROM seen") == [(40, 40, 39)]
     connection.close()
+
+
+def test_what_the_parser_takes_is_told_without_running_it():
+    connection = open_connection(DuckDBConnection())
+    assert connection.reads("SELECT a.x FROM nobody.has AS a; DROP TABLE everything -- the end")
+    assert not connection.reads("SELECT * FROM a JOIN b")
+    assert not connection.reads("SELECT (1")
+    connection.close()

@@ -397,3 +397,13 @@ def test_frames_in_a_transaction_that_fails(session):
         session.fetch_frame("SELECT 1 AS a", "fastframes")
     with pytest.raises(EngineError):
         session.fetch_frame("DROP SCHEMA s", "pandas")
+
+
+def test_what_the_parser_takes_is_told_without_running_it(connection):
+    assert connection.reads("SELECT a.x FROM nobody.has AS a JOIN this_table AS b ON a.x = b.x -- the end")
+    assert connection.reads("WITH c AS (SELECT 1 AS a) SELECT '%s', * FROM c")
+    assert not connection.reads("SELECT * FROM a JOIN b")
+    assert not connection.reads("SELECT (1")
+    assert connection.reads("DROP TABLE everything")  # no query: not asked, and not run
+    with connection.session() as session:
+        assert session.fetch("SELECT 1") == [(1,)]

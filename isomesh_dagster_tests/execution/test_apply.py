@@ -428,3 +428,16 @@ print([name for name in ("sqlglot", "dagster", "pandas", "numpy") if name in sys
 def test_fixed_text_needs_no_sql_library(tmp_path):
     out = subprocess.run([sys.executable, "-c", WARM, str(tmp_path)], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("kind", [kinds.Full(), kinds.View()])
+def test_a_query_that_only_the_library_reads_runs_as_the_library_writes_it(system, kind):
+    joined = model("mart.joined", "SELECT source.id, top.id AS other FROM raw.source JOIN mart.top", kind)
+    system.apply(system.plan(snapshots([SOURCE, TOP, joined])))
+    assert system.rows("SELECT id, other FROM mart.joined") == [(1, 1)]
+
+
+def test_where_nothing_helps_the_first_complaint_is_told(system):
+    wrong = model("mart.wrong", "SELECT 1 AS id FROM nothing_there")
+    with pytest.raises(EngineError, match="nothing_there"):
+        system.apply(system.plan(snapshots([wrong])))
