@@ -82,7 +82,7 @@ def _chosen(known: Collection[str], paths: Collection[str] | None) -> list[str]:
 
 def _formatted(settings: Settings, path: str, style: Style) -> FormattedFile:
     try:
-        old = (settings.root / path).read_bytes().decode()
+        old = (settings.files / path).read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
         raise ModelError("the file cannot be read as UTF-8", path=path) from error
     mark = _MARK if old.startswith(_MARK) else ""

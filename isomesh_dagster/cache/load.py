@@ -72,7 +72,7 @@ class LoadedFiles:
 def load_project_files(
     settings: Settings, *, on_progress: Progress | None = None, instead: Mapping[str, bytes] | None = None
 ) -> LoadedFiles:
-    """Load the project under `settings.root`; `instead` has contents that stand for those of files, by path.
+    """Load the project under `settings.files`; `instead` has contents that stand for those of files, by path.
 
     Raises the one error, or one ModelError that lists them all (at most 20), each with file and line; GraphError when
     two files declare one model.
@@ -107,7 +107,7 @@ class _Loading:
     ) -> None:
         self.settings = settings
         self.instead = instead
-        self.root = str(settings.root)
+        self.root = str(settings.files)
         self.store = store
         self.on_progress = on_progress
         self.errors: list[IsomeshError] = []
@@ -116,7 +116,7 @@ class _Loading:
         self.missed: set[str] = set()
         self.done = 0
         self.total = 0
-        self.seeds = _Seeds(settings.root)
+        self.seeds = _Seeds(settings.files)
         self.variables = {**settings.variables, "gateway": settings.gateway}
         self.shape = _shape(settings)
 
@@ -400,7 +400,7 @@ class _Tree:
     """The project's files by role, as posix paths relative to its root, sorted; and what is there and not supported."""
 
     def __init__(self, settings: Settings) -> None:
-        self._root = settings.root
+        self._root = settings.files
         patterns = [pattern for given in settings.ignore_patterns for pattern in (given, f"*/{given}")]
         self._ignored = re.compile("|".join(map(translate, patterns)) or r"(?!)").match
         self.models = self._files("models", (".sql", ".py"))

@@ -32,7 +32,7 @@ _KEEP = 20_000
 def load_macros(settings: Settings, store: FactStore) -> ProjectMacros:
     """The project's macros; none of its code runs. Raises ConfigError or MacroError for a file that cannot be read."""
     modules = _modules(settings, store)
-    return ProjectMacros(lambda: modules, partial(_text, settings.root), partial(_templates, settings))
+    return ProjectMacros(lambda: modules, partial(_text, settings.files), partial(_templates, settings))
 
 
 def macros_on_demand(settings: Settings) -> ProjectMacros:
@@ -42,14 +42,14 @@ def macros_on_demand(settings: Settings) -> ProjectMacros:
         with FactStore(settings.root / CACHE_PATH) as store:
             return _modules(settings, store)
 
-    return ProjectMacros(outlines, partial(_text, settings.root), partial(_templates, settings))
+    return ProjectMacros(outlines, partial(_text, settings.files), partial(_templates, settings))
 
 
 def _modules(settings: Settings, store: FactStore) -> list[ModuleOutline]:
     """Outlines of the modules in the folders with code and of those they import, from the cache where their files are
     known.
     """
-    root = settings.root
+    root = settings.files
     found: dict[str, ModuleOutline] = {}
     new: list[tuple[str, str, str]] = []
     todo = [path for folder in _CODE for path in _files(settings, ".py", folder)]
@@ -95,16 +95,16 @@ def _check_names(module: ModuleOutline) -> None:
 
 def _templates(settings: Settings) -> dict[str, str]:
     """The texts of the files with Jinja macros, by path."""
-    return {path: _text(settings.root, path) for path in _files(settings, ".sql")}
+    return {path: _text(settings.files, path) for path in _files(settings, ".sql")}
 
 
 def _files(settings: Settings, ending: str, within: str = _FOLDER) -> Iterator[str]:
     patterns = [pattern for given in settings.ignore_patterns for pattern in (given, f"*/{given}")]
     ignored = re.compile("|".join(map(translate, patterns)) or r"(?!)").match
-    for folder, folders, names in os.walk(settings.root / within):
+    for folder, folders, names in os.walk(settings.files / within):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__pycache__")))
         for name in names:
-            path = (Path(folder) / name).relative_to(settings.root).as_posix()
+            path = (Path(folder) / name).relative_to(settings.files).as_posix()
             if name.endswith(ending) and not name.startswith(".") and not ignored(path):
                 yield path
 

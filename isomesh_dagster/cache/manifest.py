@@ -11,7 +11,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +26,28 @@ FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The commit a project's files are of.
+
+    ref, commit     the full name of the ref it was looked up for; the commit's id
+    files           the folder with its files, relative to the project's, posix
+    may_run_code    whether code of the ref may run in this system; else the configuration is that of the project
+    """
+
+    ref: str
+    commit: str
+    files: str
+    may_run_code: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
     """A project as it was when compiled, under one gateway.
 
     `digest` is that of everything loaded (`LoadedFiles.digest`). `columns` are explicit or inferred output columns;
     None when they cannot be known without a warehouse. `column_reads` is what columns are read from. `tests` are the
     texts of the files with unit tests, by path, `decisions` those of recorded choices.
+    `source` tells the commit the files are of; None: of the project's folder.
     """
 
     gateway: str
@@ -43,6 +59,7 @@ class Manifest:
     column_reads: Mapping[str, ColumnReads] = field(default_factory=dict)
     tests: Mapping[str, str] = field(default_factory=dict)
     decisions: Mapping[str, str] = field(default_factory=dict)
+    source: Source | None = None
 
 
 def write_manifest(path: Path, data: Manifest) -> None:
@@ -64,6 +81,7 @@ def write_manifest(path: Path, data: Manifest) -> None:
         ],
         "tests": dict(sorted(data.tests.items())),
         "decisions": dict(sorted(data.decisions.items())),
+        **({"source": asdict(data.source)} if data.source is not None else {}),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -103,6 +121,7 @@ def read_manifest(path: Path) -> Manifest:
             column_reads={row["model"]["name"]: ColumnReads.from_json(row["reads"]) for row in rows if "reads" in row},
             tests=content.get("tests", {}),
             decisions=content.get("decisions", {}),
+            source=Source(**content["source"]) if "source" in content else None,
         )
     except FileNotFoundError:
         raise IsomeshError("there is no such manifest", path=str(path), hint="compile the project again") from None

@@ -21,10 +21,10 @@ def unit_test_files(settings: Settings) -> list[str]:
     patterns = [pattern for given in settings.ignore_patterns for pattern in (given, f"*/{given}")]
     ignored = re.compile("|".join(map(translate, patterns)) or r"(?!)").match
     found = []
-    for folder, folders, files in os.walk(settings.root / FOLDER):
+    for folder, folders, files in os.walk(settings.files / FOLDER):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__pycache__")))
         for name in files:
-            path = Path(folder, name).relative_to(settings.root).as_posix()
+            path = Path(folder, name).relative_to(settings.files).as_posix()
             if name.startswith("test") and name.endswith((".yaml", ".yml")) and not ignored(path):
                 found.append(path)
     return sorted(found)
@@ -32,7 +32,7 @@ def unit_test_files(settings: Settings) -> list[str]:
 
 def read_unit_test_files(settings: Settings) -> dict[str, str]:
     """The texts of the project's test files by path. Raises ModelError for one that cannot be read."""
-    return {path: _text(settings.root, path) for path in unit_test_files(settings)}
+    return {path: _text(settings.files, path) for path in unit_test_files(settings)}
 
 
 def parse_unit_test_files(
@@ -49,7 +49,7 @@ def parse_unit_test_files(
         dialect=settings.dialect,
         default_catalog=settings.default_catalog,
         gateways=settings.gateways,
-        read_file=_reader(settings.root),
+        read_file=_reader(settings.files),
     )
     tests = [test for path, text in texts.items() for test in parse_unit_tests(text, path, context)]
     return tuple(test for test in tests if test.gateway in (None, settings.gateway))

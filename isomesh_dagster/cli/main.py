@@ -12,6 +12,7 @@ import click
 
 from isomesh_dagster import __version__
 from isomesh_dagster.cli.choosing import decisions
+from isomesh_dagster.cli.ci import ci
 from isomesh_dagster.cli.dag import dag
 from isomesh_dagster.cli.environments import environments, invalidate, janitor, plans, rollback
 from isomesh_dagster.cli.format import format_
@@ -150,6 +151,7 @@ for _command in (
     table_name,
     fetchdf,
     create_external_models,
+    ci,
     info,
     doctor,
     migrate,

@@ -131,8 +131,9 @@ def plan(
 def apply(session: Session, *, plan: str, skip_tests: bool, as_json: bool) -> None:
     """Apply a plan as it was agreed to: one written by `plan --save`, or a recorded one by its id, to resume it.
 
-    It is made again from the files and what is built. When that is not the same any more, because ENV moved or the
-    files changed, nothing is done, the reason is told and the exit code is 5. Nothing is asked.
+    It is made again from the files and what is built; a deploy that waits for an approval (`isomesh ci status`) from
+    its commit. When that is not the same any more, because ENV moved or the files changed, nothing is done, the reason
+    is told and the exit code is 5. Nothing is asked.
 
     \b
     Examples:
@@ -140,8 +141,12 @@ def apply(session: Session, *, plan: str, skip_tests: bool, as_json: bool) -> No
       isomesh plans prod                   recorded plans and their ids
       isomesh apply 4b86d476521e           go on with one that was interrupted
     """
+    from isomesh_dagster.cli.ci import go_on, waits
     from isomesh_dagster.plan.explain import plan_json
 
+    if not Path(plan).is_file() and waits(session, plan):
+        go_on(session, plan, markdown=False, as_json=as_json)
+        return
     console = session.console
     with session.project() as project:
         made = project.plan_again(_saved_plan(project, plan))

@@ -154,7 +154,9 @@ class IsomeshTranslator:
         if self.settings.query and model.python is not None:
             metadata["isomesh/code"] = dg.MetadataValue.md(f"```python\n{model.python.source.strip()}\n```")
         if self.settings.code_references:
-            metadata["dagster/code_references"] = _code_reference(project.root / model.path, model.path, model.line)
+            metadata["dagster/code_references"] = _code_reference(
+                project.settings.files / model.path, model.path, model.line
+            )
         return metadata
 
     def get_column_lineage(self, model: Model, project: Project) -> dg.TableColumnLineage | None:
@@ -206,7 +208,7 @@ class IsomeshTranslator:
             blocking=True,
             description=test.description or f"Unit test {test.name}",
             metadata=(
-                {"dagster/code_references": _code_reference(project.root / test.path, test.path, test.line)}
+                {"dagster/code_references": _code_reference(project.settings.files / test.path, test.path, test.line)}
                 if self.settings.code_references
                 else {}
             ),

@@ -39,7 +39,7 @@ def declare(
     The warehouse is asked only when there are any. With `strict` EngineError when it lacks one of them; nothing is
     written then.
     """
-    path = declaring_file(settings.root)
+    path = declaring_file(settings.files)
     names = undeclared(models)
     if not names:
         return Declared(path=path, tables={}, missing=())
@@ -52,7 +52,7 @@ def declare(
             f"the warehouse has no {', '.join(declared.missing)}", hint="load them first, or leave --strict out"
         )
     if declared.tables:
-        place = settings.root / path
+        place = settings.files / path
         text = with_declarations(place.read_text(encoding="utf-8") if place.exists() else "", declared)
         temporary = place.with_name(f".{path}.new")
         temporary.write_text(text, encoding="utf-8")

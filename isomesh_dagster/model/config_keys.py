@@ -41,7 +41,7 @@ MODEL_DEFAULT_KEYS = frozenset(
 
 GATEWAY_KEYS = (
     *("connection", "state_connection", "test_connection", "scheduler"),
-    *("state_schema", "variables", "model_defaults"),
+    *("state_schema", "variables", "model_defaults", "git"),
 )
 
 GATEWAY_CHOICE_KEYS = frozenset(
@@ -59,7 +59,6 @@ HARMLESS_KEYS = frozenset(
 
 
 UNREAD_KEYS: Mapping[str, str] = {
-    "cicd_bot": "no bot looks at pull requests",
     "notification_targets": "nobody is notified",
     "users": "nobody is notified or asked for an approval",
 }
@@ -256,7 +255,7 @@ ROOT_KEYS = tuple(
         | GATEWAY_CHOICE_KEYS
         | frozenset(UNREAD_KEYS)
         | frozenset(UNSUPPORTED_KEYS)
-        | {"model_defaults", "variables"}
+        | {"model_defaults", "variables", "git", "cicd_bot"}
     )
 )
 """Every key the root may hold."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -39,6 +39,7 @@ from isomesh_dagster.model.config_file import (
     resolve,
 )
 from isomesh_dagster.model.config_keys import (
+    GATEWAY_CHOICE_KEYS,
     GATEWAY_KEYS,
     MODEL_DEFAULT_KEYS,
     ROOT_KEYS,
@@ -61,6 +62,7 @@ from isomesh_dagster.model.connections import (
     StateConnection,
     WarehouseConnection,
 )
+from isomesh_dagster.model.git_config import BOT_KEYS, GitConfig, from_bot
 from isomesh_dagster.model.model import Json
 
 GATEWAY_VARIABLE = "ISOMESH_GATEWAY"
@@ -141,6 +143,8 @@ class Settings:
     infer_names                 whether models that give no name are called by their path
     before_all, after_all       statements, as written, around everything that is done to an environment
     notes                       what was accepted but has no effect here, in words for the person
+    git                         what a repository drives under this gateway; None: nothing
+    checkout                    the folder with the files of a commit, where those count instead of the ones in `root`
     """
 
     root: Path
@@ -170,6 +174,13 @@ class Settings:
     linter: LinterSettings = LinterSettings()
     format: Style = field(default_factory=Style)
     notes: tuple[str, ...] = ()
+    git: GitConfig | None = None
+    checkout: Path | None = None
+
+    @property
+    def files(self) -> Path:
+        """The folder with models, macros, tests and seeds."""
+        return self.checkout or self.root
 
     @property
     def concurrent_tasks(self) -> int:
@@ -218,8 +229,19 @@ def state_location(settings: Settings) -> StateLocation:
     raise AssertionError(connection)
 
 
-def load_settings(root: Path, gateway: str | None = None, environ: Mapping[str, str] | None = None) -> Settings:
+def load_settings(
+    root: Path,
+    gateway: str | None = None,
+    environ: Mapping[str, str] | None = None,
+    *,
+    checkout: Path | None = None,
+    checkout_decides: bool = False,
+) -> Settings:
     """The configuration of the project at `root` for the chosen gateway.
+
+    `checkout` is a folder with the files of some commit: models are read there. Everything about systems (gateways,
+    connections, git) comes from `root`; with `checkout_decides` what shapes the project (defaults, variables,
+    environments, linter) comes from the checkout's own configuration, if it has one.
 
     `environ` stands in for the process's environment variables; a `.env` file beside config.yaml overrides them, except
     for ISOMESH_GATEWAY, where the process decides. Raises ConfigError with file, line and key.
@@ -228,6 +250,8 @@ def load_settings(root: Path, gateway: str | None = None, environ: Mapping[str, 
     process = os.environ if environ is None else environ
     variables = Variables(process, read_dotenv(root))
     tree = _read(root, variables)
+    if checkout is not None and checkout_decides:
+        tree = _shaped_by(checkout, tree)
     for key in tree.items:
         if key not in ROOT_KEYS:
             raise unknown_key(tree, "", key, ROOT_KEYS)
@@ -235,7 +259,25 @@ def load_settings(root: Path, gateway: str | None = None, environ: Mapping[str, 
     chosen = _chosen(
         tree, gateways, gateway, process.get(GATEWAY_VARIABLE) or variables.get(GATEWAY_VARIABLE), variables
     )
-    return _Loading(root, variables).settings(tree, chosen, gateways)
+    settings = _Loading(root, variables).settings(tree, chosen, gateways)
+    return settings if checkout is None else replace(settings, checkout=checkout)
+
+
+def _shaped_by(checkout: Path, deployed: MappingNode) -> MappingNode:
+    """The configuration of the checkout with the systems that are deployed."""
+    try:
+        path = find_config(checkout)
+    except ConfigError:
+        return deployed  # an older commit may have none
+    own = read_config(path, path.name)
+    systems = GATEWAY_CHOICE_KEYS | {"git"}
+    return MappingNode(
+        place=own.place,
+        items={
+            **{key: node for key, node in own.items.items() if key not in systems},
+            **{key: node for key, node in deployed.items.items() if key in systems},
+        },
+    )
 
 
 def _read(root: Path, variables: Variables) -> MappingNode:
@@ -365,6 +407,7 @@ class _Loading:
         self.only_builtin(gateway, "scheduler", key)
         self.only_builtin(tree, "default_scheduler", "")
 
+        git, bot_notes = self.git(tree, gateway, key)
         defaults = self.model_defaults(tree, "") | self.model_defaults(gateway, key)
         dialect = defaults.get("dialect") or connection.dialect
         return Settings(
@@ -398,12 +441,37 @@ class _Loading:
             ),
             linter=LinterSettings(**top.linter.model_dump(exclude={"use_project_index"})),
             format=_style(top.format),
-            notes=tuple(
-                f"{name} is not read: {effect}"
-                for name, effect in UNREAD_KEYS.items()
-                if name in tree.items and not _is_empty(tree.items[name])
+            notes=(
+                *(
+                    f"{name} is not read: {effect}"
+                    for name, effect in UNREAD_KEYS.items()
+                    if name in tree.items and not _is_empty(tree.items[name])
+                ),
+                *bot_notes,
             ),
+            git=git,
         )
+
+    def git(self, tree: MappingNode, gateway: MappingNode, key: str) -> tuple[GitConfig | None, tuple[str, ...]]:
+        """`git` of the gateway, else of the root, completed by `cicd_bot`; and notes about the latter."""
+        bot = tree.items.get("cicd_bot")
+        bot_node = _mapping(bot, "cicd_bot") if bot is not None else None
+        if bot_node is not None:
+            for name in bot_node.items:
+                if name not in BOT_KEYS:
+                    raise unknown_key(bot_node, "cicd_bot", name, BOT_KEYS)
+        where, node = (key, gateway.items.get("git")) if "git" in gateway.items else ("", tree.items.get("git"))
+        if node is None:
+            asked = bot_node is not None and bot_node.items
+            return None, (
+                "cicd_bot is not read: write `git: {remote: …}` and its settings count there",
+            ) if asked else ()
+        written = _mapping(node, dotted(where, "git"))
+        values = {} if bot_node is None else resolve(bot_node, self.variables, "cicd_bot")
+        taken, notes = from_bot(values, written.items)
+        added = {name: bot_node.items[source] for name, source in taken.items()} if bot_node is not None else {}
+        complete = MappingNode(place=written.place, items={**written.items, **added})
+        return self.validated(GitConfig, complete, dotted(where, "git")), notes
 
     def top(self, tree: MappingNode) -> RootConfig:
         """The root keys that are typed; unsupported ones refused, harmless ones left unread."""

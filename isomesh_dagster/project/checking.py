@@ -38,7 +38,7 @@ def lint(project: Project, models: Collection[str] | None) -> tuple[Violation, .
         project.macros,
         project.models,
         columns,
-        root=project.root,
+        root=project.settings.files,
         gateway=project.gateway,
         ours={rule.name for rule in RULES},
     )
@@ -50,8 +50,8 @@ def lint(project: Project, models: Collection[str] | None) -> tuple[Violation, .
             findings=find_doubts(looked_at, columns, cache),
             tested={test.model for test in project.unit_tests()} if chosen.need_tests else (),
         )
-    found = on_file_lines(violations(examined, chosen, models), project.models, project.root)
-    return with_star_fixes(found, project.models, columns, project.root)
+    found = on_file_lines(violations(examined, chosen, models), project.models, project.settings.files)
+    return with_star_fixes(found, project.models, columns, project.settings.files)
 
 
 def mend(project: Project, found: Iterable[Violation]) -> tuple[str, ...]:

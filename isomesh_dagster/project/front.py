@@ -27,6 +27,7 @@ from isomesh_dagster.snapshot.snapshot import Fingerprint, Snapshot
 
 if TYPE_CHECKING:
     from isomesh_dagster.cache.format import FormattedFile
+    from isomesh_dagster.cache.manifest import Source
     from isomesh_dagster.dialect.style import Style
     from isomesh_dagster.engine.connection import Connection
     from isomesh_dagster.execution.application import Application
@@ -65,8 +66,10 @@ class Project:
         tests: Mapping[str, str] | None = None,
         decisions: Mapping[str, str] | None = None,
         macros: ProjectMacros | None = None,
+        source: Source | None = None,
     ) -> None:
         self.settings = settings
+        self.source = source
         self.root = settings.root
         self.gateway = settings.gateway
         self.graph: ModelGraph = build_graph(models)
@@ -109,24 +112,50 @@ class Project:
         files that had to be parsed. Raises ConfigError, ModelError, GraphError; reads no secret of another gateway and
         opens neither state nor warehouse.
         """
+        settings = load_settings(Path(root).resolve(), gateway, os.environ if environ is None else environ)
+        return cls.of_settings(settings, on_progress=on_progress)
+
+    @classmethod
+    def of_settings(
+        cls,
+        settings: Settings,
+        *,
+        source: Source | None = None,
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> Project:
+        """Read the models of a configuration that is loaded; `source` tells which commit's files they are."""
         from isomesh_dagster.cache.load import load_project_files
 
-        settings = load_settings(Path(root).resolve(), gateway, os.environ if environ is None else environ)
         files = load_project_files(settings, on_progress=on_progress)
-        return cls(settings=settings, models=files.models, own=files.own, digest=files.digest, macros=files.macros)
+        return cls(
+            settings=settings,
+            models=files.models,
+            own=files.own,
+            digest=files.digest,
+            macros=files.macros,
+            source=source,
+        )
 
     @classmethod
     def from_manifest(cls, path: Path | str, *, environ: Mapping[str, str] | None = None) -> Project:
         """The project as it was when `path` was compiled, whatever its files say now. Parses no SQL and opens no
         database.
 
-        The configuration is read from the project's folder: connections and secrets are never part of a manifest.
+        The configuration is read from the project's folder: connections and secrets are never part of a manifest. What
+        shapes the project comes from the commit it was compiled from, if it was and its code may run here.
         """
         from isomesh_dagster.cache.manifest import read_manifest
 
         place = Path(path).resolve()
         manifest = read_manifest(place)
-        settings = load_settings(place.parents[3], manifest.gateway, os.environ if environ is None else environ)
+        root, source = place.parents[3], manifest.source
+        settings = load_settings(
+            root,
+            manifest.gateway,
+            os.environ if environ is None else environ,
+            checkout=root / source.files if source is not None else None,
+            checkout_decides=source is not None and source.may_run_code,
+        )
         return cls(
             settings=settings,
             models=manifest.models,
@@ -136,6 +165,7 @@ class Project:
             column_reads=manifest.column_reads,
             tests=manifest.tests,
             decisions=manifest.decisions,
+            source=source,
         )
 
     def compile(self) -> Path:
@@ -144,6 +174,8 @@ class Project:
 
         tests, decisions = self._test_files(), self._decision_files()
         name = f"{self.digest}-{_digest({**tests, **decisions})}" if tests or decisions else self.digest
+        if self.source is not None:
+            name = f"{name}-{self.source.commit}-{'trusted' if self.source.may_run_code else 'untrusted'}"
         path = self.root / FOLDER / self.gateway / "manifests" / f"{name}.json"
         if not path.exists():
             write_manifest(
@@ -158,6 +190,7 @@ class Project:
                     column_reads=self.column_reads(),
                     tests=tests,
                     decisions=decisions,
+                    source=self.source,
                 ),
             )
         return path
@@ -191,7 +224,7 @@ class Project:
 
         selections = [parse_selection(text) for text in expressions]
         branches = {branch for selection in selections for branch in selection.branches}
-        changed = {branch: changed_paths(self.root, branch) for branch in sorted(branches)}
+        changed = {branch: changed_paths(self.settings.files, branch) for branch in sorted(branches)}
         return select(selections, self.graph, changed=changed)
 
     def columns(self, name: str) -> tuple[Column, ...] | None:
@@ -324,7 +357,7 @@ class Project:
             connection=self.connection(),
             state=self.state(),
             identity=self.identity(),
-            root=self.root,
+            root=self.settings.files,
             default_catalog=self.settings.default_catalog,
             macros=self.macros,
             statements=StatementSettings(dialect=self.settings.dialect, variables=self.settings.variables),
@@ -535,7 +568,7 @@ class Project:
 
         with self._lock:
             if self._decisions is None:
-                self._decisions = read_files(self.root)
+                self._decisions = read_files(self.settings.files)
             return self._decisions
 
     def _test_files(self) -> Mapping[str, str]:

@@ -48,7 +48,7 @@ def plan_files(
     compared = current or (state.environment(PROD) if name != PROD else None)
     if not project.models:
         raise PlanError(
-            f"the project in {project.root} has no models, so {name!r} would show nothing",
+            f"the project in {project.settings.files} has no models, so {name!r} would show nothing",
             hint="are the files of models/ there? to end an environment: isomesh invalidate",
         )
     shown = system.snapshots(compared)

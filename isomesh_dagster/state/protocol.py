@@ -52,6 +52,28 @@ class Showing:
     recorded: Mapping[str, tuple[Interval, ...]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitRef:
+    """What was last done about a ref that drives an environment.
+
+    ref, environment   the full name of the ref; the environment that follows it
+    commit             the commit that was looked at last
+    status             shown, failed, refused, waiting (for somebody's approval), skipped
+    shown              the commit whose files the environment shows; None: of none yet
+    told               what people were told, one sentence
+    document           the plan that waits (`plan.saved`); "" when none does
+    """
+
+    ref: str
+    environment: str
+    commit: str
+    status: str
+    changed_at: datetime
+    shown: str | None = None
+    told: str = ""
+    document: str = ""
+
+
 class StateStore(Protocol):
     """The state of one system."""
 
@@ -180,6 +202,18 @@ class StateStore(Protocol):
 
     def forget(self, ids: Iterable[SnapshotId]) -> None:
         """Janitor, last step: delete marked snapshots; one that was taken back meanwhile stays."""
+        ...
+
+    def git_refs(self) -> list[GitRef]:
+        """What was last done about every ref that drives an environment, by name."""
+        ...
+
+    def record_git_ref(self, record: GitRef) -> None:
+        """Record it instead of what was recorded of the ref."""
+        ...
+
+    def forget_git_ref(self, ref: str) -> None:
+        """The ref is gone; nothing happens when nothing is recorded of it."""
         ...
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ from isomesh_dagster.snapshot.environment import Environment, Promotion, Target
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 from isomesh_dagster.state import tables
-from isomesh_dagster.state.protocol import Identity, PlanRecord
+from isomesh_dagster.state.protocol import GitRef, Identity, PlanRecord
 
 _Item = TypeVar("_Item")
 
@@ -153,3 +153,31 @@ def read_identity(connection: Connection) -> Identity | None:
     """The stamp."""
     row = connection.execute(select(tables.system)).first()
     return None if row is None else Identity(uuid=row.uuid, gateway=row.gateway, project=row.project)
+
+
+def to_git_ref(row: Row[Any]) -> GitRef:
+    """From a row of `git_refs`."""
+    return GitRef(
+        ref=row.ref,
+        environment=row.environment,
+        commit=row.commit_id,
+        status=row.status,
+        changed_at=row.changed_at,
+        shown=row.shown,
+        told=row.told,
+        document=row.document,
+    )
+
+
+def from_git_ref(record: GitRef) -> dict[str, Any]:
+    """A row of `git_refs`."""
+    return {
+        "ref": record.ref,
+        "environment": record.environment,
+        "commit_id": record.commit,
+        "status": record.status,
+        "shown": record.shown,
+        "changed_at": record.changed_at,
+        "told": record.told,
+        "document": record.document,
+    }

@@ -21,7 +21,7 @@ from isomesh_dagster.snapshot.interval import Interval, merge
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 from isomesh_dagster.state import retention, rows, tables
 from isomesh_dagster.state.database import Database, open_postgres, open_sqlite
-from isomesh_dagster.state.protocol import Identity, PlanRecord, Showing
+from isomesh_dagster.state.protocol import GitRef, Identity, PlanRecord, Showing
 from isomesh_dagster.state.schema import Migrated, check, ensure, migrate
 
 STATUSES = ("open", "done", "superseded")
@@ -402,6 +402,25 @@ class SqlStateStore:
         """Janitor, last step: delete marked snapshots; one that was taken back meanwhile stays."""
         with self._write() as connection:
             retention.forget(connection, ids)
+
+    # --- refs of a repository
+
+    def git_refs(self) -> list[GitRef]:
+        """What was last done about every ref that drives an environment, by name."""
+        with self._database.read() as connection:
+            found = connection.execute(select(tables.git_refs).order_by(tables.git_refs.c.ref)).all()
+        return [rows.to_git_ref(row) for row in found]
+
+    def record_git_ref(self, record: GitRef) -> None:
+        """Record it instead of what was recorded of the ref."""
+        with self._write() as connection:
+            connection.execute(delete(tables.git_refs).where(tables.git_refs.c.ref == record.ref))
+            connection.execute(insert(tables.git_refs).values(rows.from_git_ref(record)))
+
+    def forget_git_ref(self, ref: str) -> None:
+        """The ref is gone; nothing happens when nothing is recorded of it."""
+        with self._write() as connection:
+            connection.execute(delete(tables.git_refs).where(tables.git_refs.c.ref == ref))
 
     # --- inside a transaction
 

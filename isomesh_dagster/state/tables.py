@@ -158,3 +158,20 @@ plans = Table(
     Index(None, "environment", "status"),
 )
 """Plans that were begun. `target` is a digest."""
+
+git_refs = Table(
+    "git_refs",
+    metadata,
+    Column("ref", Text, primary_key=True),
+    Column("environment", Text, nullable=False),
+    Column("commit_id", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("shown", Text),
+    Column("changed_at", Moment, nullable=False),
+    Column("told", Text, nullable=False),
+    Column("document", Text, nullable=False),
+    Index(None, "environment"),
+)
+"""The refs of a repository that drive environments: what was last done about each. `shown` is the commit that its
+environment shows, `document` a plan that waits for somebody, `told` what people were told.
+"""

@@ -1,0 +1,454 @@
+"""Doing what is due: one commit to one environment, from the remote to the report."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal
+
+from isomesh_dagster.cache.manifest import Source, read_manifest
+from isomesh_dagster.delivery import gates
+from isomesh_dagster.delivery.due import Deploy, Due, Expire, Preview, Task, due
+from isomesh_dagster.delivery.report import Outcome, Report, applied_words, report_json, report_markdown
+from isomesh_dagster.delivery.tell import run_hook, set_status, write_report
+from isomesh_dagster.errors import (
+    AuditError,
+    ConfigError,
+    ConflictingPlanError,
+    GitError,
+    IsomeshError,
+    LintError,
+    LockedError,
+    PlanError,
+)
+from isomesh_dagster.execution.events import Event, Failed
+from isomesh_dagster.execution.unit_test import UnitTestResult
+from isomesh_dagster.git.mirror import Commit, Mirror, check_commit, check_ref
+from isomesh_dagster.model import dates
+from isomesh_dagster.model.git_config import GitConfig, short_ref
+from isomesh_dagster.model.settings import Settings, load_settings
+from isomesh_dagster.plan.plan import Plan
+from isomesh_dagster.plan.saved import plan_document, read_document
+from isomesh_dagster.plan.wish import NOTHING, Wish
+from isomesh_dagster.project import FOLDER, Project
+from isomesh_dagster.project.compiling import compile_commit
+from isomesh_dagster.project.system import System
+from isomesh_dagster.snapshot.environment import PROD
+from isomesh_dagster.snapshot.interval import Interval, to_ms
+from isomesh_dagster.state.protocol import GitRef
+
+OnEvent = Callable[[Project, Plan, Event], None]
+"""Told each event of an apply with the project and the plan it is of."""
+
+
+def _nothing(_project: Project, _plan: Plan, _event: Event) -> None:
+    """Nobody listens."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Found:
+    """What a delivery has found out so far, for its report."""
+
+    plan: Plan | None = None
+    tests: tuple[UnitTestResult, ...] = ()
+    destructive: tuple[str, ...] = ()
+    events: list[Event] = field(default_factory=list)
+    rows: tuple[Any, ...] = ()
+    also: list[str] = field(default_factory=list)
+
+
+class Delivery:
+    """A gateway that a repository drives, as the configuration in `root` says.
+
+    Raises ConfigError when it says nothing about git. A context manager; opens the state when it is first needed.
+    """
+
+    def __init__(
+        self, root: Path | str, *, gateway: str | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
+        self._environ = os.environ if environ is None else environ
+        self.settings: Settings = load_settings(Path(root).resolve(), gateway, self._environ)
+        if self.settings.git is None:
+            raise ConfigError(
+                f"no repository drives gateway {self.settings.gateway!r}",
+                path="config.yaml",
+                hint=f"write `git: {{remote: …}}` under gateways.{self.settings.gateway}",
+            )
+        self.config: GitConfig = self.settings.git
+        self.mirror = Mirror(
+            self.settings.root / FOLDER / "git", self.config, root=self.settings.root, environ=self._environ
+        )
+        self._system = System(self.settings)
+
+    def close(self) -> None:
+        """Let go of the state."""
+        self._system.close()
+
+    def __enter__(self) -> Delivery:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # -- what is due
+
+    def due(self) -> Due:
+        """What the remote's refs ask for now. Asks the remote and the state; raises GitError."""
+        state = self._system.checked()
+        return due(self.config, self.mirror.refs(), state.git_refs(), [one.name for one in state.environments()])
+
+    def records(self) -> list[GitRef]:
+        """What was last done about each ref."""
+        return self._system.checked().git_refs()
+
+    def shown_manifest(self) -> Path | None:
+        """The manifest of the commit that `prod` shows; None when no commit was deployed, or it cannot be compiled."""
+        record = self._record(self.config.deploy_ref)
+        if record is None or record.shown is None:
+            return None
+        with suppress(IsomeshError):
+            return self.compile(record.ref, record.shown)
+        return None
+
+    def compile(self, ref: str, commit: str) -> Path:
+        """The manifest of a commit. Its files are fetched, looked at and compiled by a process without secrets.
+
+        Raises GitError for a commit that cannot be had or may not run, and what loading a project raises.
+        """
+        files = self.mirror.files(commit, ref)
+        name = check_ref(ref)
+        may_run = self.config.may_run(name)
+        root = self.settings.root
+        source = Source(ref=name, commit=commit, files=files.relative_to(root).as_posix(), may_run_code=may_run)
+        settings = load_settings(
+            root, self.settings.gateway, self._environ, checkout=files, checkout_decides=source.may_run_code
+        )
+        return compile_commit(settings, source, self.config.limits)
+
+    # -- doing it
+
+    def do(self, task: Task, *, on_event: OnEvent = _nothing) -> Report:
+        """Do one thing that is due."""
+        match task:
+            case Deploy():
+                return self.deploy(task.commit, on_event=on_event)
+            case Preview():
+                return self.preview(task.ref, task.commit, on_event=on_event)
+            case Expire():
+                return self.expire(task.ref)
+
+    def deploy(self, commit: str | None = None, *, approve: str | None = None, on_event: OnEvent = _nothing) -> Report:
+        """Let `prod` show the commit of the deploy branch, by default its newest.
+
+        `approve` is the id of the plan that waited, or its beginning: then that plan is applied, or nothing. A commit
+        that a later deployed one came after is skipped. Raises GitError for a commit that is not on the branch.
+        """
+        ref = self.config.deploy_ref
+        head = self._head(ref)
+        chosen = head if commit is None else check_commit(commit)
+        record = self._record(ref)
+        if chosen != head:
+            if not self.mirror.is_on(ref, chosen):
+                raise GitError(
+                    f"commit {chosen[:12]} is not on {short_ref(ref)}", hint="only what was merged is deployed"
+                )
+            if record is not None and record.shown is not None and self._is_passed(ref, chosen, record.shown):
+                told = f"{chosen[:12]} is older than {record.shown[:12]}, which {PROD} shows"
+                return self._report("deploy", ref, chosen, PROD, "skipped", told, _Found())
+        return self._guarded("deploy", ref, chosen, PROD, lambda found: self._deploy(chosen, approve, found, on_event))
+
+    def waiting_plan(self, plan: str) -> GitRef | None:
+        """What waits for an approval, when its plan's id begins with `plan`."""
+        record = self._record(self.config.deploy_ref)
+        if record is None or not record.document:
+            return None
+        saved = read_document(record.document, "the plan that waits")
+        return record if saved.id.startswith(plan) else None
+
+    def approve(self, plan: str, *, on_event: OnEvent = _nothing) -> Report:
+        """Apply the deploy that waits and whose plan's id begins with `plan`. Raises PlanError when none does."""
+        record = self.waiting_plan(plan)
+        if record is None or not plan:
+            raise PlanError(f"no plan {plan!r} waits for an approval", hint="`isomesh ci status` tells what waits")
+        return self.deploy(record.commit, approve=plan, on_event=on_event)
+
+    def preview(self, ref: str, commit: str | None = None, *, on_event: OnEvent = _nothing) -> Report:
+        """Let the environment of a ref show its newest commit; an older `commit` is skipped.
+
+        Raises GitError when there is no such ref, or the configuration has no preview for it.
+        """
+        name = check_ref(ref)
+        if not self.config.is_preview(name):
+            patterns = ", ".join(self.config.previews) or "none"
+            raise GitError(f"{short_ref(name)} gets no preview", hint=f"git.previews has these patterns: {patterns}")
+        head = self._head(name)
+        state = self._system.checked()
+        others = [record for record in state.git_refs() if record.ref != name]
+        wanted = due(self.config, {name: head}, others, [one.name for one in state.environments()])
+        own = self._record(name)
+        if own is not None and own.environment:
+            environment = own.environment
+        elif wanted.refused:
+            raise GitError(f"{short_ref(name)} gets no preview: {wanted.refused[0].reason}")
+        else:
+            environment = next(task.environment for task in wanted.tasks if isinstance(task, Preview))
+        if commit is not None and check_commit(commit) != head:
+            told = f"{commit[:12]} is not the newest of {short_ref(name)} any more: that is {head[:12]}"
+            return self._report("preview", name, commit, environment, "skipped", told, _Found())
+        return self._guarded(
+            "preview", name, head, environment, lambda found: self._preview(name, head, environment, found, on_event)
+        )
+
+    def expire(self, ref: str) -> Report:
+        """End the environment of a ref that is gone; the janitor removes it."""
+        name = check_ref(ref)
+        record = self._record(name)
+        if record is None:
+            raise GitError(f"nothing is known of {short_ref(name)}", hint="`isomesh ci status` lists the refs")
+        if record.environment == PROD or name == self.config.deploy_ref:
+            raise PlanError(f"{PROD} does not end")
+        state = self._system.checked()
+        there = record.shown is not None and state.expire(record.environment, _now())
+        state.forget_git_ref(name)
+        told = f"{record.environment} ended: {short_ref(name)} is gone" if there else f"{short_ref(name)} is gone"
+        return self._report("expire", name, record.commit, record.environment, "ended", told, _Found())
+
+    # -- the two deliveries
+
+    def _deploy(self, commit: str, approve: str | None, found: _Found, on_event: OnEvent) -> tuple[Outcome, str]:
+        ref = self.config.deploy_ref
+        waiting = self._record(ref)
+        with Project.from_manifest(self.compile(ref, commit), environ=self._environ) as project:
+            self._test(project, found)
+            shown = project.system.shown(PROD)
+            if approve is not None:
+                if waiting is None or waiting.commit != commit or not waiting.document:
+                    raise PlanError(f"no plan of {commit[:12]} waits for anybody", hint="deploy it without an approval")
+                saved = read_document(waiting.document, "the plan that waits")
+                if not approve or not saved.id.startswith(approve):
+                    raise PlanError(f"the plan that waits is {saved.id}, not {approve}", hint="look at it again")
+                plan = project.plan_again(saved)
+            else:
+                plan = project.plan(PROD, wish=Wish(no_gaps=True))
+            found.plan = plan
+            found.destructive = gates.destructive_changes(plan, shown, project.columns)
+            if found.destructive and self.config.on_destructive_change == "error":
+                raise PlanError(
+                    f"readers of {PROD} would lose something: {'; '.join(found.destructive)}",
+                    hint="git.on_destructive_change says whether that is an error",
+                )
+            needed = not plan.is_empty and gates.needs_approval(self.config, found.destructive)
+            if needed and approve is None:
+                self._keep(ref, PROD, commit, "waiting", "", document=plan_document(plan))
+                return "waiting", f"plan {plan.id[:12]} waits for an approval: isomesh ci approve {plan.id[:12]}"
+            before = {name: one.version for name, one in shown.items()}
+            others = self._previews(project)
+            self._apply(project, plan, found, on_event)
+            if self.config.run_on_deploy_to_prod:
+                due_now = project.run_plan(PROD)
+                if not due_now.is_empty:
+                    self._apply(project, due_now, found, on_event)
+                    found.also.append(f"loaded what was due in {PROD}")
+            after = {name: one.version for name, one in plan.snapshots.items()}
+            if self.config.invalidate_environment_after_deploy:
+                for environment in gates.merged(before, after, others):
+                    project.invalidate(environment)
+                    found.also.append(f"ended {environment}: {PROD} shows its changes now")
+            return "shown", applied_words(plan, found.events, commit)
+
+    def _preview(
+        self, ref: str, commit: str, environment: str, found: _Found, on_event: OnEvent
+    ) -> tuple[Outcome, str]:
+        with Project.from_manifest(self.compile(ref, commit), environ=self._environ) as project:
+            self._test(project, found)
+            plan = found.plan = project.plan(environment, wish=self._preview_wish())
+            found.destructive = gates.destructive_changes(plan, project.system.shown(PROD), project.columns)
+            self._apply(project, plan, found, on_event)
+            if self.config.data_diff and project.environment(PROD) is not None:
+                found.rows = tuple(project.table_diff(PROD, environment))
+            return "shown", applied_words(plan, found.events, commit)
+
+    def _preview_wish(self) -> Wish:
+        start = self.config.default_pr_start
+        if start is None:
+            return NOTHING
+        now = to_ms(_now())
+        return Wish(within=Interval(dates.to_ms(start, now_ms=now), now))
+
+    def _test(self, project: Project, found: _Found) -> None:
+        """Run the unit tests; raises PlanError when one fails."""
+        found.tests = tuple(project.run_unit_tests())
+        failed = [result.test.name for result in found.tests if not result.passed]
+        if failed:
+            raise PlanError(f"{len(failed)} of {len(found.tests)} unit tests failed: {', '.join(failed[:5])}")
+
+    def _apply(self, project: Project, plan: Plan, found: _Found, on_event: OnEvent) -> None:
+        if plan.is_empty:
+            return
+        for event in project.apply(plan):
+            found.events.append(event)
+            on_event(project, plan, event)
+
+    def _previews(self, project: Project) -> dict[str, dict[str, str]]:
+        """What the environments of refs show, versions by model."""
+        system = project.system
+        names = {record.environment for record in self.records() if record.ref != self.config.deploy_ref}
+        return {
+            one.name: {name: snapshot.version for name, snapshot in system.snapshots(one).items()}
+            for one in project.environments()
+            if one.name in names and (one.expires_at is None or one.expires_at > _now())
+        }
+
+    # -- around them
+
+    def _guarded(
+        self,
+        kind: Literal["deploy", "preview"],
+        ref: str,
+        commit: str,
+        environment: str,
+        work: Callable[[_Found], tuple[Outcome, str]],
+    ) -> Report:
+        """Do the work and record how it went. What may be different in a minute is raised and not recorded."""
+        found = _Found()
+        self._status(commit, environment, "pending", f"{kind} to {environment} has begun")
+        error: IsomeshError | None = None
+        outcome: Outcome
+        try:
+            outcome, told = work(found)
+        except (LockedError, ConflictingPlanError) as passing:
+            self._status(commit, environment, "failed", passing.message)
+            raise
+        except IsomeshError as wrong:
+            outcome, error = "failed", wrong
+            told = self._without_secrets(f"{environment} shows what it showed: {_what_failed(wrong, found)}")
+        if outcome != "waiting":
+            self._keep(ref, environment, commit, outcome, told)
+        else:
+            self._retell(ref, told)
+        return self._report(kind, ref, commit, environment, outcome, told, found, error)
+
+    def _keep(self, ref: str, environment: str, commit: str, status: str, told: str, *, document: str = "") -> None:
+        before = self._record(ref)
+        shown = commit if status == "shown" else before.shown if before is not None else None
+        self._system.checked().record_git_ref(
+            GitRef(
+                ref=ref,
+                environment=environment,
+                commit=commit,
+                status=status,
+                changed_at=_now(),
+                shown=shown,
+                told=told,
+                document=document,
+            )
+        )
+
+    def _retell(self, ref: str, told: str) -> None:
+        record = self._record(ref)
+        if record is not None:
+            self._system.checked().record_git_ref(replace(record, told=told))
+
+    def _report(
+        self,
+        kind: Literal["deploy", "preview", "expire"],
+        ref: str,
+        commit: str,
+        environment: str,
+        outcome: Outcome,
+        told: str,
+        found: _Found,
+        error: IsomeshError | None = None,
+    ) -> Report:
+        report = Report(
+            kind=kind,
+            gateway=self.settings.gateway,
+            environment=environment,
+            ref=ref,
+            commit=self._commit(commit),
+            outcome=outcome,
+            told=told,
+            error=self._without_secrets(str(error)) if error is not None else None,
+            plan=found.plan,
+            tests=found.tests,
+            destructive=found.destructive,
+            events=tuple(found.events),
+            rows=found.rows,
+            also=tuple(found.also),
+        )
+        document = self._without_secrets(json.dumps(report_json(report), indent=1, ensure_ascii=False) + "\n")
+        page = write_report(
+            self.settings.root, self.settings.gateway, self.config, report, self.markdown(report), document
+        )
+        warnings = [
+            run_hook(self.settings.root, self.config, report, page, document, self._environ),
+            self._status(commit, environment, outcome, told),
+        ]
+        return replace(report, also=(*report.also, *(warning for warning in warnings if warning is not None)))
+
+    def _status(self, commit: str, environment: str, state: str, told: str) -> str | None:
+        return set_status(
+            self.config,
+            self._environ,
+            commit=commit,
+            environment=environment,
+            state=state,
+            told=told,
+        )
+
+    def markdown(self, report: Report) -> str:
+        """The report as Markdown, without any secret of the gateway."""
+        return self._without_secrets(report_markdown(report))
+
+    def _without_secrets(self, text: str) -> str:
+        for secret in self.settings.secret_values():
+            if secret:
+                text = text.replace(secret, "***")
+        return text
+
+    def _commit(self, commit: str) -> Commit:
+        with suppress(GitError):
+            return self.mirror.commit(commit)
+        return Commit(id=commit, author="", subject="")
+
+    def _record(self, ref: str) -> GitRef | None:
+        return next((record for record in self._system.checked().git_refs() if record.ref == ref), None)
+
+    def _is_passed(self, ref: str, commit: str, shown: str) -> bool:
+        return commit != shown and self.mirror.is_before(ref, commit, shown)
+
+    def _head(self, ref: str) -> str:
+        head = self.mirror.head(ref)
+        if head is None:
+            raise GitError(f"the remote has no {short_ref(ref)}", hint="git.deploy_branch and git.previews name refs")
+        return head
+
+    def clean(self) -> None:
+        """Remove files of commits that nobody used for two weeks and that no recorded commit needs."""
+        folder = self.settings.root / FOLDER / self.settings.gateway / "manifests"
+        kept = {record.shown for record in self.records()} | {record.commit for record in self.records()}
+        used = []
+        for path in folder.glob("*.json"):
+            with suppress(IsomeshError):
+                source = read_manifest(path).source
+                if source is not None and source.commit in kept:
+                    used.append(self.settings.root / source.files)
+        self.mirror.clean(used)
+
+
+def _what_failed(error: IsomeshError, found: _Found) -> str:
+    failed = [event.model for event in found.events if isinstance(event, Failed)]
+    if isinstance(error, LintError):
+        return "lint rules are broken"
+    if isinstance(error, AuditError) or failed:
+        return f"{', '.join(failed[:3]) or 'an audit'} failed"
+    return error.message.splitlines()[0]
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

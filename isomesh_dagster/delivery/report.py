@@ -1,0 +1,165 @@
+"""What was done about one commit, as a value, as JSON, and as Markdown for a pull request or a run's page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from isomesh_dagster.execution.events import Built, Event, Failed, Promoted, Reused
+from isomesh_dagster.execution.table_diff import Comparison
+from isomesh_dagster.execution.table_diff_words import comparison_json, comparisons_markdown
+from isomesh_dagster.execution.unit_test import UnitTestResult
+from isomesh_dagster.git.mirror import Commit
+from isomesh_dagster.model.git_config import short_ref
+from isomesh_dagster.model.model import Json
+from isomesh_dagster.plan.explain import builds_of, count, plan_json, plan_markdown
+from isomesh_dagster.plan.plan import Plan
+
+Outcome = Literal["shown", "waiting", "failed", "skipped", "ended"]
+
+_SIGNS = {"shown": "✅", "waiting": "⏳", "failed": "❌", "skipped": "⏭", "ended": "⏹"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What was done about a commit.
+
+    kind         deploy, preview or expire
+    outcome      shown: the environment shows the commit; waiting: for somebody's approval; failed; skipped: a newer
+                 commit makes it needless; ended: the ref is gone
+    told         one sentence
+    error        what was wrong, with its place and remedy; None when nothing was
+    tests        the unit tests that ran
+    destructive  what readers of the environment lose
+    events       what an apply did
+    rows         how rows differ from production's
+    also         what was done beside: loaded what was due, ended previews
+    """
+
+    kind: Literal["deploy", "preview", "expire"]
+    gateway: str
+    environment: str
+    ref: str
+    commit: Commit
+    outcome: Outcome
+    told: str
+    error: str | None = None
+    plan: Plan | None = None
+    tests: tuple[UnitTestResult, ...] = ()
+    destructive: tuple[str, ...] = ()
+    events: tuple[Event, ...] = ()
+    rows: tuple[Comparison, ...] = ()
+    also: tuple[str, ...] = ()
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing failed."""
+        return self.outcome != "failed"
+
+    @property
+    def views_only(self) -> bool:
+        """Whether nothing had to be built: the environment only points at tables that were there."""
+        return any(isinstance(event, Promoted) for event in self.events) and not any(
+            isinstance(event, Built) and not event.repoint for event in self.events
+        )
+
+
+def applied_words(plan: Plan, events: Sequence[Event], commit: str) -> str:
+    """What an apply did, in a sentence."""
+    if plan.is_empty:
+        return f"{plan.environment} shows {commit[:12]}: nothing differs from what it showed"
+    built = [event for event in events if isinstance(event, Built) and not event.repoint]
+    if not built:
+        return f"{plan.environment} shows {commit[:12]}: views only, everything was built before"
+    reused = len(plan.reuses) + sum(isinstance(event, Reused) for event in events)
+    parts = f"built {count(len(built), 'model')}" + (f", reused {count(reused, 'table')}" if reused else "")
+    return f"{plan.environment} shows {commit[:12]}: {parts}"
+
+
+def report_json(report: Report) -> dict[str, Json]:
+    """The report as a JSON document."""
+    built = [event for event in report.events if isinstance(event, Built)]
+    return {
+        "kind": report.kind,
+        "gateway": report.gateway,
+        "environment": report.environment,
+        "ref": report.ref,
+        "commit": report.commit.id,
+        "author": report.commit.author,
+        "subject": report.commit.subject,
+        "outcome": report.outcome,
+        "told": report.told,
+        "error": report.error,
+        "views_only": report.views_only,
+        "destructive": list(report.destructive),
+        "tests": [
+            {
+                "name": result.test.name,
+                "model": result.test.model,
+                "passed": result.passed,
+                "error": str(result.error) if result.error is not None else None,
+            }
+            for result in report.tests
+        ],
+        "built": [{"model": event.model, "rows": event.rows} for event in built if not event.repoint],
+        "failed": [
+            {"model": event.model, "error": str(event.error)} for event in report.events if isinstance(event, Failed)
+        ],
+        "rows": [comparison_json(one) for one in report.rows],
+        "also": list(report.also),
+        "plan": plan_json(report.plan) if report.plan is not None else None,
+    }
+
+
+def report_markdown(report: Report) -> str:
+    """The report as Markdown. Texts of the commit are quoted, so that they cannot be taken for ours."""
+    commit = report.commit
+    lines = [
+        f"## {_SIGNS[report.outcome]} {_TITLES[report.kind]} of {_code(short_ref(report.ref))} on gateway"
+        f" `{report.gateway}`",
+        "",
+        f"**{_plain(report.told)}**",
+        "",
+        f"`{commit.id[:12]}` {_code(commit.subject)} by {_code(commit.author)}"
+        if commit.subject
+        else f"`{commit.id[:12]}`",
+    ]
+    if report.error is not None:
+        lines += ["", *_fenced(report.error)]
+    if report.destructive:
+        lines += ["", "**Readers lose**", "", *(f"- {_plain(one)}" for one in report.destructive)]
+    if report.tests:
+        failed = [result for result in report.tests if not result.passed]
+        lines += ["", f"**Unit tests**: {len(report.tests) - len(failed)} of {len(report.tests)} passed"]
+        lines += ["", *(f"- ❌ {_code(result.test.name)} of {_code(result.test.model)}" for result in failed)]
+    failures = [event for event in report.events if isinstance(event, Failed)]
+    if failures:
+        lines += ["", "**Failed**", "", *(f"- {_code(event.model)}: {_plain(str(event.error))}" for event in failures)]
+    if report.plan is not None:
+        work = builds_of(report.plan)
+        lines += ["", f"**Reused without work**: {count(len(report.plan.reuses), 'table')}; **to build**: {len(work)}"]
+        lines += ["", "<details><summary>Plan</summary>", "", plan_markdown(report.plan), "</details>"]
+    if report.rows:
+        lines += ["", comparisons_markdown("prod", report.environment, report.rows, samples=False).rstrip()]
+    lines += ["", *(f"- {_plain(one)}" for one in report.also)] if report.also else []
+    return "\n".join(lines) + "\n"
+
+
+_TITLES = {"deploy": "Deploy", "preview": "Preview", "expire": "End of preview"}
+
+
+def _code(text: str) -> str:
+    return f"`{text.replace('`', chr(39))}`" if text.strip() else "`?`"
+
+
+def _plain(text: str) -> str:
+    """One line in which nothing is markup."""
+    return " ".join(text.replace("<", "&lt;").replace("@", "@\u200b").split())
+
+
+def _fenced(text: str) -> list[str]:
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return [fence, *text.splitlines(), fence]
