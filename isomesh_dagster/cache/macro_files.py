@@ -25,7 +25,8 @@ from isomesh_dagster.macros.project import ProjectMacros
 from isomesh_dagster.model.settings import Settings
 
 _FOLDER = "macros"
-_CODE = (_FOLDER, "models", "materializations", "linter", "signals")
+CODE_FOLDERS = (_FOLDER, "models", "materializations", "linter", "signals")
+"""The folders of a project whose Python runs."""
 _KEEP = 20_000
 
 
@@ -52,7 +53,7 @@ def _modules(settings: Settings, store: FactStore) -> list[ModuleOutline]:
     root = settings.files
     found: dict[str, ModuleOutline] = {}
     new: list[tuple[str, str, str]] = []
-    todo = [path for folder in _CODE for path in _files(settings, ".py", folder)]
+    todo = [path for folder in CODE_FOLDERS for path in _files(settings, ".py", folder)]
     while todo:
         path = todo.pop()
         if path in found:

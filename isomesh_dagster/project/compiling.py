@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from isomesh_dagster import errors
+from isomesh_dagster.cache.macro_files import CODE_FOLDERS
 from isomesh_dagster.errors import GitError, IsomeshError, PlanError
 from isomesh_dagster.model.connections import DuckDBConnection
 from isomesh_dagster.model.git_config import LimitsConfig, short_ref
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from isomesh_dagster.cache.manifest import Source
     from isomesh_dagster.model.model import Model
 
-_CODE_FOLDERS = ("macros", "models", "materializations", "signals", "linter")
 _KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]);from isomesh_dagster.project.compiling import main; main()"
@@ -76,7 +76,7 @@ def compile_commit(settings: Settings, source: Source, limits: LimitsConfig) -> 
 
 def check_code_files(files: Path, source: Source) -> None:
     """Raises GitError when there is Python among the files that a project runs, and the ref may not bring any."""
-    for folder in _CODE_FOLDERS:
+    for folder in CODE_FOLDERS:
         modules = sorted((files / folder).rglob("*.py"))
         found = next((path for path in modules if path.name != "__init__.py" or path.read_bytes().strip()), None)
         if found is not None:

@@ -38,6 +38,7 @@ COMMANDS = (
     "table_name",
     "fetchdf",
     "create_external_models",
+    "ci",
     "info",
     "doctor",
     "migrate",
