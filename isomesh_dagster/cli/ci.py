@@ -32,9 +32,9 @@ def ci() -> None:
 
     \b
     Examples:
-      isomesh --gateway production ci sync             all that is due
-      isomesh --gateway production ci deploy           the newest commit of the deploy branch
-      isomesh --gateway production ci preview feature/prices
+      isomesh ci sync                         all that is due
+      isomesh ci deploy                       the newest commit of the deploy branch
+      isomesh ci preview feature/prices
     """
 
 
