@@ -11,6 +11,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
+from isomesh_dagster import dates
 from isomesh_dagster.cache.manifest import Source, read_manifest
 from isomesh_dagster.delivery import gates
 from isomesh_dagster.delivery.due import Deploy, Due, Expire, Preview, Task, due
@@ -29,7 +30,6 @@ from isomesh_dagster.errors import (
 from isomesh_dagster.execution.events import Event, Failed
 from isomesh_dagster.execution.unit_test import UnitTestResult
 from isomesh_dagster.git.mirror import Commit, Mirror, check_commit, check_ref
-from isomesh_dagster.model import dates
 from isomesh_dagster.model.git_config import GitConfig, short_ref
 from isomesh_dagster.model.settings import Settings, load_settings
 from isomesh_dagster.plan.plan import Plan
