@@ -1,9 +1,10 @@
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
-from isomesh_dagster.model.connections import PostgresConnection
+from isomesh_dagster.model.connections import DuckDBConnection, PostgresConnection, WarehouseConnection
 from isomesh_dagster_tests.postgres_server import PostgresServer
 
 
@@ -17,8 +18,42 @@ def postgres_server() -> Iterator[PostgresServer]:
     server.stop()
 
 
-@pytest.fixture
-def postgres(postgres_server: PostgresServer) -> Iterator[PostgresConnection]:
-    """How to connect to a new database."""
+@pytest.fixture(scope="session")
+def _one_database(postgres_server: PostgresServer) -> Iterator[PostgresConnection]:
     with postgres_server.database() as place:
         yield PostgresConnection(**place, password="")
+
+
+@pytest.fixture
+def postgres(postgres_server: PostgresServer, _one_database: PostgresConnection) -> PostgresConnection:
+    """How to connect to a database in which nothing is."""
+    postgres_server.emptied(_one_database.database)
+    return _one_database
+
+
+@pytest.fixture
+def second_postgres(postgres_server: PostgresServer) -> Iterator[PostgresConnection]:
+    """How to connect to another database."""
+    with postgres_server.database() as place:
+        yield PostgresConnection(**place, password="")
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def new_warehouse(request: pytest.FixtureRequest) -> Callable[[Path], WarehouseConnection]:
+    """On each engine: makes a warehouse in which nothing is, given a folder for it; the one before it is gone then."""
+    if request.param == "duckdb":
+        return lambda folder: DuckDBConnection(database=str(folder / "warehouse.duckdb"))
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    connection: PostgresConnection = request.getfixturevalue("postgres")
+
+    def emptied(_folder: Path) -> PostgresConnection:
+        server.emptied(connection.database)
+        return connection
+
+    return emptied
+
+
+@pytest.fixture
+def warehouse(new_warehouse: Callable[[Path], WarehouseConnection], tmp_path: Path) -> WarehouseConnection:
+    """A warehouse in which nothing is, on each engine."""
+    return new_warehouse(tmp_path)

@@ -17,7 +17,7 @@ from isomesh_dagster.execution.application import Application
 from isomesh_dagster.execution.events import Event
 from isomesh_dagster.execution.schedule import run_plan_steps
 from isomesh_dagster.model import kinds
-from isomesh_dagster.model.connections import DuckDBConnection
+from isomesh_dagster.model.connections import DuckDBConnection, WarehouseConnection
 from isomesh_dagster.model.kinds import ModelKind, is_physical
 from isomesh_dagster.model.model import AuditCall, Model
 from isomesh_dagster.plan.plan import Build, Plan, Promote
@@ -40,6 +40,16 @@ def days(first: int, last: int) -> Interval:
 
 
 WHOLE = days(0, 10)
+OF_POSTGRES = {
+    "BIGINT": "bigint",
+    "BOOLEAN": "boolean",
+    "DATE": "date",
+    "INTEGER": "integer",
+    "SMALLINT": "smallint",
+    "TIMESTAMP": "timestamp without time zone",
+    "TIMESTAMP WITH TIME ZONE": "timestamp with time zone",
+    "VARCHAR": "text",
+}
 
 
 def model(name: str, query: str = "", kind: ModelKind | None = None, **more: Any) -> Model:
@@ -101,15 +111,24 @@ def target(shown: Mapping[str, Snapshot], environment: str) -> Target:
 
 
 class System:
-    """A warehouse and a state in one folder, and plans made against them as the planner would make them."""
+    """A warehouse and a state in one folder, and plans made against them as the planner would make them.
 
-    def __init__(self, folder: Path, *, name: str = "test") -> None:
+    `warehouse` None: a DuckDB file in the folder.
+    """
+
+    def __init__(self, folder: Path, warehouse: WarehouseConnection | None = None, *, name: str = "test") -> None:
         self.root = folder
-        self.file = folder / "warehouse.duckdb"
+        self.warehouse = warehouse or DuckDBConnection(database=str(folder / "warehouse.duckdb"))
         self.identity = Identity(uuid=f"uuid-of-{name}", gateway=name, project="tests")
-        self.connection: Connection = open_connection(DuckDBConnection(database=str(self.file)), timeout=20)
+        self.connection: Connection = open_connection(self.warehouse, timeout=20)
         self.state: SqlStateStore = open_state(folder / "state.db")
         self.now = T0 + timedelta(days=10)
+
+    def types(self, *columns: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+        """Columns with DuckDB's types as this warehouse spells them."""
+        if self.warehouse.type == "duckdb":
+            return columns
+        return tuple((name, OF_POSTGRES[kind]) for name, kind in columns)
 
     def close(self) -> None:
         self.connection.close()
@@ -162,7 +181,7 @@ class System:
             state=self.state,
             identity=self.identity,
             root=self.root,
-            default_catalog="warehouse",
+            default_catalog=self.warehouse.default_catalog,
             now=lambda: self.now,
             **more,
         )

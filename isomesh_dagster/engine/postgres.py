@@ -488,8 +488,8 @@ class PostgresSession:
             self.execute("SAVEPOINT isomesh_view")
             try:
                 self.execute(create)
-            except EngineError as error:
-                if _state(error) != errorcodes.INVALID_TABLE_DEFINITION:  # other columns, or in another order
+            except _RefusedError as error:
+                if error.state != errorcodes.INVALID_TABLE_DEFINITION:  # other columns, or in another order
                     raise
                 self.execute("ROLLBACK TO SAVEPOINT isomesh_view")
                 postgres_dependents.rebuilt_around(self, relation, lambda: self._remake(relation, create))
@@ -527,8 +527,8 @@ class PostgresSession:
             self.execute("SAVEPOINT isomesh_schema")
             try:
                 self.execute(f"DROP SCHEMA {quote(schema)} RESTRICT")
-            except EngineError as error:  # a function or a type is in it
-                if _state(error) != errorcodes.DEPENDENT_OBJECTS_STILL_EXIST:
+            except _RefusedError as error:  # a function or a type is in it
+                if error.state != errorcodes.DEPENDENT_OBJECTS_STILL_EXIST:
                     raise
                 self.execute("ROLLBACK TO SAVEPOINT isomesh_schema")
             self.execute("RELEASE SAVEPOINT isomesh_schema")
@@ -556,7 +556,7 @@ class PostgresSession:
         try:
             yield
         except psycopg2.Error as error:
-            raise _engine_error(error) from error
+            raise _engine_error(error) from None  # the driver's quotes the statement, and rows
 
 
 # ---- small things ----------------------------------------------------------------------------------------
@@ -583,14 +583,17 @@ def _engine_error(error: psycopg2.Error) -> EngineError:
     elif found := re.match(r"COPY [^,]+, line (\d+), column ([^:]+)", diagnosis.context or ""):
         message = f"{message} (line {found[1]}, column {found[2]})"
         hint = hint or "mend the file, or the type under `columns`"
-    told = (WriteConflict if state in _TRY_AGAIN else EngineError)(message[:1000], hint=hint)
-    told.__cause__ = error
-    return told
+    if state in _TRY_AGAIN:
+        return WriteConflict(message[:1000], hint=hint)
+    refused = _RefusedError(message[:1000], hint=hint)
+    refused.state = state
+    return refused
 
 
-def _state(error: EngineError) -> str | None:
-    """The server's code of what went wrong."""
-    return error.__cause__.pgcode if isinstance(error.__cause__, psycopg2.Error) else None
+class _RefusedError(EngineError):
+    """The server refused a statement; `state` is its code for why."""
+
+    state: str | None = None
 
 
 def _first_line(error: psycopg2.Error) -> str:

@@ -7,7 +7,7 @@ dropped stops nothing else. Nothing is dropped with CASCADE.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import datetime, timedelta
 
 from isomesh_dagster.engine.connection import Connection, Session
@@ -20,7 +20,7 @@ from isomesh_dagster.execution.stamp import check_stamp
 from isomesh_dagster.model.kinds import View
 from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.environment import PROD, Environment
-from isomesh_dagster.snapshot.snapshot import Snapshot
+from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 from isomesh_dagster.state.protocol import Identity, StateStore
 
 
@@ -61,8 +61,7 @@ def janitor(
         else:
             going = state.mark_unreferenced(keep_promotions=keep_promotions, older_than=older_than)
             checkpoint("marked")
-        # readers before what they read: views first, and children before parents where the engine binds views to tables
-        for snapshot in sorted(going, key=lambda one: (not isinstance(one.model.kind, View), one.name)):
+        for snapshot in _readers_first(going):
             if dry_run:
                 if snapshot.physical is not None:
                     yield Dropped(name=str(snapshot.physical))
@@ -74,6 +73,23 @@ def janitor(
                     session.drop_schema_if_empty(schema)
                 except EngineError as error:  # noqa: PERF203 (one schema must not stop the others)
                     yield Dropped(name=schema, kept_because=error.message)
+
+
+def _readers_first(snapshots: Collection[Snapshot]) -> list[Snapshot]:
+    """In an order in which nothing is dropped under a view that reads it: some engines refuse that."""
+    there = {snapshot.id: snapshot for snapshot in snapshots}
+    order: dict[SnapshotId, Snapshot] = {}  # parents first
+
+    def visit(snapshot: Snapshot) -> None:
+        if snapshot.id not in order:
+            for parent in snapshot.parents:
+                if parent in there:
+                    visit(there[parent])
+            order[snapshot.id] = snapshot
+
+    for snapshot in sorted(snapshots, key=lambda one: one.name, reverse=True):
+        visit(snapshot)
+    return list(reversed(order.values()))
 
 
 def _remove_environment(

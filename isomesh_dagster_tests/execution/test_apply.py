@@ -34,8 +34,8 @@ def kinds_of(events):
 
 
 @pytest.fixture
-def system(tmp_path):
-    with System(tmp_path) as system:
+def system(tmp_path, warehouse):
+    with System(tmp_path, warehouse) as system:
         yield system
 
 
@@ -154,7 +154,7 @@ def test_removed_models_lose_their_views_and_empty_schemas(system):
     (promoted,) = [event for event in system.apply(system.plan(snapshots([SOURCE]))) if isinstance(event, Promoted)]
     assert promoted.dropped == ("mart.middle", "mart.top")
     assert promoted.created == ()
-    assert system.rows("SELECT COUNT(*) FROM duckdb_schemas() WHERE schema_name = 'mart'") == [(0,)]
+    assert system.rows("SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name = 'mart'") == [(0,)]
     assert system.rows("SELECT id FROM raw.source") == [(1,)]
 
 
@@ -278,7 +278,7 @@ def test_a_model_in_another_catalog_is_refused_before_anything_is_written(system
 # ---- stamp -----------------------------------------------------------------------------------------------
 
 
-def test_another_system_is_refused_before_anything_is_written(system, tmp_path):
+def test_another_system_is_refused_before_anything_is_written(system, tmp_path, request):
     plan = system.plan(snapshots([SOURCE]))
     system.apply(plan)
     for identity in (replace(system.identity, gateway="other"), replace(system.identity, project="other")):
@@ -287,7 +287,8 @@ def test_another_system_is_refused_before_anything_is_written(system, tmp_path):
             system.apply(system.plan(snapshots([SOURCE, TOP])))
     system.identity = Identity(uuid="only counts for a new system", gateway="test", project="tests")
     (tmp_path / "second").mkdir()
-    with System(tmp_path / "second") as second:
+    another = request.getfixturevalue("second_postgres") if system.warehouse.type == "postgres" else None
+    with System(tmp_path / "second", another) as second:
         second.identity = replace(second.identity, uuid="another")
         second.apply(second.plan(snapshots([SOURCE])))
         crossed = system.application(system.plan(snapshots([SOURCE, TOP])))
@@ -298,19 +299,21 @@ def test_another_system_is_refused_before_anything_is_written(system, tmp_path):
     assert system.relations("mart") == []
 
 
-def test_a_lost_state_and_a_lost_warehouse_are_refused(tmp_path):
-    plan = None
-    with System(tmp_path) as system:
-        plan = system.plan(snapshots([SOURCE]))
-        system.apply(plan)
+def test_a_lost_state_and_a_lost_warehouse_are_refused(tmp_path, new_warehouse):
+    warehouse = new_warehouse(tmp_path)
+    with System(tmp_path, warehouse) as system:
+        system.apply(system.plan(snapshots([SOURCE])))
     (tmp_path / "state.db").rename(tmp_path / "kept.db")
-    with System(tmp_path) as system, pytest.raises(SystemMismatch, match="the state is new"):
+    with System(tmp_path, warehouse) as system, pytest.raises(SystemMismatch, match="the state is new"):
         system.apply(system.plan(snapshots([SOURCE])))
     for name in ("state.db", "state.db-wal", "state.db-shm"):
         (tmp_path / name).unlink(missing_ok=True)
     (tmp_path / "kept.db").rename(tmp_path / "state.db")
-    system.file.unlink()
-    with System(tmp_path) as system, pytest.raises(SystemMismatch, match="the warehouse is new"):
+    (tmp_path / "warehouse.duckdb").unlink(missing_ok=True)
+    with (
+        System(tmp_path, new_warehouse(tmp_path)) as system,
+        pytest.raises(SystemMismatch, match="the warehouse is new"),
+    ):
         system.apply(system.plan(snapshots([SOURCE, TOP])))
 
 

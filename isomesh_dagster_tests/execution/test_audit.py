@@ -11,6 +11,7 @@ from isomesh_dagster.execution.events import Built, Evaluated, Failed, Promoted
 from isomesh_dagster.execution.schedule import run_plan_steps
 from isomesh_dagster.model import kinds
 from isomesh_dagster.plan.plan import Audit
+from isomesh_dagster.relation import Relation
 from isomesh_dagster_tests.factories import System, audit, days, model, snapshots
 
 POSITIVE = audit("positive", "SELECT * FROM @this_model WHERE x <= 0")
@@ -19,8 +20,8 @@ DAYS = "SELECT CAST(x AS INT) AS x, DATE '2020-01-01' + CAST(x AS INT) AS ds FRO
 
 
 @pytest.fixture
-def system(tmp_path):
-    with System(tmp_path) as system:
+def system(tmp_path, warehouse):
+    with System(tmp_path, warehouse) as system:
         yield system
 
 
@@ -59,14 +60,18 @@ def test_a_failed_blocking_audit_leaves_no_table(system):
 
 
 def test_a_failed_blocking_audit_leaves_the_old_rows_in_place(system):
-    (system.root / "value.csv").write_text("x\n1\n")
-    source = f"SELECT x FROM read_csv('{system.root / 'value.csv'}')"
-    shown = snapshots([model("mart.m", source, audits=(POSITIVE,))])
+    def outside(value):
+        with system.connection.session() as session:
+            session.create_schema("ext")
+            session.replace_table(Relation(schema="ext", name="value"), f"SELECT {value} AS x")
+
+    outside(1)
+    shown = snapshots([model("mart.m", "SELECT x FROM ext.value", audits=(POSITIVE,))])
     system.apply(system.plan(shown))
-    (system.root / "value.csv").write_text("x\n-1\n")
+    outside(-1)
     refused(system, system.plan(shown, batches={"mart.m": [days(0, 11)]}, restates=["mart.m"]))
     assert system.rows("SELECT x FROM mart.m") == [(1,)]
-    (system.root / "value.csv").write_text("x\n2\n")
+    outside(2)
     system.apply(system.plan(shown, batches={"mart.m": [days(0, 11)]}, restates=["mart.m"]))
     assert system.rows("SELECT x FROM mart.m") == [(2,)]
 

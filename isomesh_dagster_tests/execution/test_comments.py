@@ -11,8 +11,8 @@ from isomesh_dagster_tests.factories import System, model, snapshots
 
 
 @pytest.fixture
-def system(tmp_path):
-    with System(tmp_path) as system:
+def system(tmp_path, warehouse):
+    with System(tmp_path, warehouse) as system:
         yield system
 
 
@@ -23,6 +23,13 @@ def shown(description="it's", columns=None, **more):
 
 
 def comments(system, schema="mart"):
+    if system.warehouse.type == "postgres":
+        of_postgres = (
+            "SELECT col_description(attrelid, attnum), obj_description(attrelid) FROM pg_attribute "
+            f"WHERE attrelid = '{schema}.m'::regclass AND attnum > 0 ORDER BY attnum"
+        )
+        rows = system.rows(of_postgres)
+        return [rows[0][1], *(text for text, _ in rows)]
     views = system.rows(f"SELECT comment FROM duckdb_views() WHERE schema_name = '{schema}'")
     columns = system.rows(f"SELECT comment FROM duckdb_columns() WHERE schema_name = '{schema}' ORDER BY column_index")
     return [text for (text,) in (*views, *columns)]
@@ -54,5 +61,5 @@ def test_a_new_description_replaces_all_of_the_old_ones(system):
 
 def test_statements_of_a_changed_model_run_although_its_table_stays(system):
     system.apply(system.plan(shown()))
-    system.apply(system.plan(edited(shown(), on_virtual_update=("CREATE TABLE main.log AS SELECT 1 AS x",))))
-    assert system.rows("SELECT x FROM main.log") == [(1,)]
+    system.apply(system.plan(edited(shown(), on_virtual_update=("CREATE TABLE mart.log AS SELECT 1 AS x",))))
+    assert system.rows("SELECT x FROM mart.log") == [(1,)]

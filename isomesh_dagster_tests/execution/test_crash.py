@@ -5,10 +5,11 @@ Every checkpoint of the protocol is killed once, with SIGKILL, in a forked child
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from isomesh_dagster.execution.janitor import janitor
 from isomesh_dagster.execution.promote import rollback
 from isomesh_dagster.execution.reconcile import reconcile
 from isomesh_dagster.model import kinds
+from isomesh_dagster.model.connections import PostgresConnection
 from isomesh_dagster_tests.factories import System, days, model, snapshots
+from isomesh_dagster_tests.postgres_server import PostgresServer
 
 pytestmark = pytest.mark.slow
 
@@ -53,13 +56,64 @@ class Killer:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def killed_at(point: int, folder: Path, work: Callable[[System, Killer], None]) -> bool:
+class Ground:
+    """Where systems are, by name: each has a folder, and on Postgres a database of its own."""
+
+    def __init__(self, folder: Path, server: PostgresServer | None) -> None:
+        self._folder = folder
+        self._server = server
+        self._databases: set[str] = set()
+
+    def system(self, name: str) -> System:
+        folder = self._folder / name
+        folder.mkdir(exist_ok=True)
+        if self._server is None:
+            return System(folder)
+        if name not in self._databases:
+            self._create(name, "template1")
+        place = {"host": self._server.host, "port": self._server.port, "user": self._server.user}
+        return System(folder, PostgresConnection(**place, password="", database=f"crash_{name}"))
+
+    def copy(self, name: str, to: str) -> None:
+        """`to` is as `name` is, whatever was there."""
+        shutil.rmtree(self._folder / to, ignore_errors=True)
+        shutil.copytree(self._folder / name, self._folder / to)
+        if self._server is not None:
+            self._drop(to)
+            self._create(to, f"crash_{name}")
+
+    def clear(self) -> None:
+        for name in tuple(self._databases):
+            self._drop(name)
+
+    def _create(self, name: str, template: str) -> None:
+        self._run(f"CREATE DATABASE crash_{name} TEMPLATE {template}")
+        self._databases.add(name)
+
+    def _drop(self, name: str) -> None:
+        self._run(f"DROP DATABASE IF EXISTS crash_{name} WITH (FORCE)")
+        self._databases.discard(name)
+
+    def _run(self, statement: str) -> None:
+        assert self._server is not None
+        with contextlib.closing(self._server.connect()) as connection:
+            connection.cursor().execute(statement)
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def ground(request, tmp_path) -> Iterator[Ground]:
+    ground = Ground(tmp_path, request.getfixturevalue("postgres_server") if request.param == "postgres" else None)
+    yield ground
+    ground.clear()
+
+
+def killed_at(point: int, ground: Ground, name: str, work: Callable[[System, Killer], None]) -> bool:
     """Do the work in a child that dies at its checkpoint number `point`; whether it died."""
     child = os.fork()
     if child == 0:
         code = 1
         try:
-            with System(folder) as system:
+            with ground.system(name) as system:
                 work(system, Killer(point))
             code = 0
         finally:
@@ -69,17 +123,14 @@ def killed_at(point: int, folder: Path, work: Callable[[System, Killer], None]) 
     return status != 0
 
 
-def every_point(
-    base: Path, scratch: Path, work: Callable[[System, Killer], None], check: Callable[[System], None]
-) -> int:
+def every_point(ground: Ground, work: Callable[[System, Killer], None], check: Callable[[System], None]) -> int:
     """Kill at every point, each time on a copy of `base`; how many there were."""
     point = 0
     while True:
         point += 1
-        shutil.rmtree(scratch, ignore_errors=True)
-        shutil.copytree(base, scratch)
-        died = killed_at(point, scratch, work)
-        with System(scratch) as system:
+        ground.copy("base", "scratch")
+        died = killed_at(point, ground, "scratch", work)
+        with ground.system("scratch") as system:
             check(system)
             verify(system)
         if not died:
@@ -88,7 +139,7 @@ def every_point(
 
 def shown_generation(system: System) -> int | None:
     """The generation that all views of prod agree on; None when there is no environment."""
-    rows = system.rows("SELECT view_name FROM duckdb_views() WHERE schema_name IN ('raw', 'mart', 'old') ORDER BY 1")
+    rows = system.rows("SELECT table_name FROM information_schema.views WHERE table_schema IN ('raw', 'mart', 'old')")
     views = [row[0] for row in rows]
     if not views:
         return None
@@ -123,10 +174,8 @@ def verify(system: System, *, settled: bool = True) -> None:
         assert system.state.open_plans() == []
 
 
-def test_the_first_plan(tmp_path):
-    base = tmp_path / "base"
-    base.mkdir()
-    with System(base):
+def test_the_first_plan(ground):
+    with ground.system("base"):
         pass
     plans = []
 
@@ -135,7 +184,7 @@ def test_the_first_plan(tmp_path):
 
     def check(system: System) -> None:
         assert shown_generation(system) in (None, 1)
-        has_meta = bool(system.rows("SELECT 1 FROM duckdb_schemas() WHERE schema_name = 'isomesh_meta'"))
+        has_meta = bool(system.rows("SELECT 1 FROM information_schema.schemata WHERE schema_name = 'isomesh_meta'"))
         before = set(system.rows("SELECT physical, start_ms FROM isomesh_meta.loaded")) if has_meta else set()
         if has_meta:
             verify(system, settled=False)
@@ -155,13 +204,11 @@ def test_the_first_plan(tmp_path):
         assert len(again | before) == 5
         assert shown_generation(system) == 1
 
-    assert every_point(base, tmp_path / "scratch", work, check) > 30
+    assert every_point(ground, work, check) > 30
 
 
-def test_the_next_plan_may_be_tried_again_or_made_anew(tmp_path):
-    base = tmp_path / "base"
-    base.mkdir()
-    with System(base) as system:
+def test_the_next_plan_may_be_tried_again_or_made_anew(ground):
+    with ground.system("base") as system:
         system.apply(system.plan(project(1), batches=BATCHES))
         plan = system.plan(project(2, removed=True), batches=BATCHES)
     outcomes = set()
@@ -186,14 +233,12 @@ def test_the_next_plan_may_be_tried_again_or_made_anew(tmp_path):
         assert environment is not None
         assert (environment.plan_id, environment.number) == (plan.id, 2)
 
-    assert every_point(base, tmp_path / "scratch", work, check) > 25
+    assert every_point(ground, work, check) > 25
     assert outcomes == {1, 2}
 
 
-def test_an_abandoned_plan_gives_way_to_another(tmp_path):
-    base = tmp_path / "base"
-    base.mkdir()
-    with System(base) as system:
+def test_an_abandoned_plan_gives_way_to_another(ground):
+    with ground.system("base") as system:
         system.apply(system.plan(project(1), batches=BATCHES))
         plan = system.plan(project(2), batches=BATCHES)
 
@@ -201,10 +246,9 @@ def test_an_abandoned_plan_gives_way_to_another(tmp_path):
         system.apply(plan, concurrency=1, checkpoint=killer)
 
     for point in (3, 6, 12, 20):
-        scratch = tmp_path / f"scratch{point}"
-        shutil.copytree(base, scratch)
-        assert killed_at(point, scratch, work)
-        with System(scratch) as system:
+        ground.copy("base", "scratch")
+        assert killed_at(point, ground, "scratch", work)
+        with ground.system("scratch") as system:
             system.apply(system.plan(project(3), batches=BATCHES))
             assert shown_generation(system) == 3
             verify(system)
@@ -228,10 +272,8 @@ def sweep(system: System, killer: Callable[[str], None] = lambda name: None) -> 
     ]
 
 
-def test_the_janitor(tmp_path):
-    base = tmp_path / "base"
-    base.mkdir()
-    with System(base) as system:
+def test_the_janitor(ground):
+    with ground.system("base") as system:
         system.apply(system.plan(project(1), batches=BATCHES))
         system.apply(system.plan(project(2), "dev", batches=BATCHES, expires_at=system.now + timedelta(days=1)))
         system.apply(system.plan(project(3), batches=BATCHES))
@@ -249,13 +291,11 @@ def test_the_janitor(tmp_path):
         left = {row[0] for row in system.rows("SELECT physical FROM isomesh_meta.loaded")}
         assert left == {str(one.physical) for one in project(3).values()}
 
-    assert every_point(base, tmp_path / "scratch", work, check) >= 10
+    assert every_point(ground, work, check) >= 10
 
 
-def test_a_rollback(tmp_path):
-    base = tmp_path / "base"
-    base.mkdir()
-    with System(base) as system:
+def test_a_rollback(ground):
+    with ground.system("base") as system:
         system.apply(system.plan(project(1), batches=BATCHES))
         system.apply(system.plan(project(2), batches=BATCHES))
     outcomes = set()
@@ -272,7 +312,7 @@ def test_a_rollback(tmp_path):
         assert shown_generation(system) == 1
         assert system.state.promotions("prod")[0].reason == "rollback to 1"
 
-    assert every_point(base, tmp_path / "scratch", work, check) >= 6
+    assert every_point(ground, work, check) >= 6
     assert outcomes == {1, 2}
 
 

@@ -20,8 +20,8 @@ def generation(number: int):
 
 
 @pytest.fixture
-def system(tmp_path):
-    with System(tmp_path) as system:
+def system(tmp_path, warehouse):
+    with System(tmp_path, warehouse) as system:
         yield system
 
 
@@ -67,9 +67,9 @@ def test_an_ended_environment_goes_and_shared_tables_stay(system):
         (str(both["dev.only"].physical), None),
     ]
     assert system.relations("mart__dev") == []
-    assert system.rows("SELECT COUNT(*) FROM duckdb_schemas() WHERE schema_name IN ('mart__dev', 'isomesh__dev')") == [
-        (0,)
-    ]
+    assert system.rows(
+        "SELECT COUNT(*) FROM information_schema.schemata WHERE schema_name IN ('mart__dev', 'isomesh__dev')"
+    ) == [(0,)]
     assert system.state.environment("dev") is None
     assert system.rows("SELECT generation FROM mart.v") == [(1,)]
 
@@ -109,7 +109,7 @@ def test_what_cannot_be_dropped_is_told_and_stops_nothing(system):
     system.apply(system.plan(generation(2)))
     stubborn = generation(1)["mart.t"].physical
     with system.connection.session() as session:
-        session.execute(f"DROP TABLE {stubborn.sql}")
+        session.execute(f"DROP TABLE {stubborn.sql} CASCADE")
         session.execute(f"CREATE VIEW {stubborn.sql} AS SELECT 1 AS a")  # somebody put something else there
     events = sweep(system)
     assert [(event.name, event.kept_because is None) for event in events] == [

@@ -12,15 +12,16 @@ QUERY = "SELECT country, v FROM ext.sales"
 
 
 @pytest.fixture
-def system(tmp_path):
-    with System(tmp_path) as system:
+def system(tmp_path, warehouse):
+    with System(tmp_path, warehouse) as system:
         yield system
 
 
 def sales(system, *rows):
     with system.connection.session() as session:
         session.execute("CREATE SCHEMA IF NOT EXISTS ext")
-        session.execute("CREATE OR REPLACE TABLE ext.sales (country TEXT, v INT)")
+        session.execute("DROP TABLE IF EXISTS ext.sales")
+        session.execute("CREATE TABLE ext.sales (country TEXT, v INT)")
         for row in rows:
             session.execute("INSERT INTO ext.sales VALUES (?, ?)", row)
 

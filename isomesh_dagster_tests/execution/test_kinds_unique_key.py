@@ -19,8 +19,8 @@ EVENTS = "SELECT id, v, ts FROM ext.events WHERE ts >= @start_dt AND ts <= @end_
 
 
 @pytest.fixture
-def system(tmp_path):
-    with System(tmp_path) as system:
+def system(tmp_path, warehouse):
+    with System(tmp_path, warehouse) as system:
         yield system
 
 
@@ -28,10 +28,11 @@ def events(system, *rows):
     """The source's rows: key, value, day."""
     with system.connection.session() as session:
         session.execute("CREATE SCHEMA IF NOT EXISTS ext")
-        session.execute("CREATE OR REPLACE TABLE ext.events (id INT, v INT, ts TIMESTAMP)")
+        session.execute("DROP TABLE IF EXISTS ext.events")
+        session.execute("CREATE TABLE ext.events (id INT, v INT, ts TIMESTAMP)")
         for key, value, day in rows:
             session.execute(
-                f"INSERT INTO ext.events VALUES (?, ?, TIMESTAMP '2020-01-01' + INTERVAL {day} DAY)", (key, value)
+                f"INSERT INTO ext.events VALUES (?, ?, TIMESTAMP '2020-01-01' + INTERVAL '{day}' DAY)", (key, value)
             )
 
 
@@ -171,9 +172,17 @@ def test_a_model_may_read_its_rows_of_before(system):
 
 
 def test_columns_without_an_order_do_not_hinder_the_choice(system):
-    query = "SELECT id, MAP {'v': v} AS m, [v] AS l, {'v': v} AS s, v, ts FROM ext.events"
+    dialect = system.warehouse.dialect
+    query = {
+        "duckdb": "SELECT id, MAP {'v': v} AS m, [v] AS l, {'v': v} AS s, v, ts FROM ext.events",
+        "postgres": "SELECT id, json_build_object('v', v) AS m, ARRAY[v] AS l, point(v, v) AS s, v, ts FROM ext.events",
+    }[dialect]
     events(system, (1, 10, 0), (1, 11, 0), (1, 9, 0))
-    system.apply(system.plan(snapshots([latest(query=query)]), batches={"mart.latest": [days(0, 1), days(1, 2)]}))
+    system.apply(
+        system.plan(
+            snapshots([latest(query=query, dialect=dialect)]), batches={"mart.latest": [days(0, 1), days(1, 2)]}
+        )
+    )
     assert len(table(system)) == 1
 
 
@@ -214,8 +223,9 @@ CUTS = st.sets(st.integers(1, 5))
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=ROWS, cuts=CUTS)
-def test_any_cut_of_history_gives_the_same_table(tmp_path_factory, rows, cuts):
-    with System(tmp_path_factory.mktemp("keys")) as system:
+def test_any_cut_of_history_gives_the_same_table(tmp_path_factory, new_warehouse, rows, cuts):
+    folder = tmp_path_factory.mktemp("keys")
+    with System(folder, new_warehouse(folder)) as system:
         events(system, *rows)
         shown = snapshots([latest()])
         borders = [0, *sorted(cuts), 6]

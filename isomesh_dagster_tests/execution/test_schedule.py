@@ -13,8 +13,8 @@ BY_DAY = kinds.IncrementalByTimeRange(time_column="ds")
 
 
 @pytest.fixture
-def system(tmp_path):
-    with System(tmp_path) as system:
+def system(tmp_path, warehouse):
+    with System(tmp_path, warehouse) as system:
         yield system
 
 

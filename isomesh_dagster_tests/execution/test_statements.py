@@ -11,12 +11,14 @@ from isomesh_dagster.execution.statements import StatementSettings
 from isomesh_dagster_tests.factories import System, days, model, snapshots
 
 SHOWN = snapshots([model("mart.m", "SELECT 1 AS x"), model("raw.r", "SELECT 2 AS x")])
-LOG = "CREATE TABLE IF NOT EXISTS main.log (what VARCHAR)"
+LOG = "CREATE TABLE IF NOT EXISTS logs.log (what VARCHAR)"
 
 
 @pytest.fixture
-def system(tmp_path):
-    with System(tmp_path) as system:
+def system(tmp_path, warehouse):
+    with System(tmp_path, warehouse) as system:
+        with system.connection.session() as session:
+            session.create_schema("logs")
         yield system
 
 
@@ -26,17 +28,17 @@ def apply(system, plan, *, before=(), after=(), **variables):
 
 
 def log(system):
-    return [what for (what,) in system.rows("SELECT what FROM main.log")]
+    return [what for (what,) in system.rows("SELECT what FROM logs.log")]
 
 
 def test_they_know_the_environment_its_views_and_the_variables(system):
-    before = ["INSERT INTO main.log VALUES (@this_env || ' ' || @who || ' ' || @gateway || ' ' || @execution_ds)"]
+    before = ["INSERT INTO logs.log VALUES (@this_env || ' ' || @who || ' ' || @gateway || ' ' || @execution_ds)"]
     after = [
-        "@EACH(@schemas, s -> INSERT INTO main.log VALUES (@s))",
-        "INSERT INTO main.log SELECT v FROM (VALUES @EACH(@views, v -> (@v))) AS t(v)",
-        "INSERT INTO main.log SELECT 'shown ' || MAX(r.x) FROM raw.r",
-        "@IF(@this_env = 'prod', INSERT INTO main.log VALUES ('never'))",
-        "@IF(@runtime_stage = 'after_all', INSERT INTO main.log VALUES ('last'))",
+        "@EACH(@schemas, s -> INSERT INTO logs.log VALUES (@s))",
+        "INSERT INTO logs.log SELECT v FROM (VALUES @EACH(@views, v -> (@v))) AS t(v)",
+        "INSERT INTO logs.log SELECT 'shown ' || MAX(r.x) FROM raw.r",
+        "@IF(@this_env = 'prod', INSERT INTO logs.log VALUES ('never'))",
+        "@IF(@runtime_stage = 'after_all', INSERT INTO logs.log VALUES ('last'))",
     ]
     apply(system, system.plan(SHOWN, "dev"), before=before, after=after, who="me")
     expected = ["dev me test 2020-01-11", "mart__dev", "raw__dev", "mart__dev.m", "raw__dev.r", "shown 2", "last"]
@@ -44,11 +46,11 @@ def test_they_know_the_environment_its_views_and_the_variables(system):
 
 
 def test_a_plan_that_only_builds_runs_them_too_and_one_without_work_does_not(system):
-    apply(system, system.plan(SHOWN), before=["INSERT INTO main.log VALUES ('a')"])
-    assert apply(system, system.plan(SHOWN), before=["INSERT INTO main.log VALUES ('b')"]) == []
+    apply(system, system.plan(SHOWN), before=["INSERT INTO logs.log VALUES ('a')"])
+    assert apply(system, system.plan(SHOWN), before=["INSERT INTO logs.log VALUES ('b')"]) == []
     run = system.plan(SHOWN, batches={"raw.r": [days(0, 11)]}, restates=["raw.r"], promote=False)
-    last = "INSERT INTO main.log SELECT 'd ' || x FROM raw.r"
-    apply(system, run, before=["INSERT INTO main.log VALUES ('c')"], after=[last])
+    last = "INSERT INTO logs.log SELECT 'd ' || x FROM raw.r"
+    apply(system, run, before=["INSERT INTO logs.log VALUES ('c')"], after=[last])
     assert log(system) == ["a", "c", "d 2"]
 
 
@@ -58,7 +60,7 @@ def test_one_that_fails_at_the_beginning_stops_everything(system):
         apply(system, plan, before=["SELECT nonsense"])
     assert "SELECT nonsense" in (caught.value.hint or "")
     assert system.relations("isomesh__mart") == []
-    assert system.relations("main") == []  # the first statement of the list is rolled back, too
+    assert system.relations("logs") == []  # the first statement of the list is rolled back, too
     apply(system, plan)
     assert system.rows("SELECT x FROM mart.m") == [(1,)]
 
@@ -66,7 +68,7 @@ def test_one_that_fails_at_the_beginning_stops_everything(system):
 def test_one_that_cannot_be_rendered_is_told_before_anything_runs(system):
     with pytest.raises(MacroError, match="after_all: variable @nobody is not defined"):
         apply(system, system.plan(SHOWN), after=["SELECT @nobody"])
-    assert system.relations("main") == []
+    assert system.relations("logs") == []
 
 
 def test_one_that_fails_at_the_end_does_so_after_the_swap(system):

@@ -87,8 +87,8 @@ def test_statements_run_with_the_rows_and_roll_back_with_them(tmp_path):
         assert system.rows("SELECT what FROM main.log") == [("made 1",), ("shown 1",)]
 
 
-def test_session_properties_are_set_for_the_build_alone(tmp_path):
-    with System(tmp_path) as system:
+def test_session_properties_are_set_for_the_build_alone(tmp_path, warehouse):
+    with System(tmp_path, warehouse) as system:
         query = "SELECT current_setting('TimeZone') AS zone"
         here = model("mart.here", query, session_properties={"TimeZone": "'Asia/Tokyo'", "query_label": "'x'"})
         system.apply(system.plan(snapshots([here, model("mart.there", query)])), concurrency=1)
