@@ -20,6 +20,7 @@ from isomesh_dagster.cli.info import info
 from isomesh_dagster.cli.init import init
 from isomesh_dagster.cli.lineage import lineage
 from isomesh_dagster.cli.lint import lint
+from isomesh_dagster.cli.logs import log_to
 from isomesh_dagster.cli.models import audit, evaluate, render
 from isomesh_dagster.cli.outcome import EXIT_CODES, INTERRUPTED, error_json, exit_code
 from isomesh_dagster.cli.plan import apply, diff, plan, run
@@ -107,9 +108,15 @@ class Commands(click.Group):
     " `default_gateway`, then the first one.",
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of errors too.")
+@click.option(
+    "--log-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Append what is done to FILE, one JSON object per line: model, interval, rows, plan, commit, …",
+)
 @click.version_option(__version__, prog_name="isomesh")
 @click.pass_context
-def cli(ctx: click.Context, *, directory: Path, gateway: str | None, debug: bool) -> None:
+def cli(ctx: click.Context, *, directory: Path, gateway: str | None, debug: bool, log_file: Path | None) -> None:
     """Plan, build and deploy SQL models with virtual environments, on isolated systems.
 
     An environment is a set of views over tables that are built once and shared: deploying swaps views, it
@@ -124,6 +131,8 @@ def cli(ctx: click.Context, *, directory: Path, gateway: str | None, debug: bool
       isomesh rollback prod                     show again what prod showed before
     """
     ctx.obj = Session(directory=directory, gateway=gateway, debug=debug)
+    if log_file is not None:
+        ctx.call_on_close(log_to(log_file))
 
 
 for _command in (

@@ -16,6 +16,7 @@ from isomesh_dagster.definitions.steps import ModelStep
 from isomesh_dagster.definitions.translator import IsomeshTranslator, check_names, is_built
 from isomesh_dagster.definitions.unit_tests import named_checks, tests_by_model
 from isomesh_dagster.errors import EngineError, InvalidName, PlanError
+from isomesh_dagster.execution.log import log_event
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.names import validate_environment
 from isomesh_dagster.model.unit_tests import UnitTest
@@ -152,6 +153,7 @@ def promote(session: RunSession) -> tuple[Plan, Mapping[str, Any], str]:
     plan = session.plan
     promoted = session.application().promote()
     if promoted is not None:
+        log_event(promoted, session.work)
         return plan, {**promoted_metadata(promoted, plan), keys.REUSED: False}, promoted.plan_id
     shown = session.project.environment(plan.environment)
     metadata = {**plan_metadata(plan), keys.REUSED: True}

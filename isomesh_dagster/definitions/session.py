@@ -21,6 +21,7 @@ from isomesh_dagster.snapshot.interval import Interval, to_ms
 if TYPE_CHECKING:
     from isomesh_dagster.definitions.steps import ModelStep
     from isomesh_dagster.execution.application import Application
+    from isomesh_dagster.execution.log import Work
     from isomesh_dagster.project import Project
     from isomesh_dagster.snapshot.snapshot import Snapshot
 
@@ -55,6 +56,7 @@ class RunSession:
         self._plan: Plan | None = None
         self._refusal: IsomeshError | None = None
         self._application: Application | None = None
+        self._work: Work | None = None
         self._steps: dict[str, Build] = {}
         self._built: set[str] = set()
         self._entered: dict[str, ModelStep] = {}
@@ -82,6 +84,11 @@ class RunSession:
     def application(self) -> Application:
         """The plan's application, begun: the warehouse is open and its lock is held from here to the end of the run."""
         return self._once(self._begin)
+
+    @property
+    def work(self) -> Work:
+        """What log records of this run say of it."""
+        return self._once(self._tell_work)
 
     def build_of(self, model: str) -> Build | None:
         """The work the plan has for the model; None when its snapshot is built already."""
@@ -168,6 +175,11 @@ class RunSession:
         if start >= end:
             raise PlanError(f"the range ends before it starts: {self._start} to {self._end or 'now'}")
         return Interval(start, end)
+
+    def _tell_work(self) -> Work:
+        if self._work is None:
+            self._work = self.project.work(self._make_plan())
+        return self._work
 
     def _begin(self) -> Application:
         if self._application is None:

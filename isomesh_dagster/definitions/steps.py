@@ -14,6 +14,7 @@ from isomesh_dagster.definitions.events import built_result, reused_result
 from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.definitions.unit_tests import checked_version, run_checks
 from isomesh_dagster.execution.events import Audited, Built, Evaluated, Failed, Waiting
+from isomesh_dagster.execution.log import logged
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.unit_tests import UnitTest
 from isomesh_dagster.snapshot.snapshot import Snapshot
@@ -98,7 +99,7 @@ def _materialize(
     if step is not None:
         session.check_parents(model.name)
         try:
-            for event in session.application().build(step):
+            for event in logged(session.application().build(step), session.work):
                 match event:
                     case Evaluated():
                         batches += event.audits
@@ -116,7 +117,7 @@ def _materialize(
     elif (audit := session.audit_of(model.name)) is not None:
         session.check_parents(model.name)
         try:
-            for event in session.application().audit(audit):
+            for event in logged(session.application().audit(audit), session.work):
                 match event:
                     case Audited():
                         found.add((event,))

@@ -3,7 +3,7 @@
 Here      application (begin, build, promote, finish: the protocol), schedule (builds in threads, critical path first),
           evaluate (one function per kind; `rows` is what they share, merge, partitions and scd2 are the larger ones),
           timerange, texts (the SQL of a batch), audit, promote (and rollback), reconcile, janitor, doctor, stamp,
-          warehouse (what it records), record (the state's share, in bulk), ask, events;
+          warehouse (what it records), record (the state's share, in bulk), ask, events, log (of events);
           python_model and custom (code of the project, and `project_code`, what that is given);
           unit_test (with fixture and comparison: on a warehouse in memory, of no plan) and unit_test_draft.
 Not here  what to build and why (`plan/`), how to render (`model/`), drivers (`engine/`), the state's tables (`state/`).

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from isomesh_dagster.execution.application import Application
     from isomesh_dagster.execution.events import Audited, Event, Promoted
     from isomesh_dagster.execution.external import Declared
+    from isomesh_dagster.execution.log import Work
     from isomesh_dagster.execution.table_diff import Comparison, Question
     from isomesh_dagster.execution.texts import Surroundings
     from isomesh_dagster.execution.unit_test import UnitTestResult
@@ -339,10 +340,20 @@ class Project:
         After the last event raises AuditError, EngineError or PlanError when something failed; the environment is then
         untouched and the same command resumes. Idempotent: what is built is never built twice.
         """
+        from isomesh_dagster.execution.log import logged
         from isomesh_dagster.execution.schedule import run_plan_steps
 
         with self.application(plan) as application:
-            yield from run_plan_steps(application, concurrency=self.settings.connection.concurrent_tasks)
+            events = run_plan_steps(application, concurrency=self.settings.connection.concurrent_tasks)
+            yield from logged(events, self.work(plan))
+
+    def work(self, plan: Plan) -> Work:
+        """What log records say of the plan; the commit of the files only when somebody collects records."""
+        from isomesh_dagster.execution.log import Work, is_wanted
+        from isomesh_dagster.git.head import head
+
+        commit = head(self.root) if is_wanted() else None
+        return Work(gateway=plan.gateway, environment=plan.environment, plan=plan.id, commit=commit)
 
     @contextmanager
     def application(self, plan: Plan) -> Iterator[Application]:
