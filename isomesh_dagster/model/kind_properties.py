@@ -410,3 +410,14 @@ def _time_range(given: Mapping[str, Any], default_format: str) -> IncrementalByT
     return IncrementalByTimeRange(
         time_column=column, time_format=time_format or default_format, **_only(others, IncrementalByTimeRange)
     )
+
+
+def kinds_described() -> tuple[tuple[str, tuple[str, ...], str | None], ...]:
+    """Every kind by name with its parameters; for one that is refused, what to do instead."""
+    supported = ((name, tuple(parameters), None) for name, parameters in _PARAMETERS.items())
+    return (*supported, *((name, (), instead) for name, instead in _REFUSED_KINDS.items()))
+
+
+def parameters_refused() -> Mapping[str, str]:
+    """Parameters that no kind has here, and what to do instead."""
+    return _REFUSED_PARAMETERS

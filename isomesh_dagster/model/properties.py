@@ -224,7 +224,9 @@ AUDIT_PROPERTIES: Mapping[str, Decoder | Refused] = {
     **{key: MODEL_PROPERTIES[key] for key in STANDALONE_KEYS},
 }
 
-_ALIASES = {"grain": "grains", "table_properties": "physical_properties"}
+ALIASES = {"grain": "grains", "table_properties": "physical_properties"}
+"""Other names of properties, as they were called before."""
+
 _GONE = {"validate_query": "it was replaced by lint rules; remove it"}
 
 # read as they stand: their macros are expanded when they are used
@@ -253,7 +255,7 @@ def read_properties(
     values: dict[str, Any] = {}
     lines: dict[str, int] = {}
     for item in _with_macros_expanded(block.properties, dialect, expander):
-        key = _ALIASES.get(item.key, item.key)
+        key = ALIASES.get(item.key, item.key)
         if key in values:
             raise ModelError(f"`{item.key}` and `{key}` are the same property", line=item.line, column=item.column)
         try:
@@ -321,7 +323,7 @@ def _decoder(written: str, key: str, known: Mapping[str, Decoder | Refused]) -> 
         return known[key]
     raise ModelError(
         f"unknown property `{written}`",
-        hint=_GONE.get(key) or nearest(key, [*known, *_ALIASES]) or f"known are {', '.join(sorted(known))}",
+        hint=_GONE.get(key) or nearest(key, [*known, *ALIASES]) or f"known are {', '.join(sorted(known))}",
     )
 
 
