@@ -18,6 +18,7 @@ from isomesh_dagster.cli.environments import environments, invalidate, janitor, 
 from isomesh_dagster.cli.format import format_
 from isomesh_dagster.cli.info import info
 from isomesh_dagster.cli.init import init
+from isomesh_dagster.cli.intervals import check_intervals
 from isomesh_dagster.cli.lineage import lineage
 from isomesh_dagster.cli.lint import lint
 from isomesh_dagster.cli.logs import log_to
@@ -140,6 +141,7 @@ for _command in (
     plan,
     apply,
     run,
+    check_intervals,
     diff,
     environments,
     plans,

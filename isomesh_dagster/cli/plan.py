@@ -168,12 +168,15 @@ def apply(session: Session, *, plan: str, skip_tests: bool, as_json: bool) -> No
 
 @click.command(short_help="Build what is due in ENV by cron.")
 @click.argument("environment", required=False, metavar="[ENV]")
+@click.option("--skip-janitor", is_flag=True, help="Do not remove what nothing needs any more (prod only).")
 @execution_time_option
 @pass_session
-def run(session: Session, *, environment: str | None, execution_time: datetime | None) -> None:
+def run(session: Session, *, environment: str | None, skip_janitor: bool, execution_time: datetime | None) -> None:
     """Build what is due in ENV by its models' cron: new intervals, and tables that are refreshed whole.
 
-    Works from what ENV shows, not from the project's files: changed files wait for a plan. Nothing due is a success.
+    Works from what ENV shows, not from the project's files: changed files wait for a plan. Nothing due is a success,
+    and so is a signal that is not ready: what waits is told and left to the next run. When something is due in prod,
+    the janitor goes first.
 
     \b
     Examples:
@@ -185,8 +188,19 @@ def run(session: Session, *, environment: str | None, execution_time: datetime |
     with session.project() as project:
         due = project.run_plan(environment, now=execution_time)
         console.plan(due)
-        if not due.is_empty:
-            _apply(session, project, due)
+        if due.is_empty:
+            from isomesh_dagster.cli.intervals import next_words
+
+            console.line(next_words(project.cadence(environment, now=execution_time).next_tick))
+            return
+        from isomesh_dagster.snapshot.environment import PROD
+
+        if due.environment == PROD and not skip_janitor:
+            from isomesh_dagster.cli.report import event_line
+
+            for told in filter(None, map(event_line, project.janitor())):
+                console.line(*told)
+        _apply(session, project, due)
 
 
 @click.command(short_help="Show how the files differ from ENV.")

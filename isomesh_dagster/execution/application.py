@@ -148,6 +148,20 @@ class Application:
             hint="plan again",
         )
 
+    def _check_still_shown(self) -> None:
+        """Raises ConflictingPlanError when somebody promoted while this plan, which only builds, is at work: what it
+        builds on is no longer what the environment shows.
+        """
+        if self.plan.promote is not None or self.plan.based_on is None:
+            return
+        with self._connection.session() as session:
+            shown = warehouse.shown_plan(session, self.plan.environment)
+        if shown != self.plan.based_on:
+            raise ConflictingPlanError(
+                f"environment {self.plan.environment!r} was changed during the run: it shows {shown or 'nothing'} now",
+                hint="what is built is kept; run again",
+            )
+
     def _check_catalogs(self) -> None:
         """Rows and the record of them commit together, and a transaction writes one database only."""
         for step in self.plan.builds:
@@ -242,6 +256,7 @@ class Application:
         started = time.perf_counter()
         if self._stopped.is_set():
             raise PlanError("stopped", model=snapshot.name)
+        self._check_still_shown()
         todo = self._todo(step, self._loaded.get(str(physical), ()))
         waiting: tuple[Waiting, ...] = ()
         if todo and self._waits.concern(step):

@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from isomesh_dagster.errors import IsomeshError
+from isomesh_dagster.errors import ConflictingPlanError, IsomeshError
 from isomesh_dagster.execution.application import Application
 from isomesh_dagster.execution.events import Event, Skipped
 from isomesh_dagster.plan.plan import Build, Plan
@@ -137,7 +137,7 @@ class _Graph:
 
 def _summary(errors: Mapping[str, BaseException]) -> BaseException:
     first = next(iter(errors.values()))
-    if len(errors) == 1 or not isinstance(first, IsomeshError):
+    if len(errors) == 1 or not isinstance(first, IsomeshError) or isinstance(first, ConflictingPlanError):
         return first
     told = "\n".join(
         f"  {name}: {error.message if isinstance(error, IsomeshError) else error!r}" for name, error in errors.items()

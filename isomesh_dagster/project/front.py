@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from isomesh_dagster.plan.columns import ColumnCatalog
     from isomesh_dagster.plan.recorded import RecordedChoice
     from isomesh_dagster.plan.saved import SavedPlan
+    from isomesh_dagster.project.intervals import MissingIntervals
     from isomesh_dagster.relation import Column, Relation
     from isomesh_dagster.state.protocol import Identity, PlanRecord, StateStore
 
@@ -332,6 +333,25 @@ class Project:
 
         return recorded.parse(self._decision_files())
 
+    def check_intervals(
+        self,
+        environment: str | None = None,
+        *,
+        models: Collection[str] | None = None,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        signals: bool = True,
+        now: datetime | None = None,
+    ) -> Iterator[MissingIntervals]:
+        """What the models of an environment lack at their crons, parents first, and what of it waits for signals.
+
+        `models`, `start` and `end` limit what is told; without `signals` none is asked. Builds nothing.
+        """
+        from isomesh_dagster.project.intervals import missing_intervals
+
+        span = clock.span(start, end)
+        yield from missing_intervals(self, environment, models=models, within=span, signals=signals, now=now)
+
     # -- doing
 
     def apply(self, plan: Plan) -> Iterator[Event]:
@@ -447,7 +467,7 @@ class Project:
         """
         from isomesh_dagster.execution.ask import rendered_query
 
-        around = self._around(self.system.shown(environment), execution_time)
+        around = self.surroundings(self.system.shown(environment), execution_time)
         return rendered_query(self.model(model), around, clock.span(start, end))
 
     def evaluate(
@@ -464,7 +484,7 @@ class Project:
         from isomesh_dagster.execution.ask import evaluated_query
 
         snapshots = self.system.shown(self.system.environment_name(environment))
-        around = self._around(snapshots, execution_time)
+        around = self.surroundings(snapshots, execution_time)
         return evaluated_query(self.connection(), self.model(model), around, clock.span(start, end), limit=limit)
 
     def audit(
@@ -483,7 +503,7 @@ class Project:
         for wanted in models or ():
             self.model(wanted)
         chosen = [one for one in snapshots.values() if models is None or one.name in models]
-        around = self._around(snapshots, None)
+        around = self.surroundings(snapshots, None)
         yield from audited(self.connection(), chosen, around, clock.span(start, end))
 
     def table_diff(
@@ -513,7 +533,8 @@ class Project:
             else:
                 yield pair
 
-    def _around(self, snapshots: Mapping[str, Snapshot], execution_time: datetime | None) -> Surroundings:
+    def surroundings(self, snapshots: Mapping[str, Snapshot], execution_time: datetime | None) -> Surroundings:
+        """What the texts of models depend on besides these, where `snapshots` are what their names mean."""
         from isomesh_dagster.execution.texts import Surroundings
 
         return Surroundings(
@@ -571,7 +592,7 @@ class Project:
             variables=variables or {},
             include_ctes=include_ctes,
         )
-        return draft_unit_test(self.connection(), draft, self._around(snapshots, None), checking.test_bed(self))
+        return draft_unit_test(self.connection(), draft, self.surroundings(snapshots, None), checking.test_bed(self))
 
     def _decision_files(self) -> Mapping[str, str]:
         """The texts of the files with decisions by path, read on first use."""

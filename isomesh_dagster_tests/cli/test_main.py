@@ -18,6 +18,7 @@ COMMANDS = (
     "plan",
     "apply",
     "run",
+    "check_intervals",
     "diff",
     "environments",
     "plans",

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from isomesh_dagster import Project
-from isomesh_dagster.errors import PlanError
+from isomesh_dagster.errors import ConflictingPlanError, PlanError
 from isomesh_dagster.execution.events import Built
 
 NOW = datetime(2024, 1, 8, 10, 30, tzinfo=timezone.utc)
@@ -69,3 +69,19 @@ def test_asking_loads_no_sql_library_and_opens_no_warehouse(root: Path) -> None:
         "assert not {'sqlglot', 'duckdb', 'dagster'} & set(sys.modules), sorted(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def test_a_run_stops_when_somebody_promotes_meanwhile(root: Path) -> None:
+    with Project.load(root, environ={}) as project:
+        list(project.apply(project.plan("prod", now=NOW)))
+    (root / "models/names.sql").write_text("MODEL (name s.names, kind VIEW); SELECT n FROM s.days")
+    with Project.load(root, environ={}) as project:
+        list(project.apply(project.plan("prod", now=NOW)))
+        plan = project.run_plan("prod", now=NOW + timedelta(days=1))
+        with project.application(plan) as application:
+            application.begin()
+            list(application.build(plan.builds[0]))
+            project.rollback("prod")
+            with pytest.raises(ConflictingPlanError, match="was changed during the run"):
+                list(application.build(plan.builds[1]))
+        assert [one.model for one in project.cadence("prod", now=NOW + timedelta(days=1)).due] == ["s.days"]
