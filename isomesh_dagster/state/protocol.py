@@ -117,6 +117,14 @@ class StateStore(Protocol):
         """Recorded intervals by physical relation (dotted), merged; nothing recorded: absent."""
         ...
 
+    def due_again(self, physicals: Iterable[str]) -> dict[str, tuple[Interval, ...]]:
+        """What was recorded for a physical relation (dotted) once and is not now, merged; nothing: absent."""
+        ...
+
+    def snapshots_named(self, names: Iterable[str]) -> list[Snapshot]:
+        """All snapshots of these models that are not being removed, by id."""
+        ...
+
     def open_plan(self, record: PlanRecord, snapshots: Sequence[Snapshot]) -> PlanRecord:
         """Record the intent and its new snapshots before anything is written; the record that is there afterwards.
 
@@ -140,7 +148,8 @@ class StateStore(Protocol):
         ...
 
     def add_intervals(self, added: Mapping[str, Sequence[Interval]], *, replace: bool = False) -> None:
-        """Record intervals by physical relation. `replace`: they are all that is recorded for it afterwards.
+        """Record intervals by physical relation. `replace`: they are all that is recorded for it afterwards, and what
+        was recorded besides is due again.
 
         Raises StateError, recording nothing, when no snapshot with one of the relations is known, or the janitor is
         removing it: a record that outlived its rows would be taken for rows.

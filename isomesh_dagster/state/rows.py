@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, Table, select
+from sqlalchemy import Connection, Row, Select, Table, and_, bindparam, delete, insert, select
 
 from isomesh_dagster.model.kinds import kind_name
 from isomesh_dagster.snapshot.codec import snapshot_to_json, target_from_json
@@ -116,15 +116,42 @@ def snapshot_documents(connection: Connection, identifiers: Iterable[str]) -> It
             yield SnapshotId(name=name, identifier=identifier, version=version), document
 
 
-def recorded_intervals(connection: Connection, physicals: Iterable[str]) -> dict[str, list[Interval]]:
-    """What is recorded for these physical relations, in order; nothing recorded: absent."""
-    columns = tables.intervals.c
+def recorded_intervals(
+    connection: Connection, physicals: Iterable[str], table: Table = tables.intervals
+) -> dict[str, list[Interval]]:
+    """What `table` (or `due_again`) says of these physical relations, in order; nothing recorded: absent."""
+    columns = table.c
     found: dict[str, list[Interval]] = {}
     for chunk in chunks(physicals):
         statement = select(columns.physical, columns.start_ms, columns.end_ms).where(columns.physical.in_(chunk))
         for physical, start, end in connection.execute(statement.order_by(columns.physical, columns.start_ms)):
             found.setdefault(physical, []).append(Interval(start, end))
     return found
+
+
+def change_intervals(
+    connection: Connection,
+    table: Table,
+    before: Mapping[str, Sequence[Interval]],
+    after: Mapping[str, Sequence[Interval]],
+) -> None:
+    """Make the table say `after` of these physical relations where it says `before`; rows that are both stay."""
+    columns = table.c
+    gone, new = [], []
+    for physical, intervals in after.items():
+        old = before.get(physical, ())
+        keep = set(old).intersection(intervals)
+        gone += [{"p": physical, "s": interval.start} for interval in old if interval not in keep]
+        new += [
+            {"physical": physical, "start_ms": interval.start, "end_ms": interval.end}
+            for interval in intervals
+            if interval not in keep
+        ]
+    if gone:
+        row = and_(columns.physical == bindparam("p"), columns.start_ms == bindparam("s"))
+        connection.execute(delete(table).where(row), gone)
+    if new:
+        connection.execute(insert(table), new)
 
 
 def active_physicals(connection: Connection, physicals: Iterable[str]) -> set[str]:

@@ -11,13 +11,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Table, and_, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from isomesh_dagster.errors import ConflictingPlanError, StateError
 from isomesh_dagster.snapshot.codec import snapshot_from_json, target_to_json
 from isomesh_dagster.snapshot.environment import Environment, Promotion, Target
-from isomesh_dagster.snapshot.interval import Interval, merge
+from isomesh_dagster.snapshot.interval import Interval, merge, subtract
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 from isomesh_dagster.state import retention, rows, tables
 from isomesh_dagster.state.database import Database, open_postgres, open_sqlite
@@ -252,14 +252,30 @@ class SqlStateStore:
         with self._database.read() as connection:
             return {name: tuple(recorded) for name, recorded in rows.recorded_intervals(connection, physicals).items()}
 
+    def due_again(self, physicals: Iterable[str]) -> dict[str, tuple[Interval, ...]]:
+        """What was recorded for a physical relation (dotted) once and is not now, merged; nothing: absent."""
+        with self._database.read() as connection:
+            found = rows.recorded_intervals(connection, physicals, tables.due_again)
+        return {name: tuple(intervals) for name, intervals in found.items()}
+
+    def snapshots_named(self, names: Iterable[str]) -> list[Snapshot]:
+        """All snapshots of these models that are not being removed, by id."""
+        columns = tables.snapshots.c
+        found: list[Snapshot] = []
+        with self._database.read() as connection:
+            for chunk in rows.chunks(sorted(set(names))):
+                stays = select(columns.document).where(columns.name.in_(chunk), columns.status == "active")
+                found += [snapshot_from_json(json.loads(text)) for text in connection.scalars(stays)]
+        return sorted(found, key=lambda snapshot: snapshot.id)
+
     def add_intervals(self, added: Mapping[str, Sequence[Interval]], *, replace: bool = False) -> None:
-        """Record intervals by physical relation. `replace`: they are all that is recorded for it afterwards.
+        """Record intervals by physical relation. `replace`: they are all that is recorded for it afterwards, and what
+        was recorded besides is due again.
 
         Raises StateError, recording nothing, when no snapshot with one of the relations is known, or the janitor is
         removing it: a record that outlived its rows would be taken for rows.
         """
         physicals = sorted(added)
-        columns = tables.intervals.c
         with self._write() as connection:
             if gone := set(physicals) - rows.active_physicals(connection, physicals):
                 raise StateError(
@@ -267,22 +283,14 @@ class SqlStateStore:
                     hint="the janitor removed it, or its plan was never opened; plan again",
                 )
             before = rows.recorded_intervals(connection, physicals)
-            gone_rows, new_rows = [], []
+            due = rows.recorded_intervals(connection, physicals, tables.due_again)
+            after, due_after = {}, {}
             for physical in physicals:
                 old = before.get(physical, [])
-                new = merge(added[physical]) if replace else merge([*old, *added[physical]])
-                keep = set(old) & set(new)
-                gone_rows += [{"p": physical, "s": interval.start} for interval in old if interval not in keep]
-                new_rows += [
-                    {"physical": physical, "start_ms": interval.start, "end_ms": interval.end}
-                    for interval in new
-                    if interval not in keep
-                ]
-            if gone_rows:
-                row = and_(columns.physical == bindparam("p"), columns.start_ms == bindparam("s"))
-                connection.execute(delete(tables.intervals).where(row), gone_rows)
-            if new_rows:
-                connection.execute(insert(tables.intervals), new_rows)
+                after[physical] = merge(added[physical]) if replace else merge([*old, *added[physical]])
+                due_after[physical] = subtract([*old, *due.get(physical, [])], after[physical])
+            rows.change_intervals(connection, tables.intervals, before, after)
+            rows.change_intervals(connection, tables.due_again, due, due_after)
 
     # --- plans
 
@@ -390,7 +398,8 @@ class SqlStateStore:
             retention.mark(connection, going, retention.DELETING)
             physicals = sorted({physical for physical in going.values() if physical is not None})
             for chunk in rows.chunks(physicals):
-                connection.execute(delete(tables.intervals).where(tables.intervals.c.physical.in_(chunk)))
+                for table in (tables.intervals, tables.due_again):
+                    connection.execute(delete(table).where(table.c.physical.in_(chunk)))
             return _unneeded_snapshots(connection, going)
 
     def going(self, ids: Iterable[SnapshotId]) -> set[SnapshotId]:

@@ -109,6 +109,18 @@ intervals = Table(
 adjacent.
 """
 
+due_again = Table(
+    "due_again",
+    metadata,
+    Column("physical", Text, primary_key=True),
+    Column("start_ms", BigInteger, primary_key=True, autoincrement=False),
+    Column("end_ms", BigInteger, nullable=False),
+    CheckConstraint("end_ms > start_ms", name="not_empty"),
+)
+"""What each physical relation held and does not hold any more, as `intervals`: taken back by a restatement, lost, or
+being made again.
+"""
+
 targets = Table(
     "targets",
     metadata,

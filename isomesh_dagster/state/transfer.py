@@ -170,6 +170,7 @@ def _scope(connection: Connection, database: Database, environments: Collection[
             "targets": ("digest", digests),
             "snapshots": ("identifier", identifiers),
             "intervals": ("physical", physicals),
+            "due_again": ("physical", physicals),
         }
     )
 

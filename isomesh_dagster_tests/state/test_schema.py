@@ -116,6 +116,7 @@ def test_migrations_make_the_tables_that_the_code_uses(location: Location) -> No
         "system_one_row_ck",
         "snapshots_status_ck",
         "intervals_not_empty_ck",
+        "due_again_not_empty_ck",
         "plans_status_ck",
     }
 
