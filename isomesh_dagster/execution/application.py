@@ -16,7 +16,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -25,23 +24,24 @@ from isomesh_dagster.engine.connection import Connection, Session
 from isomesh_dagster.errors import ConflictingPlanError, PlanError, WriteConflict
 from isomesh_dagster.execution import statements, warehouse
 from isomesh_dagster.execution.audit import refuse_failures, run_audits
-from isomesh_dagster.execution.evaluate import write
+from isomesh_dagster.execution.batch import Batch
 from isomesh_dagster.execution.events import Audited, Built, Evaluated, Event, Failed, Promoted, Reused, Waiting
 from isomesh_dagster.execution.failures import located
 from isomesh_dagster.execution.promote import Swap, swap
 from isomesh_dagster.execution.reconcile import adopt_loaded, reconcile_in
 from isomesh_dagster.execution.record import Recorder
-from isomesh_dagster.execution.rows import Columns, Write, Written
+from isomesh_dagster.execution.rows import Columns, Written
 from isomesh_dagster.execution.stamp import check_stamp
 from isomesh_dagster.execution.statements import StatementSettings
+from isomesh_dagster.execution.take_back import take_back
 from isomesh_dagster.execution.texts import Surroundings, Texts
 from isomesh_dagster.execution.waiting import Waits
 from isomesh_dagster.execution.warehouse import Loaded
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
-from isomesh_dagster.model.kinds import Full, depends_on_past, is_incremental, keeps_history, lookback
+from isomesh_dagster.model.kinds import depends_on_past, is_incremental, keeps_history, lookback
 from isomesh_dagster.plan.plan import Audit, Build, Plan
 from isomesh_dagster.plan.saved import plan_document
-from isomesh_dagster.relation import Column, Relation
+from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.environment import Environment, Target, View
 from isomesh_dagster.snapshot.interval import Interval, subtract
 from isomesh_dagster.snapshot.naming import view_relation
@@ -259,7 +259,7 @@ class Application:
         self._check_still_shown()
         todo = self._todo(step, self._loaded.get(str(physical), ()))
         waiting: tuple[Waiting, ...] = ()
-        if todo and self._waits.concern(step):
+        if todo and not step.hollow and self._waits.concern(step):
             try:
                 step, waiting = self._without_waiting(step, todo)
             except Exception as error:
@@ -278,7 +278,7 @@ class Application:
         rows: int | None = 0
         wrote = False
         columns: Columns | None = None
-        attempt: _Batch | None = None
+        attempt: Batch | None = None
         try:
             texts = Texts(snapshot, self._around)
             with self._connection.session() as session:
@@ -287,15 +287,8 @@ class Application:
                 for interval in todo:
                     if self._stopped.is_set():
                         raise PlanError("stopped between two batches", model=snapshot.name)
-                    attempt = _Batch(
-                        step,
-                        physical,
-                        interval,
-                        texts,
-                        self._around,
-                        self._root,
-                        is_empty=bool(waiting) and interval is None,
-                    )
+                    is_empty = step.hollow or (bool(waiting) and interval is None)
+                    attempt = Batch(step, physical, interval, texts, self._around, self._root, is_empty=is_empty)
                     begun = time.perf_counter()
                     written = self._write_batch(session, attempt)
                     if written is None:
@@ -391,7 +384,7 @@ class Application:
         is_again = step.snapshot.name in self.plan.restates and depends_on_past(step.snapshot.model.kind)
         return is_again and all(one.plan_id != self.plan.id for one in before)
 
-    def _write_batch(self, session: Session, batch: _Batch) -> Written | None:
+    def _write_batch(self, session: Session, batch: Batch) -> Written | None:
         """The batch in one transaction; None when it was there already."""
         for left in reversed(range(_CONFLICT_TRIES)):
             try:
@@ -402,7 +395,7 @@ class Application:
                 time.sleep(0.02 * (_CONFLICT_TRIES - left))
         raise AssertionError("unreachable")
 
-    def _try_batch(self, session: Session, batch: _Batch) -> Written | None:
+    def _try_batch(self, session: Session, batch: Batch) -> Written | None:
         step, interval = batch.step, batch.interval
         physical = str(batch.physical)
         batch.audits = ()
@@ -411,7 +404,9 @@ class Application:
             before = warehouse.loaded_of(session, physical)
             there = bool(before) and self._is_there(step, interval, before)
             written = None
-            anew = not before or self._begins_again(step, before)
+            # what each batch stands on is gone when nothing counts as loaded any more
+            is_void = depends_on_past(kind) and not warehouse.intervals(before)
+            anew = not before or is_void or self._begins_again(step, before)
             whole = not is_incremental(kind) or anew
             if not there:
                 if keeps_history(kind) and not anew:
@@ -518,9 +513,9 @@ class Application:
         with self._lock:
             if any(step.snapshot.id not in self._done for step in plan.builds):
                 return
-        if self._after_all:
-            with self._connection.session() as session:
-                self._run_after_all(session)
+        with self._connection.session() as session:
+            take_back(session, self._state, plan, self._checkpoint)
+            self._run_after_all(session)
         record = self._state.plan(plan.id)
         if record is None or record.status != "open":
             return
@@ -532,103 +527,6 @@ class Application:
     def _require_begun(self) -> None:
         if not self._begun:
             raise PlanError("the plan's application has not begun", hint="call begin() first")
-
-
-class _Batch:
-    """One batch on its way into the warehouse; `audits` are those of the last try. `is_empty`: all that is due waits,
-    and only the table is made, for the view that will show it.
-    """
-
-    def __init__(
-        self,
-        step: Build,
-        physical: Relation,
-        interval: Interval | None,
-        texts: Texts,
-        around: Surroundings,
-        root: Path,
-        *,
-        is_empty: bool = False,
-    ) -> None:
-        self.step = step
-        self.physical = physical
-        self.interval = interval
-        self.audits: tuple[Audited, ...] = ()
-        self._texts = texts
-        self._around = around
-        self._root = root
-        self._is_empty = is_empty
-
-    def write(self, session: Session, *, is_new: bool, is_first: bool) -> Written:
-        """Rows and audits, inside the caller's transaction. Raises AuditError when a blocking audit fails.
-
-        A table that is filled interval by interval is first made empty, at stage `creating`; every batch of it, the
-        first one too, then finds it there and runs at stage `evaluating`.
-        """
-        if is_new and is_incremental(self.step.snapshot.model.kind):
-            written = self._run(session, None, is_new=True, is_first=True)
-            if self.interval is not None:
-                written = self._run(session, self.interval, is_new=False, is_first=True)
-        else:
-            written = self._run(session, self.interval, is_new=is_new, is_first=is_first)
-        if self._is_empty:
-            return written
-        self.audits = run_audits(
-            session,
-            self.step.snapshot,
-            self._texts,
-            self.interval,
-            lambda: written.columns or session.columns(self.physical),
-        )
-        refuse_failures(self.step.snapshot, self.audits)
-        return written
-
-    def _run(self, session: Session, interval: Interval | None, *, is_new: bool, is_first: bool) -> Written:
-        """The model's statements in their order, its query or what its function makes written between them."""
-        text = self._texts.batch(interval, is_new=is_new)
-        for statement in text.pre:
-            session.execute(statement)
-        typed = self._texts.typed()
-        with self._rows(session, text.query, typed, interval) as query:
-            if self._is_empty and isinstance(self.step.snapshot.model.kind, Full):
-                query = f"SELECT * FROM (\n{query}\n) AS _nothing WHERE 1 = 0"
-            written = write(
-                session,
-                Write(
-                    snapshot=self.step.snapshot,
-                    physical=self.physical,
-                    query=query,
-                    typed=typed,
-                    texts=self._texts.of_kind(interval),
-                    interval=interval,
-                    is_new=is_new,
-                    is_first=is_first,
-                    moment=self._texts.moment,
-                    root=self._root,
-                    around=self._around,
-                ),
-            )
-        for statement in text.post:
-            session.execute(statement)
-        return written
-
-    def _rows(
-        self, session: Session, query: str, typed: tuple[Column, ...] | None, interval: Interval | None
-    ) -> AbstractContextManager[str]:
-        """The query of the rows, to be used within the context."""
-        model = self.step.snapshot.model
-        if model.python is None:
-            return nullcontext(query)
-        from isomesh_dagster.execution.python_model import PythonCall, python_rows  # it loads the SQL library
-
-        call = PythonCall(
-            model=model,
-            table=partial(self._texts.table, interval=interval),
-            around=self._around,
-            typed=typed or (),
-            interval=interval,
-        )
-        return python_rows(session, call)
 
 
 def _refuse_overlap(step: Build, interval: Interval | None, before: Sequence[Loaded]) -> None:

@@ -54,6 +54,9 @@ def _write_view(session: Session, work: Write) -> Written:
 
 
 def _write_full(session: Session, work: Write) -> Written:
+    if work.interval is None:
+        create_empty(session, work, cast(work.query, work.typed))
+        return Written(rows=0)
     return Written(rows=session.replace_table(work.physical, cast(work.query, work.typed)))
 
 

@@ -183,16 +183,34 @@ def record_whole(session: Session, physical: str, record: Loaded, before: Sequen
 
 def record_range(session: Session, physical: str, record: Loaded, before: Sequence[Loaded]) -> None:
     """The relation holds these moments as now written, others as before. `before` as for `record_whole`."""
-    touched = [one for one in before if (one.start < record.end and one.end > record.start) or one.start == one.end]
+    _insert(session, physical, (record, *_cut(session, physical, Interval(record.start, record.end), before)))
+
+
+def erase_range(session: Session, physical: str, interval: Interval, plan_id: str) -> None:
+    """The relation no longer counts as holding these moments; that it was made is remembered."""
+    before = loaded_of(session, physical)
+    if not before:
+        return
+    left = _cut(session, physical, interval, before)
+    whole = [one for one in before if one.end > one.start and (one.end <= interval.start or one.start >= interval.end)]
+    if not left and not whole:
+        left = [Loaded(start=0, end=0, plan_id=plan_id, rows=None)]
+    if left:
+        _insert(session, physical, left)
+
+
+def _cut(session: Session, physical: str, interval: Interval, before: Sequence[Loaded]) -> list[Loaded]:
+    """Delete the records that meet the interval, and those of a table without rows; what of them lies outside."""
+    touched = [one for one in before if (one.start < interval.end and one.end > interval.start) or one.start == one.end]
     for one in touched:
         session.execute(f"DELETE FROM {_LOADED.sql} WHERE physical = ? AND start_ms = ?", (physical, one.start))
     left = []
     for one in touched:
-        if one.start < record.start and one.end > one.start:
-            left.append(Loaded(start=one.start, end=record.start, plan_id=one.plan_id, rows=None))
-        if one.end > record.end:
-            left.append(Loaded(start=record.end, end=one.end, plan_id=one.plan_id, rows=None))
-    _insert(session, physical, (record, *left))
+        if one.start < interval.start and one.end > one.start:
+            left.append(Loaded(start=one.start, end=interval.start, plan_id=one.plan_id, rows=None))
+        if one.end > interval.end:
+            left.append(Loaded(start=interval.end, end=one.end, plan_id=one.plan_id, rows=None))
+    return left
 
 
 def forget(session: Session, physical: str) -> None:

@@ -108,6 +108,11 @@ def parse_selection(text: str) -> Selection:
     return Selection(text=text, node=_Reader(text).expression())
 
 
+def exactly(name: str) -> str:
+    """The expression that names just this model."""
+    return name if re.fullmatch(r"[\w.]+", name) else f'"{name}"'
+
+
 def select(
     selections: Iterable[Selection], graph: ModelGraph, *, changed: Mapping[str, Collection[str]] | None = None
 ) -> tuple[str, ...]:

@@ -258,6 +258,11 @@ def batch_size(kind: ModelKind) -> int | None:
     return None
 
 
+def disable_restatement(kind: ModelKind) -> bool:
+    """Whether the rows are never made again where they are, because they could not be the same."""
+    return bool(getattr(kind, "disable_restatement", False))
+
+
 def lookback(kind: ModelKind) -> int:
     """How many units before each missing interval are built again with it."""
     return kind.lookback if isinstance(kind, IncrementalByTimeRange | IncrementalByUniqueKey | Custom) else 0

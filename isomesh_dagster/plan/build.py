@@ -3,39 +3,23 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
 
 from isomesh_dagster.graph.order import ModelGraph
-from isomesh_dagster.model.kinds import depends_on_past, is_incremental, keeps_history
-from isomesh_dagster.model.model import Model
+from isomesh_dagster.model.kinds import is_incremental
 from isomesh_dagster.plan.audits import audit_steps
-from isomesh_dagster.plan.cadence import due_builds
-from isomesh_dagster.plan.missing import batches, due_end, in_order, missing, must_begin_again, starts
+from isomesh_dagster.plan.cadence import Recorded, due_builds
+from isomesh_dagster.plan.layer import Layer, plan_id
+from isomesh_dagster.plan.missing import must_begin_again, starts
 from isomesh_dagster.plan.plan import Build, Decision, Plan, Promote
-from isomesh_dagster.plan.wish import NOTHING, Wish
+from isomesh_dagster.plan.steps import Steps, lost_history, refuse_gaps, warnings_of
+from isomesh_dagster.plan.wish import EVERYTHING_DUE, NOTHING, RunWish, Wish
 from isomesh_dagster.snapshot.environment import PROD, Environment, Target, View
-from isomesh_dagster.snapshot.fingerprint import digest
-from isomesh_dagster.snapshot.interval import Interval, from_ms, intersect
+from isomesh_dagster.snapshot.interval import from_ms
 from isomesh_dagster.snapshot.naming import view_relation
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
-
-Recorded = Mapping[str, tuple[Interval, ...]]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
-    """How environments of this gateway are laid out: where their name goes, how long they live (None: for ever), and
-    the statements that run before and after all that is done to them.
-    """
-
-    gateway: str
-    suffix_target: str = "schema"
-    environment_ttl: timedelta | None = None
-    pinned: Collection[str] = ()
-    before_all: tuple[str, ...] = ()
-    after_all: tuple[str, ...] = ()
 
 
 def build_plan(
@@ -52,36 +36,40 @@ def build_plan(
     now: int,
     wish: Wish = NOTHING,
     vouched: Iterable[Snapshot] = (),
+    due_again: Recorded = MappingProxyType({}),
 ) -> Plan:
     """The plan that makes `environment` show the decision's snapshots.
 
     `current` is the environment as recorded, `shown` the snapshots of the environment compared with (`compared_with`;
     itself, prod for a new one, or None), `known` the ids the state has, `recorded` the intervals by physical relation,
     `now` epoch milliseconds UTC. `wish` is what people ask of it; its `within` limits which intervals of time-range
-    models are built (None: all that are missing). A plan does not catch up with the clock: models end where the
-    environment compared with ends, `run` goes on from there. `vouched` are further snapshots that some environment
-    shows or showed, so that their audits passed.
+    models are built (None: all that are missing), its models are names. A plan does not catch up with the clock unless
+    that is wished: models end where the environment compared with ends, `run` goes on from there. `vouched` are further
+    snapshots that some environment shows or showed, so that their audits passed. `due_again` are intervals by
+    physical relation that were built once and are not any more. Raises PlanError when the wish is to have no gaps and
+    there would be some.
     """
     already = current.target.snapshots if current is not None else {}
     begins = starts(graph, now)
-    frontier = _Frontier(shown, recorded, now)
+    steps = Steps(shown=shown, recorded=recorded, due_again=due_again, now=now, wish=wish)
     builds: list[Build] = []
     reuses: list[SnapshotId] = []
     for name in graph.order:
         snapshot = decision.snapshots[name]
-        if not snapshot.is_physical or already.get(name) == snapshot.id:
+        if not snapshot.is_physical:
             continue
-        build = _build(
-            snapshot, begins[name], frontier.end(snapshot.model), recorded, name in decision.repoints, wish.within
-        )
-        if build is not None:
-            builds.append(build)
-        else:
+        is_shown = already.get(name) == snapshot.id
+        step = steps.of(snapshot, begins[name], is_shown=is_shown, repoint=name in decision.repoints)
+        if step is not None:
+            builds.append(step)
+        elif not is_shown:
             reuses.append(snapshot.id)
+    if wish.no_gaps and current is not None:
+        refuse_gaps(shown, decision.snapshots, builds, recorded)
     promote = _promote(layer, environment, current, decision.snapshots, now)
     based_on = current.plan_id if current is not None else None
     return Plan(
-        id=_plan_id(layer, environment, based_on, decision.snapshots, builds),
+        id=plan_id(layer, environment, based_on, decision.snapshots, builds),
         gateway=layer.gateway,
         environment=environment,
         based_on=based_on,
@@ -98,8 +86,8 @@ def build_plan(
         promote=promote,
         is_new_environment=current is None,
         compared_with=compared_with,
-        restates=frozenset(step.snapshot.name for step in builds if _begins_again(step, recorded)),
-        warnings=tuple(_lost_history(builds, shown, recorded)),
+        restates=frozenset(step.snapshot.name for step in builds if steps.begins_again(step)),
+        warnings=(*lost_history(builds, shown, recorded), *warnings_of(builds, environment)),
         wish=replace(wish, choices=decision.choices),
     )
 
@@ -112,14 +100,16 @@ def build_run(
     snapshots: Mapping[str, Snapshot],
     recorded: Recorded,
     now: int,
+    wish: RunWish = EVERYTHING_DUE,
 ) -> Plan:
     """The plan that catches `current` up with the clock: what its models' crons have made due, from the state alone.
 
-    Whole-table models are made again when a tick passed since they were; nothing is promoted, the views stay.
+    Whole-table models are made again when a tick passed since they were; nothing is promoted, the views stay. `wish` is
+    what people ask of it, its models are names.
     """
-    builds = due_builds(graph, snapshots, recorded, now)
+    builds = due_builds(graph, snapshots, recorded, now, wish)
     return Plan(
-        id=_plan_id(layer, current.name, current.plan_id, snapshots, builds),
+        id=plan_id(layer, current.name, current.plan_id, snapshots, builds),
         gateway=layer.gateway,
         environment=current.name,
         based_on=current.plan_id,
@@ -137,8 +127,11 @@ def build_run(
         restates=frozenset(
             step.snapshot.name
             for step in builds
-            if not is_incremental(step.snapshot.model.kind) or _begins_again(step, recorded)
+            if not is_incremental(step.snapshot.model.kind)
+            or must_begin_again(step.snapshot.model, recorded.get(str(step.snapshot.physical), ()), step.intervals)
         ),
+        warnings=tuple(warnings_of(builds, current.name)),
+        by_clock=True,
     )
 
 
@@ -151,65 +144,6 @@ def statement_diff(old: Target, new: Layer) -> str:
 
     before, after = lines(old.before_all, old.after_all), lines(new.before_all, new.after_all)
     return "\n".join(difflib.unified_diff(before, after, fromfile="before", tofile="after", lineterm="", n=3))
-
-
-class _Frontier:
-    """How far in time the environment compared with has come: the end of what a plan builds."""
-
-    def __init__(self, shown: Mapping[str, Snapshot], recorded: Recorded, now: int) -> None:
-        self._now = now
-        self._ends = {
-            name: recorded[str(snapshot.physical)][-1].end
-            for name, snapshot in shown.items()
-            if str(snapshot.physical) in recorded
-        }
-        self._furthest = max(self._ends.values(), default=None)
-
-    def end(self, model: Model) -> int:
-        due = due_end(model, self._now)
-        reached = self._ends.get(model.name, self._furthest)
-        return due if reached is None else min(due, reached)
-
-
-def _build(
-    snapshot: Snapshot, start: int, end: int, recorded: Recorded, repoint: bool, within: Interval | None
-) -> Build | None:
-    """The step that makes the snapshot whole up to `end`; None when it is."""
-    model = snapshot.model
-    done = recorded.get(str(snapshot.physical))
-    if not is_incremental(model.kind):
-        return _whole(snapshot, start, end, repoint=repoint) if done is None else None
-    gaps = missing(model, done or (), start=start, end=end)
-    if within is not None and depends_on_past(model.kind) and gaps and within.end > gaps[0].start:
-        within = Interval(min(within.start, gaps[0].start), within.end)  # a later batch stands on all before it
-    if within is not None:
-        gaps = intersect(gaps, [within])
-    gaps = in_order(model, done or (), gaps)
-    if not gaps and done is not None:
-        return None
-    # nothing may be due yet (a start to come): the step then makes the empty table its view needs
-    return Build(snapshot=snapshot, intervals=gaps, batches=batches(model, gaps))
-
-
-def _begins_again(step: Build, recorded: Recorded) -> bool:
-    return must_begin_again(step.snapshot.model, recorded.get(str(step.snapshot.physical), ()), step.intervals)
-
-
-def _lost_history(builds: Iterable[Build], shown: Mapping[str, Snapshot], recorded: Recorded) -> Iterator[str]:
-    """A warning for each table that starts anew although the old one holds what no query can tell again."""
-    for step in builds:
-        snapshot, old = step.snapshot, shown.get(step.snapshot.name)
-        is_replaced = old is not None and old.physical is not None and old.physical != snapshot.physical
-        if old is not None and is_replaced and keeps_history(old.model.kind) and str(snapshot.physical) not in recorded:
-            yield (
-                f"{snapshot.name} begins anew: its new table holds what the query returns now, the history that "
-                f"{old.physical} gathered is not taken over"
-            )
-
-
-def _whole(snapshot: Snapshot, start: int, end: int, *, repoint: bool) -> Build:
-    interval = Interval(min(start, end - 1), end)
-    return Build(snapshot=snapshot, intervals=(interval,), batches=(interval,), repoint=repoint)
 
 
 def _promote(
@@ -238,20 +172,4 @@ def _promote(
         drop=tuple(sorted(before.keys() - after.keys())),
         expires_at=from_ms(now) + lives_for if lives_for is not None else None,
         suffix_target=layer.suffix_target,
-    )
-
-
-def _plan_id(
-    layer: Layer, environment: str, based_on: str | None, snapshots: Mapping[str, Snapshot], builds: Iterable[Build]
-) -> str:
-    return digest(
-        [
-            layer.gateway,
-            environment,
-            based_on,
-            [layer.before_all, layer.after_all],
-            sorted([one.name, one.fingerprint.identity, one.version] for one in snapshots.values()),
-            [[step.snapshot.name, [[one.start, one.end] for one in step.intervals]] for step in builds],
-        ],
-        size=8,
     )

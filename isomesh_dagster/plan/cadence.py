@@ -15,8 +15,9 @@ from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.model import cron, kinds
 from isomesh_dagster.model.kinds import is_incremental
 from isomesh_dagster.model.model import Model
-from isomesh_dagster.plan.missing import batches, due_end, in_order, missing, starts
+from isomesh_dagster.plan.missing import batches, due_end, in_order, limited, missing, starts
 from isomesh_dagster.plan.plan import Build
+from isomesh_dagster.plan.wish import EVERYTHING_DUE, RunWish
 from isomesh_dagster.snapshot.interval import Interval, from_ms
 from isomesh_dagster.snapshot.snapshot import Snapshot
 
@@ -64,26 +65,47 @@ def cadence(
     )
 
 
-def due_builds(graph: ModelGraph, snapshots: Mapping[str, Snapshot], recorded: Recorded, now: int) -> tuple[Build, ...]:
-    """What the models' crons have made due at `now`, parents first.
+def due_builds(
+    graph: ModelGraph,
+    snapshots: Mapping[str, Snapshot],
+    recorded: Recorded,
+    now: int,
+    wish: RunWish = EVERYTHING_DUE,
+) -> tuple[Build, ...]:
+    """What the models' crons have made due at `now`, parents first; of that, what is wished.
 
     Models that are made whole are due when a tick passed since they were made.
     """
+    chosen = frozenset(wish.select) if wish.select else snapshots.keys()
+    spans = None if wish.within is None else (wish.within,)
     begins = starts(graph, now)
     builds = []
     for name in graph.order:
         snapshot = snapshots[name]
-        if not snapshot.is_physical:
+        if not snapshot.is_physical or name not in chosen:
             continue
         model = snapshot.model
         done = recorded.get(str(snapshot.physical), ())
         if done and _is_once(model):
             continue
-        end = due_end(model, now)
-        gaps = missing(model, done, start=begins[name], end=end)
+        end = clock_end(model, now, ignore_cron=wish.ignore_cron)
+        gaps = limited(model, missing(model, done, start=begins[name], end=end), spans)
         if gaps:
             builds.append(_step(snapshot, done, gaps, Interval(min(begins[name], end - 1), end)))
     return tuple(builds)
+
+
+def clock_end(model: Model, now: int, *, ignore_cron: bool) -> int:
+    """The end of what is complete at `now`: by the model's cron, or, without it, by its interval unit alone."""
+    if not ignore_cron:
+        return due_end(model, now)
+    end = now if model.allow_partials else cron.unit_floor(model.interval_unit, now)
+    return end if model.end is None else min(end, dates.to_exclusive_end_ms(model.end, now_ms=now))
+
+
+def is_due(model: Model, recorded: Sequence[Interval], start: int, end: int) -> bool:
+    """Whether a model that is made whole, and was made as `recorded` tells, is to be made again by `end`."""
+    return not _is_once(model) and bool(missing(model, recorded, start=start, end=end))
 
 
 def next_tick(graph: ModelGraph, snapshots: Mapping[str, Snapshot], recorded: Recorded, now: int) -> int | None:

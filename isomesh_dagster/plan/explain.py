@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 from isomesh_dagster.model.kinds import Embedded, External, Seed, View, is_incremental, kind_name
 from isomesh_dagster.model.model import Json
-from isomesh_dagster.plan.plan import Audit, Build, Change, ChangeType, Plan
+from isomesh_dagster.plan.plan import Audit, Build, Change, ChangeType, DueAgain, Plan
+from isomesh_dagster.plan.wish import wish_to_json
 from isomesh_dagster.snapshot.interval import Interval, from_ms, iso, to_ms
 from isomesh_dagster.snapshot.snapshot import Category, Snapshot, SnapshotId
 
@@ -95,6 +96,9 @@ def range_words(intervals: Sequence[Interval], unit: str) -> str:
 def build_words(build: Build) -> str:
     """What a build writes: `2013-01-01 → 2013-12-31 (365 days, 13 batches)`, `whole table`, `seed file`, `view`."""
     model = build.snapshot.model
+    if build.hollow:
+        told = range_words(build.intervals, model.interval_unit) if is_incremental(model.kind) else "all of it"
+        return f"empty table, {told} counted as built" if build.intervals else "empty table, to be filled later"
     if is_incremental(model.kind):
         ranges = range_words(build.intervals, model.interval_unit)
         units = sum(_units(interval, model.interval_unit) for interval in build.intervals)
@@ -181,11 +185,14 @@ def summary(plan: Plan) -> str:
     if plan.is_empty:
         return f"Nothing to do: {plan.environment} already shows these models, with all their rows."
     builds, repoints = builds_of(plan), repoints_of(plan)
-    parts = [f"builds {count(len(builds), 'model')}"] if builds else ["builds nothing"]
+    verb = "restates" if plan.wish.restate else "builds"
+    parts = [f"{verb} {count(len(builds), 'model')}"] if builds else ["builds nothing"]
     if repoints:
         parts.append(f"points {count(len(repoints), 'view')} at new tables")
     if plan.audits:
         parts.append(f"audits {count(len(plan.audits), 'table')} already built")
+    if plan.due_again:
+        parts.append(f"makes {count(len(plan.due_again), 'other table')} due again")
     if plan.reuses:
         parts.append(f"reuses {count(len(plan.reuses), 'table')} without work")
     if plan.promote is not None:
@@ -207,7 +214,11 @@ def plan_sections(plan: Plan, *, diffs: bool = True) -> tuple[Section, ...]:
     """
     sections = (
         *_change_sections(plan, diffs=diffs),
-        Section(title="To build", tone="build", items=tuple(_build_item(build) for build in builds_of(plan))),
+        Section(
+            title="To restate: these rows are made again, where they are" if plan.wish.restate else "To build",
+            tone="build",
+            items=tuple(_build_item(build) for build in builds_of(plan)),
+        ),
         Section(
             title="Views to point at new tables (no rows computed)",
             tone="build",
@@ -222,6 +233,11 @@ def plan_sections(plan: Plan, *, diffs: bool = True) -> tuple[Section, ...]:
             title="Reused, already built",
             tone="reuse",
             items=tuple(Item(name=each.name, text=_physical(plan, each)) for each in plan.reuses),
+        ),
+        Section(
+            title="Due again, built by the next plan or run of who shows them",
+            tone="build",
+            items=tuple(_due_again_item(one) for one in plan.due_again),
         ),
         Section(title="Warnings", tone="warning", items=tuple(Item(name=text) for text in plan.warnings)),
     )
@@ -269,6 +285,14 @@ def plan_steps(plan: Plan) -> tuple[Section, ...]:
                 title="Audit what is built already; a blocking audit that finds rows stops the swap",
                 tone="step",
                 items=tuple(_audit_item(step) for step in plan.audits),
+            )
+        )
+    if plan.due_again:
+        sections.append(
+            Section(
+                title="Take back what other tables hold of these rows",
+                tone="step",
+                items=tuple(_due_again_item(one) for one in plan.due_again),
             )
         )
     if plan.promote is not None:
@@ -322,6 +346,13 @@ def _some(names: Sequence[str]) -> str:
 
 def _build_item(build: Build) -> Item:
     return Item(name=build.snapshot.name, label=build_words(build))
+
+
+def _due_again_item(one: DueAgain) -> Item:
+    model = one.snapshot.model
+    label = range_words(one.intervals, model.interval_unit) if is_incremental(model.kind) else "whole table"
+    shown = f"shown by {_listed(one.environments)}" if one.environments else "shown nowhere"
+    return Item(name=model.name, label=label, text=f"{one.snapshot.physical}, {shown}")
 
 
 def _step_item(build: Build) -> Item:
@@ -410,6 +441,16 @@ def plan_json(plan: Plan) -> dict[str, Json]:
             {"model": each.name, "version": each.version, "physical_table": _physical(plan, each)}
             for each in plan.reuses
         ],
+        "due_again": [
+            {
+                "model": one.snapshot.name,
+                "physical_table": str(one.snapshot.physical),
+                "intervals": [list(interval.iso()) for interval in one.intervals],
+                "environments": list(one.environments),
+            }
+            for one in plan.due_again
+        ],
+        "wish": wish_to_json(plan.wish),
         "promotes": _promotes_json(plan),
         "warnings": list(plan.warnings),
     }
@@ -425,6 +466,7 @@ def _build_json(build: Build) -> dict[str, Json]:
         "kind": kind_name(snapshot.model.kind),
         "category": snapshot.category.value,
         "batches": len(build.batches),
+        "without_rows": build.hollow,
     }
 
 

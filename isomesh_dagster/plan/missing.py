@@ -17,6 +17,7 @@ from isomesh_dagster.model.kinds import (
     ScdType2ByTime,
     Seed,
     batch_size,
+    depends_on_past,
     lookback,
 )
 from isomesh_dagster.model.model import Model
@@ -102,6 +103,18 @@ def in_order(model: Model, recorded: Sequence[Interval], gaps: tuple[Interval, .
     if not must_begin_again(model, recorded, gaps):
         return gaps
     return (Interval(min(recorded[0].start, gaps[0].start), max(recorded[-1].end, gaps[-1].end)),)
+
+
+def limited(model: Model, gaps: tuple[Interval, ...], spans: Sequence[Interval] | None) -> tuple[Interval, ...]:
+    """The gaps within the ranges (None: all of time). Where a later batch stands on those before it, that is everything
+    up to the last range's end.
+    """
+    if spans is None or not gaps:
+        return gaps
+    end = max(one.end for one in spans)
+    if depends_on_past(model.kind) and end > gaps[0].start:
+        spans = [Interval(min(gaps[0].start, *(one.start for one in spans)), end)]
+    return intersect(gaps, spans)
 
 
 def batches(model: Model, intervals: Sequence[Interval]) -> tuple[Interval, ...]:

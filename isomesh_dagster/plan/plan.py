@@ -60,13 +60,26 @@ class Build:
 
     `batches` are the intervals cut as the kind asks: each is written, audited and recorded in one transaction, in
     order. `repoint` marks a physical view made again over its parents' new tables although its own definition did not
-    change: no rows are computed.
+    change: no rows are computed. A `hollow` step computes none either: it makes the table without rows, and counts its
+    intervals (skipped: none) as built.
     """
 
     snapshot: Snapshot
     intervals: tuple[Interval, ...]
     batches: tuple[Interval, ...]
     repoint: bool = False
+    hollow: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueAgain:
+    """Intervals of a table that stands on rows which are made again: they no longer count as built, and the next plan
+    or run of `environments`, which show the table (none: nobody does), builds them.
+    """
+
+    snapshot: Snapshot
+    intervals: tuple[Interval, ...]
+    environments: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +124,8 @@ class Plan:
     audits        tables whose audits run although they are not built; after all builds, before the swap
     promote       the swap; None when the environment already shows the target
     restates      names of models whose recorded intervals are made again (`run` of FULL models, restatement)
+    due_again     what is taken back, once all builds are done, from tables that are not built here
+    by_clock      whether it does what crons made due, so that there is nothing to agree to
     wish          what was asked: with the moment, what it takes to make the same plan again
     """
 
@@ -133,6 +148,8 @@ class Plan:
     after_all: tuple[str, ...] = ()
     statement_diff: str = ""
     warnings: tuple[str, ...] = ()
+    due_again: tuple[DueAgain, ...] = ()
+    by_clock: bool = False
     wish: Wish = NOTHING
 
     @property

@@ -57,7 +57,7 @@ def plan_document(plan: Plan) -> str:
         "summary": summary(plan),
         "plan": plan_json(plan),
         "again": {
-            "is_run": plan.promote is None and bool(plan.builds),
+            "is_run": plan.by_clock,
             "execution_time": to_ms(plan.execution_time),
             "wish": wish_to_json(plan.wish),
             "snapshots": {name: [one.id.identifier, one.version] for name, one in sorted(plan.snapshots.items())},

@@ -72,6 +72,25 @@ class Wish:
 NOTHING = Wish()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunWish:
+    """What is asked of a run besides the environment and the moment.
+
+    within          the range of time that is built, as in `Wish`
+    select          selections of the models that are built, names once they are looked up; none: all
+    auto_upstream   whether what the selected models read is built too
+    ignore_cron     build up to now, in whole interval units, whatever the models' crons say
+    """
+
+    within: Interval | None = None
+    select: tuple[str, ...] = ()
+    auto_upstream: bool = True
+    ignore_cron: bool = False
+
+
+EVERYTHING_DUE = RunWish()
+
+
 def wish_to_json(wish: Wish) -> dict[str, Json]:
     """The wish as JSON; only what differs from asking nothing."""
     asked: dict[str, Json] = {}

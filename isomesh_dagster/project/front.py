@@ -18,7 +18,7 @@ from isomesh_dagster.graph.order import ModelGraph, build_graph
 from isomesh_dagster.model.names import validate_environment
 from isomesh_dagster.model.settings import Settings, load_settings
 from isomesh_dagster.plan.plan import Plan
-from isomesh_dagster.plan.wish import NOTHING, Wish
+from isomesh_dagster.plan.wish import EVERYTHING_DUE, NOTHING, RunWish, Wish
 from isomesh_dagster.project import checking, clock, planning
 from isomesh_dagster.project.system import FOLDER, System
 from isomesh_dagster.snapshot.environment import PROD, Environment, Promotion
@@ -312,12 +312,14 @@ class Project:
         """The plans that were applied or begun, newest first; their documents are read by `plan.saved`."""
         return self.system.checked().plans(None if environment is None else validate_environment(environment))
 
-    def run_plan(self, environment: str | None = None, *, now: datetime | None = None) -> Plan:
-        """What the clock has made due in `environment`, from the state alone.
+    def run_plan(
+        self, environment: str | None = None, *, now: datetime | None = None, wish: RunWish = EVERYTHING_DUE
+    ) -> Plan:
+        """What the clock has made due in `environment`, from the state alone; of that, what is wished.
 
         The files are not looked at and nothing is promoted. Raises PlanError when there is no such environment.
         """
-        return planning.plan_clock(self, environment, now=now)
+        return planning.plan_clock(self, environment, now=now, wish=wish)
 
     def cadence(self, environment: str | None = None, *, now: datetime | None = None) -> Cadence:
         """What the clock has made due in `environment`, by model, and when it will next make something due.

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from isomesh_dagster.errors import PlanError
 from isomesh_dagster.graph.order import ModelGraph, build_graph
+from isomesh_dagster.graph.selection import exactly
+from isomesh_dagster.model.names import validate_environment
 from isomesh_dagster.model.settings import Settings
-from isomesh_dagster.plan.build import Layer, build_plan, build_run
+from isomesh_dagster.plan.build import build_plan, build_run
 from isomesh_dagster.plan.cadence import Cadence, cadence
 from isomesh_dagster.plan.diff import Diff, check_references, diff
+from isomesh_dagster.plan.layer import Layer
+from isomesh_dagster.plan.narrow import leave_out, unbuilt
 from isomesh_dagster.plan.plan import Decision, Plan
 from isomesh_dagster.plan.recorded import Honoured, honour
-from isomesh_dagster.plan.wish import Wish
-from isomesh_dagster.project import clock
-from isomesh_dagster.snapshot.environment import PROD
+from isomesh_dagster.plan.wish import EVERYTHING_DUE, RunWish, Wish
+from isomesh_dagster.project import clock, scope
+from isomesh_dagster.project.restating import plan_restatement
+from isomesh_dagster.project.scope import Scope
+from isomesh_dagster.snapshot.environment import PROD, Environment
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Category, Snapshot
 from isomesh_dagster.state.protocol import Showing, StateStore
@@ -27,6 +33,7 @@ if TYPE_CHECKING:
     from isomesh_dagster.project.front import Project
 
 Recorded = dict[str, tuple[Interval, ...]]
+_NAMES_SHOWN = 5
 
 
 def plan_files(
@@ -39,46 +46,90 @@ def plan_files(
     """The plan that makes the environment show the project's files; see `Project.plan`."""
     system = project.system
     name = system.environment_name(environment)
-    if name == PROD and wish.within is not None:
-        raise PlanError("prod always shows all of history", hint="leave start and end out, or plan another environment")
     moment = clock.moment(now)
+    if wish.restate:
+        return plan_restatement(project, name, moment=moment, wish=wish, layer=_layer(project.settings))
+    if name == PROD and wish.within is not None:
+        raise PlanError(
+            "prod always shows all of history",
+            hint="leave start and end out, plan another environment, or say what to restate",
+        )
     state = system.checked()
     warnings = (*project.lint_warnings(), *system.reconcile(name))
     current = state.environment(name)
-    compared = current or (state.environment(PROD) if name != PROD else None)
+    compared = current or _pattern(project, state, name, wish)
+    if current is not None and wish.create_from is not None:
+        warnings = (*warnings, f"{name} is there already: that it be created from {wish.create_from} has no effect")
     if not project.models:
         raise PlanError(
             f"the project in {project.settings.files} has no models, so {name!r} would show nothing",
             hint="are the files of models/ there? to end an environment: isomesh invalidate",
         )
     shown = system.snapshots(compared)
-    difference = diff(project.graph, project.fingerprints, shown)
-    check_references(project.graph, difference.removed)
-    known = state.snapshots_like((model, project.fingerprints[model].identity) for model in difference.changed)
+    area = scope.whole(project)
+    if wish.select:
+        wish = replace(wish, select=scope.named(project, wish.select, scope.known_models(project, shown), "select"))
+        area = scope.limited(project, shown, frozenset(wish.select))
+    difference = diff(area.graph, area.fingerprints, shown)
+    check_references(area.graph, difference.removed)
+    known = state.snapshots_like((model, area.fingerprints[model].identity) for model in difference.changed)
     if wish.choices:
         from isomesh_dagster.plan.choices import check_choices
 
-        warnings = (*warnings, *check_choices(wish.choices, difference, project.models))
+        warnings = (*warnings, *check_choices(wish.choices, difference, area.graph.models))
     said = honour(
-        project.recorded_choices(), difference, {model: one.model for model, one in shown.items()}, project.models
+        project.recorded_choices(), difference, {model: one.model for model, one in shown.items()}, area.graph.models
     )
     warnings = (*warnings, *said.warnings)
-    decision, recorded = _decide(project, state, shown, difference, known, said, wish.choices)
-    plan = build_plan(
-        layer=_layer(project.settings),
-        environment=name,
-        current=current,
-        compared_with=compared.name if compared is not None else None,
-        shown=shown,
-        graph=project.graph,
-        decision=decision,
-        known={snapshot.id for snapshot in (*known, *shown.values())},
-        recorded=recorded,
-        now=moment,
-        wish=wish,
-        vouched=_shown_somewhere(state, known),
-    )
-    return _warned(plan, warnings)
+    decision, recorded = _decide(project, area, state, shown, difference, known, said, wish.choices)
+    due_again = state.due_again(str(one.physical) for one in decision.snapshots.values() if one.physical is not None)
+
+    def planned(decision: Decision, graph: ModelGraph, wish: Wish) -> Plan:
+        return build_plan(
+            layer=_layer(project.settings),
+            environment=name,
+            current=current,
+            compared_with=compared.name if compared is not None else None,
+            shown=shown,
+            graph=graph,
+            decision=decision,
+            known={snapshot.id for snapshot in (*known, *shown.values())},
+            recorded=recorded,
+            now=moment,
+            wish=wish,
+            vouched=_shown_somewhere(state, known),
+            due_again=due_again,
+        )
+
+    if wish.backfill:
+        chosen = scope.named(project, wish.backfill, area.graph, "backfill")
+        wanted = {*chosen, *area.graph.ancestors(chosen)}
+        wish = replace(wish, backfill=tuple(model for model in area.graph.order if model in wanted))
+        left_out = unbuilt(planned(decision, area.graph, wish), wanted, area.graph)
+        if left_out:
+            warnings = (*warnings, _left_out(name, sorted(left_out)))
+            decision = leave_out(decision, left_out, shown if current is not None else {})
+            models = {model: one for model, one in area.graph.models.items() if model not in left_out}
+            area = replace(area, graph=build_graph(models))
+    return _warned(planned(decision, area.graph, wish), warnings)
+
+
+def _pattern(project: Project, state: StateStore, name: str, wish: Wish) -> Environment | None:
+    """The environment that a new one is compared with."""
+    if wish.create_from is not None:
+        return project.system.existing(validate_environment(wish.create_from))
+    return state.environment(PROD) if name != PROD else None
+
+
+def _left_out(environment: str, names: Sequence[str]) -> str:
+    """What to tell of models that are not built and so not shown. Raises PlanError for prod, which shows all."""
+    listed = ", ".join(names[:_NAMES_SHOWN]) + (f" and {len(names) - _NAMES_SHOWN} more" * (len(names) > _NAMES_SHOWN))
+    if environment == PROD:
+        raise PlanError(
+            f"prod always shows every model, and these would not be built: {listed}",
+            hint="backfill them too, or leave backfill out",
+        )
+    return f"{environment} does not show {listed}: they are not built; a plan without backfill builds and shows them"
 
 
 def plan_saved(project: Project, saved: SavedPlan) -> Plan:
@@ -95,12 +146,20 @@ def plan_saved(project: Project, saved: SavedPlan) -> Plan:
             f"plan {saved.id} was made by the clock: there is nothing to agree to",
             hint=f"`isomesh run {saved.environment}` builds what is due now",
         )
-    plan = project.plan(saved.environment, now=saved.execution_time, wish=saved.wish)
+    plan = project.plan(saved.environment, now=saved.execution_time, wish=_as_selections(saved.wish))
     check_same(saved, plan)
     return plan
 
 
-def plan_clock(project: Project, environment: str | None, *, now: datetime | None) -> Plan:
+def _as_selections(wish: Wish) -> Wish:
+    """The wish of a plan, its names written as selections of just these models."""
+    parts = {part: tuple(map(exactly, getattr(wish, part))) for part in ("restate", "select", "backfill")}
+    return replace(wish, **parts)  # type: ignore[arg-type]
+
+
+def plan_clock(
+    project: Project, environment: str | None, *, now: datetime | None, wish: RunWish = EVERYTHING_DUE
+) -> Plan:
     """What the clock has made due in the environment; see `Project.run_plan`."""
     system = project.system
     name = system.environment_name(environment)
@@ -108,6 +167,10 @@ def plan_clock(project: Project, environment: str | None, *, now: datetime | Non
     warnings = system.reconcile(name)
     showing = system.showing(name)
     graph = _graph_of(showing)
+    if wish.select:
+        names = scope.named(project, wish.select, graph, "select")
+        chosen = {*names, *graph.ancestors(names)} if wish.auto_upstream else {*names}
+        wish = replace(wish, select=tuple(model for model in graph.order if model in chosen))
     plan = build_run(
         layer=_layer(project.settings),
         current=showing.environment,
@@ -115,6 +178,7 @@ def plan_clock(project: Project, environment: str | None, *, now: datetime | Non
         snapshots={model: showing.snapshots[model] for model in graph.order},
         recorded=showing.recorded,
         now=clock.moment(now),
+        wish=wish,
     )
     return _warned(plan, warnings)
 
@@ -134,6 +198,7 @@ def _graph_of(showing: Showing) -> ModelGraph:
 
 def _decide(
     project: Project,
+    area: Scope,
     state: StateStore,
     shown: Mapping[str, Snapshot],
     difference: Diff,
@@ -145,16 +210,16 @@ def _decide(
     candidates = {str(one.physical) for one in (*shown.values(), *known) if one.physical is not None}
     recorded = state.intervals(candidates)
     if not difference.changed and not difference.removed:
-        return Decision(snapshots={name: shown[name] for name in project.graph.order}), recorded
+        return Decision(snapshots={name: shown[name] for name in area.graph.order}), recorded
     from isomesh_dagster.plan.decide import decide  # compares queries, so it needs the SQL library
 
     decision = decide(
-        project.graph,
-        project.fingerprints,
+        area.graph,
+        area.fingerprints,
         shown,
         difference,
         known,
-        project.column_catalog(),
+        area.columns(project),
         frozenset(recorded),
         project.macros,
         choices={**said.choices, **choices},

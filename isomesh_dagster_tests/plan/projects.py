@@ -9,10 +9,11 @@ from isomesh_dagster.graph.order import ModelGraph, build_graph
 from isomesh_dagster.model.kinds import Full, ModelKind
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.settings import AutoCategorize
-from isomesh_dagster.plan.build import Layer, build_plan
+from isomesh_dagster.plan.build import build_plan
 from isomesh_dagster.plan.columns import ColumnCatalog
 from isomesh_dagster.plan.decide import decide
 from isomesh_dagster.plan.diff import diff
+from isomesh_dagster.plan.layer import Layer
 from isomesh_dagster.plan.plan import Decision, Plan
 from isomesh_dagster.snapshot.environment import Environment
 from isomesh_dagster.snapshot.fingerprint import fingerprints, own

@@ -6,9 +6,9 @@ import pytest
 
 from isomesh_dagster.errors import PlanError
 from isomesh_dagster.model.kinds import Embedded, External, IncrementalByTimeRange, View
-from isomesh_dagster.plan.build import Layer
 from isomesh_dagster.plan.diff import check_references
 from isomesh_dagster.plan.explain import change_sections, plan_steps
+from isomesh_dagster.plan.layer import Layer
 from isomesh_dagster.plan.plan import ChangeType
 from isomesh_dagster.relation import Column
 from isomesh_dagster.snapshot.codec import target_from_json, target_to_json

@@ -240,6 +240,8 @@ def test_json_golden() -> None:
         "after_all",
         "audits",
         "reuses",
+        "due_again",
+        "wish",
         "promotes",
         "warnings",
     ]
@@ -261,6 +263,7 @@ def test_json_golden() -> None:
         "kind": "INCREMENTAL_BY_TIME_RANGE",
         "category": "breaking",
         "batches": 14,
+        "without_rows": False,
     }
     assert [each["model"] for each in document["builds"]] == ["core.flights", "marts.routes"]  # type: ignore
     assert [each["model"] for each in document["repoints"]] == ["core.late"]  # type: ignore

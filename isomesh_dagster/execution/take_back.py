@@ -1,0 +1,24 @@
+"""What a restatement takes back: intervals of other tables that stand on rows which were made again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from isomesh_dagster.engine.connection import Session
+from isomesh_dagster.execution import warehouse
+from isomesh_dagster.execution.reconcile import adopt_loaded
+from isomesh_dagster.plan.plan import Plan
+from isomesh_dagster.state.protocol import StateStore
+
+
+def take_back(session: Session, state: StateStore, plan: Plan, checkpoint: Callable[[str], None]) -> None:
+    """The intervals of `plan.due_again` no longer count as loaded, in the warehouse and then in the state. Rows stay
+    until they are built again. Idempotent.
+    """
+    for one in plan.due_again:
+        physical = str(one.snapshot.physical)
+        with session.transaction(claim=physical):
+            for interval in one.intervals:
+                warehouse.erase_range(session, physical, interval, plan.id)
+        checkpoint("taken back")
+    adopt_loaded(session, state, {str(one.snapshot.physical) for one in plan.due_again})
