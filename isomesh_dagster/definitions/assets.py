@@ -10,6 +10,8 @@ import dagster as dg
 
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.events import RETRIED, failures, plan_metadata, promoted_metadata
+from isomesh_dagster.definitions.history import history_markdown
+from isomesh_dagster.definitions.intervals import CHECK, complete_spec, has_intervals, has_ledger
 from isomesh_dagster.definitions.resource import IsomeshResource, register_environments
 from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.definitions.steps import ModelStep
@@ -116,7 +118,13 @@ def environment_asset(project: Project, translator: IsomeshTranslator) -> dg.Ass
         with failures():
             partition = context.partition_key if context.has_partition_key else None
             check_partition(partition, session)
-            plan, metadata, version = promote(session)
+            plan, promoted, version = promote(session)
+            history = history_markdown(
+                context.instance, session.project, context.asset_key, plan.environment, run=context.run
+            )
+            metadata = {keys.HISTORY: history, **promoted}
+            if commit := context.run.tags.get(keys.COMMIT_TAG):
+                metadata[keys.COMMIT] = commit
         register_environments(context.instance, [plan.environment])
         if partition is None:
             # launched without a partition: tell it where it belongs, beside what Dagster stores by itself
@@ -181,7 +189,15 @@ def _model_asset(
     tests = named_checks(unit_tests, taken=checks)
     for name, test in tests.items():
         checks[name] = translator.get_unit_test_check_spec(model, test, name, project)
-    step = ModelStep(model=model, key=key, tests=tests, lineage=translator.get_column_lineage(model, project))
+    if translator.settings.intervals_as_checks and has_intervals(model) and CHECK not in checks:
+        checks[CHECK] = complete_spec(model, key)
+    step = ModelStep(
+        model=model,
+        key=key,
+        tests=tests,
+        lineage=translator.get_column_lineage(model, project),
+        tells_ledger=translator.settings.ledgers and has_ledger(model),
+    )
     own_retries = translator.get_retry_policy(model, project)
     retries = own_retries or options.retry_policy
     # who asks for tries wants them for whatever the warehouse refuses; nobody else's wrong SQL is tried again

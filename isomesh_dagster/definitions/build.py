@@ -13,6 +13,7 @@ An asset of yours with the key `[schema, table]` of a table that a model reads i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from isomesh_dagster.definitions.cadence import build_cadence_sensor
 from isomesh_dagster.definitions.environments import build_environments_sensor
 from isomesh_dagster.definitions.executor import isomesh_executor
 from isomesh_dagster.definitions.jobs import build_jobs
+from isomesh_dagster.definitions.ledger import ledger_assets
 from isomesh_dagster.definitions.loader import pinned_definitions
 from isomesh_dagster.definitions.project import IsomeshProject
 from isomesh_dagster.definitions.resource import IsomeshResource
@@ -99,6 +101,7 @@ def definitions_of(
             *(external_specs(project, translator, without=theirs) if externals else ()),
             *(one for one in model_assets(project, translator) if one.key not in theirs),
             environment_asset(project, translator),
+            *(ledger_assets(project, translator, round(time.time() * 1000)) if translator.settings.ledgers else ()),
             *assets,
         ],
         jobs=jobs,

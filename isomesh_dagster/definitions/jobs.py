@@ -23,9 +23,11 @@ from isomesh_dagster.definitions.events import (
     promoted_metadata,
     waiting_metadata,
 )
+from isomesh_dagster.definitions.history import history_markdown
 from isomesh_dagster.definitions.provenance import version_tags
 from isomesh_dagster.definitions.resource import register_environments
 from isomesh_dagster.definitions.session import RunSession
+from isomesh_dagster.definitions.sync import sync
 from isomesh_dagster.definitions.translator import IsomeshTranslator, check_names, is_built
 from isomesh_dagster.execution.events import Audited, Built, Dropped, Failed, Promoted, Skipped, Waiting
 from isomesh_dagster.plan.explain import summary
@@ -81,6 +83,7 @@ def build_jobs(project: Project, translator: IsomeshTranslator, executor: dg.Exe
                 ("rollback", _rollback_op(environment)),
                 ("run", _run_op(environment, translator)),
                 ("invalidate", _invalidate_op()),
+                ("sync", _sync_op(environment, translator)),
                 ("janitor", _janitor_op()),
             )
         ),
@@ -209,6 +212,17 @@ def _tell_audits(
         context.log_event(evaluation(result, key))  # type: ignore[arg-type]
 
 
+def _sync_op(key: dg.AssetKey, translator: IsomeshTranslator) -> dg.OpDefinition:
+    def compute(context: dg.OpExecutionContext) -> Iterator[Any]:
+        yield from sync(context, _session(context), translator, key)
+
+    return _op(
+        "tell_what_is_true",
+        compute,
+        "Tell Dagster what is built and shown, whoever did it; writes nothing into the warehouse.",
+    )
+
+
 def _invalidate_op() -> dg.OpDefinition:
     def compute(context: dg.OpExecutionContext) -> Iterator[Any]:
         session = _session(context)
@@ -244,6 +258,10 @@ def _log_environment(
     context: dg.OpExecutionContext, key: dg.AssetKey, environment: str, metadata: Any, version: str
 ) -> None:
     register_environments(context.instance, [environment])
+    history = history_markdown(context.instance, _session(context).project, key, environment, run=context.run)
+    metadata = {keys.HISTORY: history, **metadata}
+    if commit := context.run.tags.get(keys.COMMIT_TAG):
+        metadata[keys.COMMIT] = commit
     context.log_event(
         dg.AssetMaterialization(
             asset_key=key, partition=environment, metadata=metadata, tags={"dagster/data_version": version}

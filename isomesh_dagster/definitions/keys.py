@@ -10,6 +10,7 @@ RESOURCE = "isomesh"
 ENVIRONMENTS = "isomesh_environments"  # the dynamic partitions; Dagster keeps their keys per instance, so per system
 
 PARTITION_TAG = "dagster/partition"
+COMMIT_TAG = "isomesh/commit"  # on runs that were launched for a commit
 DUE_TAG = "isomesh/due"  # on runs that load what the clock made due for what an environment shows
 GATEWAY_TAG = "isomesh/gateway"  # on runs: a queue can keep two runs off one warehouse by it
 
@@ -26,6 +27,8 @@ SECONDS = "isomesh/seconds"
 INTERVALS = "isomesh/intervals"
 COLUMN_LINEAGE = "dagster/column_lineage"
 ROWS_WRITTEN = "isomesh/rows_written"
+COMMIT = "isomesh/commit"
+HISTORY = "isomesh/history"
 PROMOTION = "isomesh/promotion"
 VIEWS = "isomesh/views"
 WAITING = "isomesh/waits_for"

@@ -6,7 +6,7 @@ Opened late (the first op that needs the warehouse opens it) and closed at the e
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timezone
 from pathlib import Path
@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from isomesh_dagster import dates
 from isomesh_dagster.errors import IsomeshError, LockedError, PlanError
+from isomesh_dagster.graph.order import build_graph
+from isomesh_dagster.plan.missing import due_end, missing, starts
 from isomesh_dagster.plan.plan import Audit, Build, Plan
 from isomesh_dagster.plan.wish import Wish
-from isomesh_dagster.snapshot.interval import Interval, to_ms
+from isomesh_dagster.snapshot.interval import Interval, merge, to_ms
 
 if TYPE_CHECKING:
     from isomesh_dagster.definitions.steps import ModelStep
@@ -59,6 +61,8 @@ class RunSession:
         self._work: Work | None = None
         self._steps: dict[str, Build] = {}
         self._built: set[str] = set()
+        self._recorded: dict[str, tuple[Interval, ...]] | None = None
+        self._starts: dict[str, int] | None = None
         self._entered: dict[str, ModelStep] = {}
 
     @property
@@ -120,6 +124,23 @@ class RunSession:
                 hint="`isomesh.build(context)` belongs into a function under @isomesh_assets",
             )
         return found
+
+    def recorded(self, snapshot: Snapshot) -> tuple[Interval, ...]:
+        """The intervals of the snapshot that were built before this run."""
+        with self._lock:
+            if self._recorded is None:
+                physicals = [str(one.physical) for one in self.plan.snapshots.values() if one.physical is not None]
+                self._recorded = self.project.state().intervals(physicals)
+            return self._recorded.get(str(snapshot.physical), ())
+
+    def missing(self, snapshot: Snapshot, built: Sequence[Interval] = ()) -> tuple[Interval, ...]:
+        """What is due of the snapshot and not there, when this run has `built` these."""
+        now = to_ms(self.plan.execution_time)
+        with self._lock:
+            if self._starts is None:
+                self._starts = starts(build_graph({name: one.model for name, one in self.plan.snapshots.items()}), now)
+        done = merge((*self.recorded(snapshot), *built))
+        return missing(snapshot.model, done, start=self._starts[snapshot.name], end=due_end(snapshot.model, now))
 
     def snapshot(self, model: str) -> Snapshot:
         """The snapshot that the run's plan has for the model. Raises PlanError when it has none."""

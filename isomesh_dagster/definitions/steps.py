@@ -11,6 +11,14 @@ import dagster as dg
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.checks import CheckResults, evaluation, known_results
 from isomesh_dagster.definitions.events import built_result, reused_result
+from isomesh_dagster.definitions.intervals import (
+    CHECK,
+    complete_result,
+    has_intervals,
+    ledger_events,
+    ledger_keys,
+    missing_metadata,
+)
 from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.definitions.unit_tests import checked_version, run_checks
 from isomesh_dagster.execution.events import Audited, Built, Evaluated, Failed, Waiting
@@ -22,12 +30,15 @@ from isomesh_dagster.snapshot.snapshot import Snapshot
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelStep:
-    """One model's step: its asset key, its unit tests by the names of their checks, the lineage its events tell."""
+    """One model's step: its asset key, its unit tests by the names of their checks, the lineage its events tell,
+    and whether the partitions of its ledger are told.
+    """
 
     model: Model
     key: dg.AssetKey
     tests: Mapping[str, UnitTest]
     lineage: dg.TableColumnLineage | None
+    tells_ledger: bool = False
 
     def run(self, context: dg.AssetExecutionContext, session: RunSession) -> Iterator[Any]:
         """Everything Dagster is told of it: check results, and the materialization unless only checks are wanted.
@@ -38,18 +49,27 @@ class ModelStep:
         chosen = {name: test for name, test in self.tests.items() if name in wanted}
         if not context.selected_asset_keys:
             yield from run_checks(chosen, session.project, self.key, None)
-            if wanted - chosen.keys():
+            if wanted - chosen.keys() - {CHECK}:
                 yield from _audit_shown(self.model, self.key, session, wanted)
+            if CHECK in wanted:
+                snapshot = session.snapshot(self.model.name)
+                yield complete_result(self.model, self.key, session.missing(snapshot))
             return
         told = set()
         snapshot = session.snapshot(self.model.name)
         for result in run_checks(chosen, session.project, self.key, session.plan):
             told.add(result.check_name)
             yield result
+        filled: list[str] = []
         for event in _materialize(snapshot, self.key, session, wanted - chosen.keys(), self.lineage):
+            if isinstance(event, Built):
+                filled += ledger_keys(self.model, event.intervals) if self.tells_ledger else ()
+                continue
             if isinstance(event, dg.AssetCheckResult):
                 told.add(event.check_name)
             yield event
+        for partition in ledger_events(self.model, self.key, filled):
+            context.log_event(partition)
         for known in known_results(context.instance, snapshot, self.key, self._subjects(snapshot, wanted - told)):
             if known.passed or known.severity == dg.AssetCheckSeverity.WARN:
                 yield known
@@ -85,7 +105,8 @@ def _materialize(
     wanted: set[str],
     lineage: dg.TableColumnLineage | None,
 ) -> Iterator[Any]:
-    """Build the model if the run's plan says so; results of its audits that ran, then the materialization.
+    """Build the model if the run's plan says so; results of its audits that ran; what was built, if anything was; the
+    materialization.
 
     A failed blocking audit gives its result and no materialization: what it audited was rolled back.
     """
@@ -128,6 +149,13 @@ def _materialize(
             raise
     yield from found.results(wanted)
     if built is not None:
-        yield built_result(built, plan, snapshot, key, lineage, waiting)
+        yield built
+        result = built_result(built, plan, snapshot, key, lineage, waiting)
     else:
-        yield reused_result(plan, snapshot, key, lineage, waiting)
+        result = reused_result(plan, snapshot, key, lineage, waiting)
+    if has_intervals(model):
+        missing = session.missing(snapshot, built.intervals if built is not None else ())
+        if CHECK in wanted:
+            yield complete_result(model, key, missing)
+        result = result._replace(metadata={**(result.metadata or {}), **missing_metadata(model, missing)})
+    yield result

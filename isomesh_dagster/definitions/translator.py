@@ -49,14 +49,18 @@ class IsomeshTranslatorSettings:
     query            the query as written, as Markdown
     audits_as_checks an asset check per audit; audits run and block in either case
     unit_tests_as_checks an asset check per unit test; without them runs run no unit tests
+    intervals_as_checks  a check `intervals_complete` on models that are built by intervals
     freshness        a freshness policy from the model's cron
+    ledgers          an asset beside each time-range model whose partitions are its intervals
     """
 
     code_references: bool = True
     query: bool = True
     audits_as_checks: bool = True
     unit_tests_as_checks: bool = True
+    intervals_as_checks: bool = True
     freshness: bool = False
+    ledgers: bool = False
 
 
 class IsomeshTranslator:

@@ -110,7 +110,9 @@ class ByTag(IsomeshTranslator):
 
 def test_a_translator_changes_how_models_look(shop: Shop) -> None:
     assert spec(shop, "staging", "orders", translator=ByTag()).group_name == "clean"
-    bare = IsomeshTranslator(IsomeshTranslatorSettings(code_references=False, query=False, audits_as_checks=False))
+    bare = IsomeshTranslator(
+        IsomeshTranslatorSettings(code_references=False, query=False, audits_as_checks=False, intervals_as_checks=False)
+    )
     metadata = spec(shop, "staging", "orders", translator=bare).metadata
     assert not {"dagster/code_references", "isomesh/query"} & set(metadata)
     assert not shop.definitions(translator=bare).resolve_asset_graph().asset_check_keys
