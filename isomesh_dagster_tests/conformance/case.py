@@ -86,5 +86,11 @@ def expected(name: str) -> dict[str, Any]:
     return found
 
 
+def rendered(name: str) -> dict[str, str]:
+    """The queries of the case's models as they were agreed to be at load, by model."""
+    found: dict[str, str] = yaml.safe_load((FOLDER / "rendered" / f"{name}.yaml").read_text(encoding="utf-8"))
+    return found
+
+
 def _utc(moment: datetime) -> datetime:
     return moment.replace(tzinfo=timezone.utc)

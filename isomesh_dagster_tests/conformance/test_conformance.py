@@ -28,3 +28,11 @@ def test_a_project_gives_the_tables_of_the_anchor(name: str, tmp_path: Path) -> 
         session.execute(raw)
         list(project.apply(project.run_plan("prod", now=now)))
         assert cases.tables_of(case, session.fetch) == expected["later"]
+
+
+@pytest.mark.parametrize("name", cases.names())
+def test_a_project_gives_the_sql_that_was_agreed(name: str, tmp_path: Path) -> None:
+    cases.read(name).write(tmp_path)
+    with Project.load(tmp_path, environ={}) as project:
+        found = {name: model.rendered for name, model in sorted(project.models.items()) if model.rendered}
+    assert found == cases.rendered(name)
