@@ -14,6 +14,7 @@ An asset of yours with the key `[schema, table]` of a table that a model reads i
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,26 +93,29 @@ def definitions_of(
     run_when_due: bool | None = None,
 ) -> dg.Definitions:
     """Definitions of a compiled project. `project` is what `Project.from_manifest(manifest)` gives."""
-    jobs = build_jobs(project, translator, isomesh_executor)
-    environment = project.settings.default_target_environment
-    resource = IsomeshResource.serving(manifest).configure_at_launch()
-    theirs = set(asset_keys(assets))
-    return dg.Definitions(
-        assets=[
-            *(external_specs(project, translator, without=theirs) if externals else ()),
-            *(one for one in model_assets(project, translator) if one.key not in theirs),
-            environment_asset(project, translator),
-            *(ledger_assets(project, translator, round(time.time() * 1000)) if translator.settings.ledgers else ()),
-            *assets,
-        ],
-        jobs=jobs,
-        sensors=[
-            build_cadence_sensor(project, manifest, translator, jobs, environment=environment, is_on=run_when_due),
-            build_environments_sensor(manifest),
-        ],
-        resources={**(resources or {}), keys.RESOURCE: resource},
-        executor=isomesh_executor,
-    )
+    with warnings.catch_warnings():
+        # Dagster warns of arguments that its own decorators pass on; a user can do nothing about them
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        jobs = build_jobs(project, translator, isomesh_executor)
+        environment = project.settings.default_target_environment
+        resource = IsomeshResource.serving(manifest).configure_at_launch()
+        theirs = set(asset_keys(assets))
+        return dg.Definitions(
+            assets=[
+                *(external_specs(project, translator, without=theirs) if externals else ()),
+                *(one for one in model_assets(project, translator) if one.key not in theirs),
+                environment_asset(project, translator),
+                *(ledger_assets(project, translator, round(time.time() * 1000)) if translator.settings.ledgers else ()),
+                *assets,
+            ],
+            jobs=jobs,
+            sensors=[
+                build_cadence_sensor(project, manifest, translator, jobs, environment=environment, is_on=run_when_due),
+                build_environments_sensor(manifest),
+            ],
+            resources={**(resources or {}), keys.RESOURCE: resource},
+            executor=isomesh_executor,
+        )
 
 
 def asset_keys(assets: Iterable[Any]) -> Iterable[dg.AssetKey]:

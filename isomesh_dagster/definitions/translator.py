@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from isomesh_dagster.definitions import keys
+from isomesh_dagster.definitions.lineage_text import lineage_markdown
 from isomesh_dagster.definitions.overrides import overrides, plain_tags
 from isomesh_dagster.graph.lineage import EVERY
 from isomesh_dagster.model.cron import cron_next
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from isomesh_dagster.project import Project
 
 
+_MOST_PICTURES = 500
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IsomeshTranslatorSettings:
     """What definitions show.
@@ -49,6 +53,8 @@ class IsomeshTranslatorSettings:
     query            the query as written, as Markdown
     audits_as_checks an asset check per audit; audits run and block in either case
     unit_tests_as_checks an asset check per unit test; without them runs run no unit tests
+    lineage_picture  what columns are made of as Markdown with a picture; in projects of some hundred models at most,
+                     as every picture is loaded with the definitions
     intervals_as_checks  a check `intervals_complete` on models that are built by intervals
     freshness        a freshness policy from the model's cron
     ledgers          an asset beside each time-range model whose partitions are its intervals
@@ -58,6 +64,7 @@ class IsomeshTranslatorSettings:
     query: bool = True
     audits_as_checks: bool = True
     unit_tests_as_checks: bool = True
+    lineage_picture: bool = True
     intervals_as_checks: bool = True
     freshness: bool = False
     ledgers: bool = False
@@ -146,6 +153,8 @@ class IsomeshTranslator:
             return metadata
         if (lineage := self.get_column_lineage(model, project)) is not None:
             metadata[keys.COLUMN_LINEAGE] = lineage
+            if self.settings.lineage_picture and len(project.models) <= _MOST_PICTURES:
+                metadata["isomesh/column_lineage"] = lineage_markdown(lineage, model.name)
         metadata[keys.FINGERPRINT] = project.fingerprints[model.name].version
         metadata["isomesh/kind"] = kind_name(model.kind)
         metadata["isomesh/cron"] = model.cron

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from urllib.parse import unquote
+from xml.etree import ElementTree
+
 import dagster as dg
 
-from isomesh_dagster.definitions.translator import IsomeshTranslator
+from isomesh_dagster.definitions.lineage_text import lineage_svg
+from isomesh_dagster.definitions.translator import IsomeshTranslator, IsomeshTranslatorSettings
 from isomesh_dagster.project import Project
 from isomesh_dagster_tests.definitions.conftest import Shop, materialized
 
@@ -33,3 +37,24 @@ def test_definitions_and_materializations_tell_what_columns_are_made_of(loaded_s
         "apply", partition="prod"
     )  # what is reused tells it too: the newest materialization is the one that is shown
     assert materialized(again)["core.days"].metadata["dagster/column_lineage"].value == lineage
+
+
+def test_open_source_users_see_it_as_a_picture_and_a_table(loaded_shop: Shop) -> None:
+    shown = loaded_shop.definitions().resolve_asset_graph().get(dg.AssetKey(["core", "days"])).to_asset_spec()
+    text = str(shown.metadata["isomesh/column_lineage"].value)
+    picture, table = text.split("\n\n")
+    assert "| `amount` | `staging.orders.amount` |" in table.splitlines()
+    address = picture.removeprefix("![columns of core.days](data:image/svg+xml,").removesuffix(")")
+    drawing = ElementTree.fromstring(unquote(address))
+    words = {one.text for one in drawing.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"core.days", "day", "amount", "staging.orders.amount"} <= words
+    plain = IsomeshTranslator(IsomeshTranslatorSettings(lineage_picture=False))
+    bare = loaded_shop.definitions(translator=plain).resolve_asset_graph().get(dg.AssetKey(["core", "days"]))
+    assert "isomesh/column_lineage" not in bare.to_asset_spec().metadata
+
+
+def test_names_cannot_break_out_of_the_picture() -> None:
+    hostile = '"><script>alert(1)</script>&'
+    drawing = ElementTree.fromstring(lineage_svg({hostile: [f"t.{hostile}"], "none": []}, hostile))
+    assert not list(drawing.iter("script"))
+    assert {one.tag.rpartition("}")[2] for one in drawing.iter()} == {"svg", "text", "path"}

@@ -140,3 +140,21 @@ def test_ledgers_tell_whole_partitions_only_and_a_bounded_number(loaded_shop: Sh
     assert list(ledger_keys(model("five_minute"), [Interval(day(1), day(3) - hour)])) == ["2024-01-01"]
     assert list(ledger_keys(model("month"), [Interval(day(1), day(31))])) == []
     assert MOST_EVENTS == 500
+
+
+def test_materializing_partitions_of_a_ledger_makes_their_rows_again(loaded_shop: Shop) -> None:
+    loaded_shop.run("apply", partition="prod")
+    loaded_shop.load_orders((1, "2024-01-01", 1000), (2, "2024-01-02", 2000))
+    definitions = loaded_shop.definitions(translator=LEDGERS)
+    job = dg.define_asset_job("again", dg.AssetSelection.assets(LEDGER))
+    result = (
+        dg.Definitions.merge(definitions, dg.Definitions(jobs=[job]))
+        .resolve_job_def("again")
+        .execute_in_process(instance=loaded_shop.instance, partition_key="2024-01-02")
+    )
+    assert result.success
+    assert loaded_shop.query("SELECT day::TEXT, amount FROM core.days ORDER BY day") == [
+        ("2024-01-01", 10),
+        ("2024-01-02", 2000),
+    ]
+    assert loaded_shop.query("SELECT amount FROM marts.total") == [(2010,)]
