@@ -191,7 +191,7 @@ def _definitions(text: str, source: Source) -> Iterator[Definition]:
             )
         seen = True
         block, pending = _block(source, i, j), []
-        comment = "\n".join(part.strip() for part in source.tokens[i].comments or ()).strip() or None
+        comment = _comment_before(source, i)
     yield _definition(text, source, block, comment, pending)
 
 
@@ -207,6 +207,14 @@ def _definition(
     return Definition(
         block=block, dialect=dialect, statements=tuple(_statements(text, source, pending)), comment=comment
     )
+
+
+def _comment_before(source: Source, i: int) -> str | None:
+    """The comments that stand right before a block; one behind its keyword belongs to nobody."""
+    begin = source.tokens[i - 1].end + 1 if i else 0
+    before = source.text[begin : source.tokens[i].start]
+    its = [part for part in source.tokens[i].comments or () if part in before]
+    return "\n".join(part.strip() for part in its).strip() or None
 
 
 def _refuse_templates(source: Source) -> None:

@@ -215,3 +215,10 @@ def test_whatever_is_written_is_read_or_a_told_error(pieces: list[str]) -> None:
         return
     assert told.message
     assert told.line is not None
+
+
+def test_only_a_comment_before_a_block_describes_it():
+    (one,) = parse_file("-- what it is\nMODEL -- not this\n(name a.b -- nor this\n); SELECT 1", "duckdb", None)
+    assert one.comment == "what it is"
+    (one,) = parse_file("MODEL /* not this */ (name a.b); SELECT 1", "duckdb", None)
+    assert one.comment is None
