@@ -193,6 +193,8 @@ class Application:
             suffix_target=promote.suffix_target if promote is not None else "schema",
         )
         self._state.open_plan(record, [one for one in plan.snapshots.values() if one.id in wanted])
+        if plan.restatements:
+            self._state.mark_restatements(plan.restatements)
         self._checkpoint("intent")
         schemas = {
             (step.snapshot.physical.catalog, step.snapshot.physical.schema)
@@ -438,6 +440,9 @@ class Application:
         return Failed(model=snapshot.name, error=failure, audits=audits)
 
     def _finished(self, step: Build) -> None:
+        known = self.plan.restatements.get(str(step.snapshot.physical))
+        if known is not None and known.pending and step.intervals:
+            self._state.settle_restatements({str(step.snapshot.physical): step.intervals})
         with self._lock:
             self._done.add(step.snapshot.id)
             self._failed.pop(step.snapshot.name, None)

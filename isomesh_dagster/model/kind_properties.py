@@ -14,6 +14,7 @@ from isomesh_dagster.dialect.header import (
     Call,
     Items,
     Pair,
+    Raw,
     String,
     Value,
     Word,
@@ -23,6 +24,7 @@ from isomesh_dagster.dialect.header import (
 )
 from isomesh_dagster.errors import ModelError, UnsupportedError
 from isomesh_dagster.model.blueprints import plain_value
+from isomesh_dagster.model.cron import validate_cron
 from isomesh_dagster.model.decode import (
     Decoder,
     Given,
@@ -196,12 +198,17 @@ def _without_moment(written: str) -> str:
     return _VARIABLE.sub("NULL", written)
 
 
+def _written(given: Given) -> str:
+    return given.value.text if isinstance(given.value, Raw) else text(given)
+
+
 def _plain_map(given: Given) -> dict[str, Any]:
     """`(key = value, …)` with values as Python has them."""
     return {key: None if written is None else plain_value(written) for key, written in sql_map(given).items()}
 
 
 _CHANGES: Mapping[str, Decoder] = {"on_destructive_change": _CHANGE, "on_additive_change": _CHANGE}
+_RESTATEMENT_CRON: Mapping[str, Decoder] = {"auto_restatement_cron": lambda given: validate_cron(_written(given))}
 _TIME_RANGE: Mapping[str, Decoder] = {
     "time_column": _time_column,
     "batch_size": count(1),
@@ -211,6 +218,8 @@ _TIME_RANGE: Mapping[str, Decoder] = {
     "partition_by_time_column": boolean,
     "forward_only": boolean,
     **_CHANGES,
+    **_RESTATEMENT_CRON,
+    "auto_restatement_intervals": count(1),
 }
 _UNIQUE_KEY: Mapping[str, Decoder] = {
     "unique_key": _key,
@@ -222,6 +231,7 @@ _UNIQUE_KEY: Mapping[str, Decoder] = {
     "disable_restatement": boolean,
     "forward_only": boolean,
     **_CHANGES,
+    **_RESTATEMENT_CRON,
 }
 _SCD: Mapping[str, Decoder] = {
     "unique_key": _key,
@@ -252,7 +262,7 @@ _PARAMETERS: Mapping[str, Mapping[str, Decoder]] = {
     "FULL": {},
     "INCREMENTAL_BY_TIME_RANGE": _TIME_RANGE,
     "INCREMENTAL_BY_UNIQUE_KEY": _UNIQUE_KEY,
-    "INCREMENTAL_BY_PARTITION": {"disable_restatement": boolean, **_CHANGES},
+    "INCREMENTAL_BY_PARTITION": {"disable_restatement": boolean, **_CHANGES, **_RESTATEMENT_CRON},
     "INCREMENTAL_UNMANAGED": {
         "insert_overwrite": boolean,
         "disable_restatement": boolean,
@@ -270,6 +280,7 @@ _PARAMETERS: Mapping[str, Mapping[str, Decoder]] = {
         "lookback": count(0),
         "disable_restatement": boolean,
         "forward_only": boolean,
+        **_RESTATEMENT_CRON,
     },
     "SEED": {"path": text, "batch_size": count(1), "csv_settings": _csv_settings},
     "EMBEDDED": {},
@@ -283,8 +294,8 @@ _REFUSED_KINDS: Mapping[str, str] = {
 # their changes are forward-only in the anchor unless they say otherwise, so that saying it is no news
 _FORWARD_ONLY_KINDS = frozenset({"INCREMENTAL_UNMANAGED", "SCD_TYPE_2", "SCD_TYPE_2_BY_TIME", "SCD_TYPE_2_BY_COLUMN"})
 _REFUSED_PARAMETERS: Mapping[str, str] = {
-    "auto_restatement_cron": "restate by hand, or schedule a run that restates",
-    "auto_restatement_intervals": "use lookback to build the last intervals again",
+    "auto_restatement_cron": "remove it: the query cannot tell the rows of earlier times again",
+    "auto_restatement_intervals": "remove it: of this kind all of history is made again, or nothing",
 }
 
 
@@ -363,7 +374,7 @@ def _decoded(kind: str, settings: Mapping[str, Value], dialect: str) -> dict[str
     for key, value in settings.items():
         if is_null(value):
             continue
-        if key in _REFUSED_PARAMETERS:
+        if key in _REFUSED_PARAMETERS and key not in known:
             raise UnsupportedError(f"`{key}` is not supported yet", hint=_REFUSED_PARAMETERS[key])
         if key not in known:
             raise ModelError(f"kind {kind} has no parameter `{key}`", hint=_meant(key, settings, known))

@@ -39,6 +39,8 @@ class IncrementalByTimeRange:
     lookback: int = 0
     disable_restatement: bool = False
     partition_by_time_column: bool = True
+    auto_restatement_cron: str | None = None
+    auto_restatement_intervals: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +59,7 @@ class IncrementalByUniqueKey:
     batch_size: int | None = None
     lookback: int = 0
     disable_restatement: bool = False
+    auto_restatement_cron: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,7 @@ class IncrementalByPartition:
     """
 
     disable_restatement: bool = False
+    auto_restatement_cron: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +138,7 @@ class Custom:
     batch_size: int | None = None
     lookback: int = 0
     disable_restatement: bool = False
+    auto_restatement_cron: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,6 +271,24 @@ def disable_restatement(kind: ModelKind) -> bool:
 def lookback(kind: ModelKind) -> int:
     """How many units before each missing interval are built again with it."""
     return kind.lookback if isinstance(kind, IncrementalByTimeRange | IncrementalByUniqueKey | Custom) else 0
+
+
+def auto_restatement(kind: ModelKind) -> tuple[str, int | None] | None:
+    """The cron at whose ticks the model is made again in production, and how many of its last units are (None: all of
+    history); None when it never is.
+    """
+    if isinstance(kind, IncrementalByTimeRange | IncrementalByUniqueKey | IncrementalByPartition | Custom):
+        units = kind.auto_restatement_intervals if isinstance(kind, IncrementalByTimeRange) else None
+        if kind.auto_restatement_cron is not None and not kind.disable_restatement:
+            return kind.auto_restatement_cron, units
+    return None
+
+
+def can_restate(kind: ModelKind) -> bool:
+    """Whether intervals that are built may be made again."""
+    if isinstance(kind, Embedded | External | Seed) or keeps_history(kind):
+        return False
+    return not getattr(kind, "disable_restatement", False)
 
 
 def unique_key(kind: ModelKind) -> tuple[str, ...]:

@@ -10,10 +10,11 @@ from types import MappingProxyType
 from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.model.kinds import is_incremental
 from isomesh_dagster.plan.audits import audit_steps
-from isomesh_dagster.plan.cadence import Recorded, due_builds
+from isomesh_dagster.plan.cadence import Recorded, due_builds, pending_restatements
 from isomesh_dagster.plan.layer import Layer, plan_id
 from isomesh_dagster.plan.missing import must_begin_again, starts
 from isomesh_dagster.plan.plan import Build, Decision, Plan, Promote
+from isomesh_dagster.plan.restatement import Restatement
 from isomesh_dagster.plan.steps import Steps, lost_history, refuse_gaps, warnings_of
 from isomesh_dagster.plan.wish import EVERYTHING_DUE, NOTHING, RunWish, Wish
 from isomesh_dagster.snapshot.environment import PROD, Environment, Target, View
@@ -101,15 +102,20 @@ def build_run(
     recorded: Recorded,
     now: int,
     wish: RunWish = EVERYTHING_DUE,
+    known: Mapping[str, Restatement] = MappingProxyType({}),
 ) -> Plan:
     """The plan that catches `current` up with the clock: what its models' crons have made due, from the state alone.
 
     Whole-table models are made again when a tick passed since they were; nothing is promoted, the views stay. `wish` is
     what people ask of it, its models are names.
     """
-    builds = due_builds(graph, snapshots, recorded, now, wish)
+    again = pending_restatements(current, graph, snapshots, recorded, known, now)
+    pending = {name for name, one in again.items() if one.pending}
+    builds = due_builds(graph, snapshots, recorded, now, wish, again)
+    # two ticks may make the same intervals to be built again: the second is another decision
+    tick = max((one.tick for one in again.values() if one.tick is not None), default=None) if pending else None
     return Plan(
-        id=plan_id(layer, current.name, current.plan_id, snapshots, builds),
+        id=plan_id(layer, current.name, current.plan_id, snapshots, builds, moment=tick),
         gateway=layer.gateway,
         environment=current.name,
         based_on=current.plan_id,
@@ -123,12 +129,14 @@ def build_run(
         after_all=current.target.after_all,
         audits=audit_steps(snapshots, builds, recorded, snapshots.values()),
         promote=None,
+        restatements={name: one for name, one in again.items() if one.pending or one != known.get(name)},
         compared_with=current.name,
         restates=frozenset(
             step.snapshot.name
             for step in builds
             if not is_incremental(step.snapshot.model.kind)
             or must_begin_again(step.snapshot.model, recorded.get(str(step.snapshot.physical), ()), step.intervals)
+            or str(step.snapshot.physical) in pending
         ),
         warnings=tuple(warnings_of(builds, current.name)),
         by_clock=True,

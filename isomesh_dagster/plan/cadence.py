@@ -9,16 +9,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 
 from isomesh_dagster import dates
 from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.model import cron, kinds
-from isomesh_dagster.model.kinds import is_incremental
+from isomesh_dagster.model.kinds import auto_restatement, is_incremental
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.plan.missing import batches, due_end, in_order, limited, missing, starts
 from isomesh_dagster.plan.plan import Build
+from isomesh_dagster.plan.restatement import Restatement, restatements
 from isomesh_dagster.plan.wish import EVERYTHING_DUE, RunWish
-from isomesh_dagster.snapshot.interval import Interval, from_ms
+from isomesh_dagster.snapshot.environment import PROD, Environment
+from isomesh_dagster.snapshot.interval import Interval, from_ms, merge, to_ms
 from isomesh_dagster.snapshot.snapshot import Snapshot
 
 Recorded = Mapping[str, tuple[Interval, ...]]
@@ -52,17 +55,44 @@ class Cadence:
 
 
 def cadence(
-    environment: str, graph: ModelGraph, snapshots: Mapping[str, Snapshot], recorded: Recorded, now: int
+    environment: Environment,
+    graph: ModelGraph,
+    snapshots: Mapping[str, Snapshot],
+    recorded: Recorded,
+    now: int,
+    known: Mapping[str, Restatement] = MappingProxyType({}),
 ) -> Cadence:
-    """The cadence of what `snapshots` (by model) are shown as, with `recorded` intervals by physical relation."""
-    steps = due_builds(graph, snapshots, recorded, now)
-    tick = next_tick(graph, snapshots, recorded, now)
+    """The cadence of what `snapshots` (by model) are shown as, with `recorded` intervals and `known` restatements by
+    physical relation.
+    """
+    again = pending_restatements(environment, graph, snapshots, recorded, known, now)
+    steps = due_builds(graph, snapshots, recorded, now, again=again)
+    ticks = [next_tick(graph, snapshots, recorded, now)]
+    if environment.name == PROD:
+        found = [(one.model, auto_restatement(one.model.kind)) for one in snapshots.values()]
+        ticks += [cron.cron_next(its[0], model.cron_tz, now) for model, its in found if its is not None]
+    tick = min((one for one in ticks if one is not None), default=None)
     return Cadence(
-        environment=environment,
+        environment=environment.name,
         now=from_ms(now),
         due=tuple(Due(model=step.snapshot.name, intervals=step.intervals) for step in steps),
         next_tick=None if tick is None else from_ms(tick),
     )
+
+
+def pending_restatements(
+    environment: Environment,
+    graph: ModelGraph,
+    snapshots: Mapping[str, Snapshot],
+    recorded: Recorded,
+    known: Mapping[str, Restatement],
+    now: int,
+) -> dict[str, Restatement]:
+    """What the state should know of automatic restatement at `now`, by physical relation; nothing outside of prod."""
+    if environment.name != PROD:
+        return {}
+    since = to_ms(environment.promoted_at)
+    return restatements(graph, snapshots, recorded, known, since=since, now=now)
 
 
 def due_builds(
@@ -71,8 +101,10 @@ def due_builds(
     recorded: Recorded,
     now: int,
     wish: RunWish = EVERYTHING_DUE,
+    again: Mapping[str, Restatement] = MappingProxyType({}),
 ) -> tuple[Build, ...]:
-    """What the models' crons have made due at `now`, parents first; of that, what is wished.
+    """What the models' crons have made due at `now`, parents first, and what is to be built `again`; of that, what is
+    wished.
 
     Models that are made whole are due when a tick passed since they were made.
     """
@@ -90,8 +122,10 @@ def due_builds(
             continue
         end = clock_end(model, now, ignore_cron=wish.ignore_cron)
         gaps = limited(model, missing(model, done, start=begins[name], end=end), spans)
-        if gaps:
-            builds.append(_step(snapshot, done, gaps, Interval(min(begins[name], end - 1), end)))
+        pending = again[str(snapshot.physical)].pending if str(snapshot.physical) in again else ()
+        if gaps or pending:
+            whole = Interval(min(begins[name], end - 1), end)
+            builds.append(_step(snapshot, done, merge([*gaps, *pending]), whole))
     return tuple(builds)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
+from isomesh_dagster.plan.restatement import Restatement
 from isomesh_dagster.plan.wish import NOTHING, Wish
 from isomesh_dagster.snapshot.environment import Target
 from isomesh_dagster.snapshot.interval import Interval
@@ -126,6 +127,8 @@ class Plan:
     restates      names of models whose recorded intervals are made again (`run` of FULL models, restatement)
     due_again     what is taken back, once all builds are done, from tables that are not built here
     by_clock      whether it does what crons made due, so that there is nothing to agree to
+    restatements  what the state shall know of automatic restatement before the builds, by physical relation: ticks that
+                  are heeded, and all intervals that are pending
     wish          what was asked: with the moment, what it takes to make the same plan again
     """
 
@@ -143,6 +146,7 @@ class Plan:
     is_new_environment: bool = False
     compared_with: str | None = None
     restates: frozenset[str] = field(default_factory=frozenset)
+    restatements: Mapping[str, Restatement] = field(default_factory=dict)
     audits: tuple[Audit, ...] = ()
     before_all: tuple[str, ...] = ()
     after_all: tuple[str, ...] = ()

@@ -179,6 +179,7 @@ def plan_clock(
         recorded=showing.recorded,
         now=clock.moment(now),
         wish=wish,
+        known=showing.restatements,
     )
     return _warned(plan, warnings)
 
@@ -189,7 +190,14 @@ def cadence_of(project: Project, environment: str | None, *, now: datetime | Non
     name = system.environment_name(environment)
     system.checked()
     showing = system.showing(name)
-    return cadence(name, _graph_of(showing), showing.snapshots, showing.recorded, clock.moment(now))
+    return cadence(
+        showing.environment,
+        _graph_of(showing),
+        showing.snapshots,
+        showing.recorded,
+        clock.moment(now),
+        showing.restatements,
+    )
 
 
 def _graph_of(showing: Showing) -> ModelGraph:

@@ -23,6 +23,7 @@ ALGORITHM = 1
 # kind parameters that change how rows are written in time, not which rows there are
 _METADATA_PARAMETERS = frozenset(
     {"batch_size", "batch_concurrency", "disable_restatement", "partition_by_time_column", "path"}
+    | {"auto_restatement_cron", "auto_restatement_intervals"}
 )
 
 

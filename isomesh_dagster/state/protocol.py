@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from isomesh_dagster.plan.restatement import Restatement
 from isomesh_dagster.snapshot.environment import Environment, Promotion, Target
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
@@ -44,12 +45,14 @@ class PlanRecord:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Showing:
     """What an environment shows, as of one moment: its snapshots by model, and the recorded intervals of their physical
-    relations (dotted; nothing recorded: absent). A snapshot that the state has lost is absent.
+    relations (dotted; nothing recorded: absent). A snapshot that the state has lost is absent. `restatements` is what
+    is known of their automatic restatement, by physical relation.
     """
 
     environment: Environment
     snapshots: Mapping[str, Snapshot]
     recorded: Mapping[str, tuple[Interval, ...]]
+    restatements: Mapping[str, Restatement]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +157,14 @@ class StateStore(Protocol):
         Raises StateError, recording nothing, when no snapshot with one of the relations is known, or the janitor is
         removing it: a record that outlived its rows would be taken for rows.
         """
+        ...
+
+    def mark_restatements(self, marks: Mapping[str, Restatement]) -> None:
+        """Add ticks that are heeded and intervals to be built again, by physical relation. Idempotent."""
+        ...
+
+    def settle_restatements(self, built: Mapping[str, Sequence[Interval]]) -> None:
+        """These intervals were built again. Idempotent."""
         ...
 
     def finalize(

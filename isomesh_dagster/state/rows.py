@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Row, Select, Table, and_, bindparam, delete, insert, select
 
 from isomesh_dagster.model.kinds import kind_name
+from isomesh_dagster.plan.restatement import Restatement
 from isomesh_dagster.snapshot.codec import snapshot_to_json, target_from_json
 from isomesh_dagster.snapshot.environment import Environment, Promotion, Target
 from isomesh_dagster.snapshot.interval import Interval
@@ -152,6 +153,23 @@ def change_intervals(
         connection.execute(delete(table).where(row), gone)
     if new:
         connection.execute(insert(table), new)
+
+
+def known_restatements(connection: Connection, physicals: Iterable[str]) -> dict[str, Restatement]:
+    """What is known of the automatic restatement of these physical relations; nothing: absent."""
+    columns = tables.restatements.c
+    found: dict[str, Restatement] = {}
+    for chunk in chunks(physicals):
+        for row in connection.execute(select(tables.restatements).where(columns.physical.in_(chunk))):
+            pending = tuple(Interval(start, end) for start, end in json.loads(row.pending))
+            found[row.physical] = Restatement(tick=row.tick_ms, pending=pending)
+    return found
+
+
+def restatement_row(physical: str, known: Restatement) -> dict[str, Any]:
+    """The row of what is known of a relation's restatement."""
+    pending = compact([[interval.start, interval.end] for interval in known.pending])
+    return {"physical": physical, "tick_ms": known.tick, "pending": pending}
 
 
 def active_physicals(connection: Connection, physicals: Iterable[str]) -> set[str]:

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Table, and_, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from isomesh_dagster.errors import ConflictingPlanError, StateError
+from isomesh_dagster.plan.restatement import Restatement
 from isomesh_dagster.snapshot.codec import snapshot_from_json, target_to_json
 from isomesh_dagster.snapshot.environment import Environment, Promotion, Target
 from isomesh_dagster.snapshot.interval import Interval, merge, subtract
@@ -138,10 +139,12 @@ class SqlStateStore:
             found = {id: snapshot_from_json(json.loads(text)) for id, text in documents if id in wanted}
             physicals = {str(one.physical) for one in found.values() if one.physical is not None}
             recorded = rows.recorded_intervals(connection, physicals)
+            restatements = rows.known_restatements(connection, physicals)
         return Showing(
             environment=live,
             snapshots={name: found[id] for name, id in live.target.snapshots.items() if id in found},
             recorded={physical: tuple(intervals) for physical, intervals in recorded.items()},
+            restatements=restatements,
         )
 
     def promotions(self, environment: str) -> list[Promotion]:
@@ -292,6 +295,23 @@ class SqlStateStore:
             rows.change_intervals(connection, tables.intervals, before, after)
             rows.change_intervals(connection, tables.due_again, due, due_after)
 
+    def mark_restatements(self, marks: Mapping[str, Restatement]) -> None:
+        """Add ticks that are heeded and intervals to be built again, by physical relation. Idempotent."""
+        with self._write() as connection:
+            known = rows.known_restatements(connection, marks)
+            for physical, mark in marks.items():
+                before = known.get(physical, Restatement())
+                ticks = [tick for tick in (before.tick, mark.tick) if tick is not None]
+                pending = merge([*before.pending, *mark.pending])
+                self._put_restatement(connection, physical, Restatement(tick=max(ticks, default=None), pending=pending))
+
+    def settle_restatements(self, built: Mapping[str, Sequence[Interval]]) -> None:
+        """These intervals were built again. Idempotent."""
+        with self._write() as connection:
+            for physical, known in rows.known_restatements(connection, built).items():
+                left = subtract(known.pending, built[physical])
+                self._put_restatement(connection, physical, Restatement(tick=known.tick, pending=left))
+
     # --- plans
 
     def open_plan(self, record: PlanRecord, snapshots: Sequence[Snapshot]) -> PlanRecord:
@@ -398,7 +418,7 @@ class SqlStateStore:
             retention.mark(connection, going, retention.DELETING)
             physicals = sorted({physical for physical in going.values() if physical is not None})
             for chunk in rows.chunks(physicals):
-                for table in (tables.intervals, tables.due_again):
+                for table in (tables.intervals, tables.due_again, tables.restatements):
                     connection.execute(delete(table).where(table.c.physical.in_(chunk)))
             return _unneeded_snapshots(connection, going)
 
@@ -443,6 +463,11 @@ class SqlStateStore:
         """Insert the rows whose key is not there yet."""
         if new:
             connection.execute(self._insert(table).on_conflict_do_nothing(), new)
+
+    def _put_restatement(self, connection: Connection, physical: str, known: Restatement) -> None:
+        table = tables.restatements
+        connection.execute(delete(table).where(table.c.physical == physical))
+        connection.execute(insert(table).values(rows.restatement_row(physical, known)))
 
     def _put_target(self, connection: Connection, target: Target) -> str:
         """Store the target if it is new; its digest."""

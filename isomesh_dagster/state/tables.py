@@ -187,3 +187,14 @@ git_refs = Table(
 """The refs of a repository that drive environments: what was last done about each. `shown` is the commit that its
 environment shows, `document` a plan that waits for somebody, `told` what people were told.
 """
+
+restatements = Table(
+    "restatements",
+    metadata,
+    Column("physical", Text, primary_key=True),
+    Column("tick_ms", BigInteger),
+    Column("pending", Text, nullable=False),
+)
+"""Of physical relations that are restated automatically: the last tick that was heeded, and the recorded intervals that
+are to be built again, as JSON pairs of epoch milliseconds.
+"""

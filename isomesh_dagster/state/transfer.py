@@ -171,6 +171,7 @@ def _scope(connection: Connection, database: Database, environments: Collection[
             "snapshots": ("identifier", identifiers),
             "intervals": ("physical", physicals),
             "due_again": ("physical", physicals),
+            "restatements": ("physical", physicals),
         }
     )
 

@@ -22,6 +22,7 @@ from isomesh_dagster.model.kinds import (
     ScdType2ByColumn,
     ScdType2ByTime,
     View,
+    auto_restatement,
 )
 from isomesh_dagster.model.properties import (
     AUDIT_PROPERTIES,
@@ -324,6 +325,19 @@ def test_kinds(text: str, expected: object) -> None:
     assert kind(text) == expected
 
 
+def test_automatic_restatement() -> None:
+    found = kind(
+        "INCREMENTAL_BY_TIME_RANGE (time_column ds, auto_restatement_cron @weekly, auto_restatement_intervals 3)"
+    )
+    assert auto_restatement(found) == ("@weekly", 3)
+    found = kind("INCREMENTAL_BY_UNIQUE_KEY (unique_key id, auto_restatement_cron '0 3 * * 1')")
+    assert auto_restatement(found) == ("0 3 * * 1", None)
+    off = "INCREMENTAL_BY_TIME_RANGE (time_column ds, auto_restatement_cron '@weekly', disable_restatement true)"
+    assert auto_restatement(kind(off)) is None
+    with pytest.raises(ModelError, match="is not a cron expression"):
+        kind("INCREMENTAL_BY_TIME_RANGE (time_column ds, auto_restatement_cron 'often')")
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -331,8 +345,8 @@ def test_kinds(text: str, expected: object) -> None:
         ("VIEW (materialized true)", "materialized"),
         ("INCREMENTAL_BY_TIME_RANGE (time_column ds, forward_only true)", "forward_only"),
         ("INCREMENTAL_BY_UNIQUE_KEY (unique_key id, forward_only true)", "forward_only"),
-        ("INCREMENTAL_BY_TIME_RANGE (time_column ds, auto_restatement_cron '@weekly')", "auto_restatement_cron"),
-        ("INCREMENTAL_BY_TIME_RANGE (time_column ds, auto_restatement_intervals 3)", "auto_restatement_intervals"),
+        ("SCD_TYPE_2_BY_TIME (unique_key id, auto_restatement_cron '@weekly')", "auto_restatement_cron"),
+        ("INCREMENTAL_BY_UNIQUE_KEY (unique_key id, auto_restatement_intervals 3)", "auto_restatement_intervals"),
     ],
 )
 def test_kinds_not_supported(text: str, told: str) -> None:

@@ -16,6 +16,7 @@ from isomesh_dagster.model.kinds import Full, IncrementalByTimeRange, Seed, View
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.plan.cadence import cadence, due_builds, next_tick
 from isomesh_dagster.plan.missing import batches, due_end, missing, starts
+from isomesh_dagster.snapshot.environment import Environment, Target
 from isomesh_dagster.snapshot.interval import Interval, from_ms, intersect, merge, subtract, to_ms
 from isomesh_dagster_tests import factories
 from isomesh_dagster_tests.plan.projects import graph, model
@@ -137,7 +138,8 @@ def test_the_cadence_of_several_models() -> None:
     child = timed("s.b", query="SELECT ds FROM s.a")
     snapshots = factories.snapshots([parent, child])
     recorded = {str(snapshots["s.a"].physical): (Interval(at("2026-11-19"), at("2026-11-19T10:00:00")),)}
-    found = cadence("prod", graph(parent, child), snapshots, recorded, NOW)
+    shown = Environment(name="dev", plan_id="p", number=1, target=Target(), promoted_at=from_ms(NOW))
+    found = cadence(shown, graph(parent, child), snapshots, recorded, NOW)
     assert [(one.model, [str(each) for each in one.intervals]) for one in found.due] == [
         ("s.b", ["[2026-11-15T00:00:00Z, 2026-11-19T00:00:00Z)"])
     ]
