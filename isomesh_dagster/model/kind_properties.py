@@ -14,7 +14,6 @@ from isomesh_dagster.dialect.header import (
     Call,
     Items,
     Pair,
-    Raw,
     String,
     Value,
     Word,
@@ -198,17 +197,13 @@ def _without_moment(written: str) -> str:
     return _VARIABLE.sub("NULL", written)
 
 
-def _written(given: Given) -> str:
-    return given.value.text if isinstance(given.value, Raw) else text(given)
-
-
 def _plain_map(given: Given) -> dict[str, Any]:
     """`(key = value, …)` with values as Python has them."""
     return {key: None if written is None else plain_value(written) for key, written in sql_map(given).items()}
 
 
 _CHANGES: Mapping[str, Decoder] = {"on_destructive_change": _CHANGE, "on_additive_change": _CHANGE}
-_RESTATEMENT_CRON: Mapping[str, Decoder] = {"auto_restatement_cron": lambda given: validate_cron(_written(given))}
+_RESTATEMENT_CRON: Mapping[str, Decoder] = {"auto_restatement_cron": lambda given: validate_cron(text(given))}
 _TIME_RANGE: Mapping[str, Decoder] = {
     "time_column": _time_column,
     "batch_size": count(1),

@@ -327,7 +327,7 @@ def test_kinds(text: str, expected: object) -> None:
 
 def test_automatic_restatement() -> None:
     found = kind(
-        "INCREMENTAL_BY_TIME_RANGE (time_column ds, auto_restatement_cron @weekly, auto_restatement_intervals 3)"
+        "INCREMENTAL_BY_TIME_RANGE (time_column ds, auto_restatement_cron '@weekly', auto_restatement_intervals 3)"
     )
     assert auto_restatement(found) == ("@weekly", 3)
     found = kind("INCREMENTAL_BY_UNIQUE_KEY (unique_key id, auto_restatement_cron '0 3 * * 1')")
