@@ -7,7 +7,8 @@ IsomeshError                 something to mend, told with place and remedy
 │   └── UnsupportedError     valid in the model format, not supported here (yet)
 ├── GraphError               cycles, unknown or duplicate models
 │   └── SelectionError       a selection of models that is not understood, or names none that is there
-├── GitError                 git is not there, or does not know a branch
+├── GitError                 git is not there, does not know a branch, or a commit is refused
+│   └── RemoteError          the remote did not answer
 ├── InvalidName              an environment, gateway or model name that breaks the rule
 ├── PlanError                a plan that cannot be made or applied
 │   ├── ConflictingPlanError the environment moved since the plan was made
@@ -104,7 +105,13 @@ class SelectionError(GraphError):
 
 
 class GitError(IsomeshError):
-    """git cannot answer: it is not installed, the project is in no repository, or a branch is not known."""
+    """git cannot answer: it is not installed, the project is in no repository, a branch is not known; or a commit has
+    what no project may have.
+    """
+
+
+class RemoteError(GitError):
+    """A remote did not answer, or not as it should; asking again may help."""
 
 
 class InvalidName(IsomeshError):

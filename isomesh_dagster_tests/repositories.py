@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isomesh_dagster import Project
 from isomesh_dagster.delivery import Delivery
+from isomesh_dagster.model.settings import load_settings
+from isomesh_dagster.project.system import System
 
 CONFIG = """
 project: shop
@@ -111,7 +113,8 @@ class Team:
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of the system's warehouse."""
-        with Project.load(self.system, environ={}) as project, project.connection().session() as session:
+        system = System(load_settings(self.system, environ={}))
+        with closing(system), system.connection().session() as session:
             return session.fetch(sql)
 
 

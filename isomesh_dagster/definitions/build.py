@@ -97,6 +97,7 @@ def definitions_of(
         # Dagster warns of arguments that its own decorators pass on; a user can do nothing about them
         warnings.simplefilter("ignore", dg.BetaWarning)
         jobs = build_jobs(project, translator, isomesh_executor)
+        git_jobs, git_sensors = _driven_by_git(project, translator, jobs)
         environment = project.settings.default_target_environment
         resource = IsomeshResource.serving(manifest).configure_at_launch()
         theirs = set(asset_keys(assets))
@@ -108,14 +109,28 @@ def definitions_of(
                 *(ledger_assets(project, translator, round(time.time() * 1000)) if translator.settings.ledgers else ()),
                 *assets,
             ],
-            jobs=jobs,
+            jobs=[*jobs, *git_jobs],
             sensors=[
                 build_cadence_sensor(project, manifest, translator, jobs, environment=environment, is_on=run_when_due),
                 build_environments_sensor(manifest),
+                *git_sensors,
             ],
             resources={**(resources or {}), keys.RESOURCE: resource},
             executor=isomesh_executor,
         )
+
+
+def _driven_by_git(
+    project: Project, translator: IsomeshTranslator, jobs: Sequence[Any]
+) -> tuple[list[dg.JobDefinition], list[dg.SensorDefinition]]:
+    """What a repository adds where it drives the gateway; where none does, nothing of it is imported."""
+    if project.settings.git is None:
+        return [], []
+    from isomesh_dagster.definitions.git_jobs import build_git_jobs
+    from isomesh_dagster.definitions.sensors import build_git_sensors
+
+    added = build_git_jobs(project, translator)
+    return added, build_git_sensors(project, [*jobs, *added])
 
 
 def asset_keys(assets: Iterable[Any]) -> Iterable[dg.AssetKey]:

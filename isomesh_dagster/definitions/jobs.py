@@ -76,7 +76,7 @@ def build_jobs(project: Project, translator: IsomeshTranslator, executor: dg.Exe
         ),
         build_due_job(project, translator, executor, tags),
         *(
-            _op_job(name, op, tags)
+            op_job(name, op, tags)
             for name, op in (
                 ("plan", _plan_op(environment)),
                 ("promote", _promote_op(environment)),
@@ -90,7 +90,8 @@ def build_jobs(project: Project, translator: IsomeshTranslator, executor: dg.Exe
     ]
 
 
-def _op_job(name: str, op: dg.OpDefinition, tags: dict[str, str]) -> dg.JobDefinition:
+def op_job(name: str, op: dg.OpDefinition, tags: dict[str, str]) -> dg.JobDefinition:
+    """A job of one op, in the run's own process."""
     graph = dg.GraphDefinition(name=name, node_defs=[op], description=op.description)
     # one op: nothing to run at once, and the process that has the warehouse open is the run's own
     return graph.to_job(name=name, tags=tags, executor_def=dg.in_process_executor)
@@ -152,9 +153,9 @@ def _run_op(key: dg.AssetKey, translator: IsomeshTranslator) -> dg.OpDefinition:
             for event in session.project.apply(plan):
                 match event:
                     case Built():
-                        _tell_built(context, event, plan, session.project, translator)
+                        tell_built(context, event, plan, session.project, translator)
                     case Failed():
-                        _tell_audits(context, plan.snapshots[event.model], event.audits, translator)
+                        tell_audits(context, plan.snapshots[event.model], event.audits, translator)
                         context.log.error(str(event.error))
                     case Waiting():
                         told = waiting_metadata((event,), plan.snapshots[event.model].model)
@@ -166,7 +167,7 @@ def _run_op(key: dg.AssetKey, translator: IsomeshTranslator) -> dg.OpDefinition:
                         context.log.warning(f"{event.model} is skipped: {event.because} failed")
                     case Promoted():
                         metadata = {**promoted_metadata(event), keys.REUSED: False}
-                        _log_environment(context, key, event.environment, metadata, event.plan_id)
+                        log_environment(context, key, event.environment, metadata, event.plan_id)
         yield dg.Output(None, metadata=plan_metadata(plan))
 
     return _op(
@@ -177,9 +178,10 @@ def _run_op(key: dg.AssetKey, translator: IsomeshTranslator) -> dg.OpDefinition:
     )
 
 
-def _tell_built(
+def tell_built(
     context: dg.OpExecutionContext, event: Built, plan: Plan, project: Project, translator: IsomeshTranslator
 ) -> None:
+    """Tell that a model was built: of its asset when it is the version of `project`'s files."""
     snapshot = plan.snapshots[event.model]
     key = translator.get_asset_key(event.model)
     own = project.fingerprints.get(event.model)
@@ -198,12 +200,13 @@ def _tell_built(
     result = built_result(event, plan, snapshot, key, translator.get_column_lineage(snapshot.model, project))
     tags = version_tags(context.instance, snapshot, plan.snapshots, translator)
     context.log_event(dg.AssetMaterialization(asset_key=key, metadata=result.metadata, tags=tags))
-    _tell_audits(context, snapshot, event.audits, translator)
+    tell_audits(context, snapshot, event.audits, translator)
 
 
-def _tell_audits(
+def tell_audits(
     context: dg.OpExecutionContext, snapshot: Snapshot, audits: Iterable[Audited], translator: IsomeshTranslator
 ) -> None:
+    """Tell what audits of a model found, as results of its checks."""
     key = translator.get_asset_key(snapshot.name)
     found = CheckResults(snapshot.model, key, snapshot.version)
     found.add(audits)
@@ -250,13 +253,14 @@ def _janitor_op() -> dg.OpDefinition:
 def _tell_environment(
     context: dg.OpExecutionContext, key: dg.AssetKey, environment: str, metadata: Any, version: str
 ) -> Iterator[Any]:
-    _log_environment(context, key, environment, metadata, version)
+    log_environment(context, key, environment, metadata, version)
     yield dg.Output(None, metadata=metadata)
 
 
-def _log_environment(
+def log_environment(
     context: dg.OpExecutionContext, key: dg.AssetKey, environment: str, metadata: Any, version: str
 ) -> None:
+    """Tell what an environment shows now, and offer it as a partition."""
     register_environments(context.instance, [environment])
     history = history_markdown(context.instance, _session(context).project, key, environment, run=context.run)
     metadata = {keys.HISTORY: history, **metadata}

@@ -14,6 +14,10 @@ COMMIT_TAG = "isomesh/commit"  # on runs that were launched for a commit
 DUE_TAG = "isomesh/due"  # on runs that load what the clock made due for what an environment shows
 GATEWAY_TAG = "isomesh/gateway"  # on runs: a queue can keep two runs off one warehouse by it
 
+COMMIT_TAG = "isomesh/commit"  # on runs of git's jobs, as are the next two
+REF_TAG = "isomesh/ref"
+ENVIRONMENT_TAG = "isomesh/environment"
+
 REUSED = "isomesh/reused"
 FINGERPRINT = "isomesh/fingerprint"
 VERSION = "isomesh/version"
@@ -31,6 +35,11 @@ COMMIT = "isomesh/commit"
 HISTORY = "isomesh/history"
 PROMOTION = "isomesh/promotion"
 VIEWS = "isomesh/views"
+COMMIT = "isomesh/commit"
+REF = "isomesh/ref"
+OUTCOME = "isomesh/outcome"
+REPORT = "isomesh/report"
+VIEWS_ONLY = "isomesh/views_only"
 WAITING = "isomesh/waits_for"
 
 _NOT_WORD = re.compile(r"[^A-Za-z0-9_]")

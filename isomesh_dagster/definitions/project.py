@@ -16,6 +16,7 @@ import os
 from functools import cached_property
 from pathlib import Path
 
+from isomesh_dagster.definitions.deployed import located_manifest
 from isomesh_dagster.definitions.loader import pinned_manifest
 from isomesh_dagster.project import Project
 
@@ -32,12 +33,12 @@ class IsomeshProject:
         self.gateway = gateway or os.environ.get("ISOMESH_GATEWAY") or None
 
     def prepare(self) -> Path:
-        """Compile the files as they are now; the manifest's path. What did not change is taken from the cache.
+        """Compile the files as they are now, or those of the commit that git deployed; the manifest's path. What did
+        not change is taken from the cache.
 
         In the build of an image this leaves a warm cache. Raises IsomeshError when a file is wrong.
         """
-        with Project.load(self.project_dir, gateway=self.gateway) as project:
-            return project.compile()
+        return located_manifest(self.project_dir, self.gateway)
 
     def prepare_if_dev(self) -> None:
         """Compile now under `dagster dev`, so that what is wrong in a file is said first; nothing elsewhere."""

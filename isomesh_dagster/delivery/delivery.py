@@ -26,6 +26,8 @@ from isomesh_dagster.errors import (
     LintError,
     LockedError,
     PlanError,
+    RemoteError,
+    WriteConflict,
 )
 from isomesh_dagster.execution.events import Event, Failed
 from isomesh_dagster.execution.unit_test import UnitTestResult
@@ -41,6 +43,9 @@ from isomesh_dagster.project.system import System
 from isomesh_dagster.snapshot.environment import PROD
 from isomesh_dagster.snapshot.interval import Interval, to_ms
 from isomesh_dagster.state.protocol import GitRef
+
+_PASSING = (LockedError, WriteConflict, ConflictingPlanError, RemoteError)
+"""What may be different in a minute: it is raised and not recorded, so that what was due stays due."""
 
 OnEvent = Callable[[Project, Plan, Event], None]
 """Told each event of an apply with the project and the plan it is of."""
@@ -106,6 +111,11 @@ class Delivery:
         """What was last done about each ref."""
         return self._system.checked().git_refs()
 
+    def shown_commit(self) -> str | None:
+        """The commit of the deploy branch that `prod` was last made to show; None when none was."""
+        record = self._record(self.config.deploy_ref)
+        return record.shown if record is not None else None
+
     def shown_manifest(self) -> Path | None:
         """The manifest of the commit that `prod` shows; None when no commit was deployed, or it cannot be compiled."""
         record = self._record(self.config.deploy_ref)
@@ -129,6 +139,23 @@ class Delivery:
             root, self.settings.gateway, self._environ, checkout=files, checkout_decides=source.may_run_code
         )
         return compile_commit(settings, source, self.config.limits)
+
+    def examine(self, task: Deploy | Preview) -> Report | None:
+        """Whether a commit can be compiled: the report of one that cannot, which is then done with; None when it can.
+
+        Raises RemoteError when the remote does not answer.
+        """
+        try:
+            self.compile(task.ref, task.commit)
+        except _PASSING:
+            raise
+        except IsomeshError as wrong:
+            error = wrong
+        else:
+            return None
+        kind: Literal["deploy", "preview"] = "deploy" if isinstance(task, Deploy) else "preview"
+        environment = PROD if isinstance(task, Deploy) else task.environment
+        return self._failed(kind, task.ref, task.commit, environment, _Found(), error)
 
     # -- doing it
 
@@ -314,24 +341,34 @@ class Delivery:
         environment: str,
         work: Callable[[_Found], tuple[Outcome, str]],
     ) -> Report:
-        """Do the work and record how it went. What may be different in a minute is raised and not recorded."""
+        """Do the work and record how it went."""
         found = _Found()
         self._status(commit, environment, "pending", f"{kind} to {environment} has begun")
-        error: IsomeshError | None = None
-        outcome: Outcome
         try:
             outcome, told = work(found)
-        except (LockedError, ConflictingPlanError) as passing:
+        except _PASSING as passing:
             self._status(commit, environment, "failed", passing.message)
             raise
-        except IsomeshError as wrong:
-            outcome, error = "failed", wrong
-            told = self._without_secrets(f"{environment} shows what it showed: {_what_failed(wrong, found)}")
+        except IsomeshError as error:
+            return self._failed(kind, ref, commit, environment, found, error)
         if outcome != "waiting":
             self._keep(ref, environment, commit, outcome, told)
         else:
             self._retell(ref, told)
-        return self._report(kind, ref, commit, environment, outcome, told, found, error)
+        return self._report(kind, ref, commit, environment, outcome, told, found)
+
+    def _failed(
+        self,
+        kind: Literal["deploy", "preview"],
+        ref: str,
+        commit: str,
+        environment: str,
+        found: _Found,
+        error: IsomeshError,
+    ) -> Report:
+        told = self._without_secrets(f"{environment} shows what it showed: {_what_failed(error, found)}")
+        self._keep(ref, environment, commit, "failed", told)
+        return self._report(kind, ref, commit, environment, "failed", told, found, error)
 
     def _keep(self, ref: str, environment: str, commit: str, status: str, told: str, *, document: str = "") -> None:
         before = self._record(ref)

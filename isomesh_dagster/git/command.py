@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from isomesh_dagster.errors import GitError
+from isomesh_dagster.errors import GitError, RemoteError
 from isomesh_dagster.model.git_config import scheme_of
 
 MAX_ANSWER = 64 * 1024 * 1024
@@ -78,7 +78,8 @@ def run(
     """What git answers. `folder` is the bare repository, `given` its standard input, `most` how many bytes of
     an answer are taken.
 
-    Raises GitError when git is missing, refuses, takes too long or answers too much; secrets are not in the message.
+    Raises GitError when git is missing, refuses or answers too much, RemoteError when the remote refuses or takes too
+    long; secrets are not in the message.
     """
     settings = [*_SETTINGS, f"protocol.{scheme_of(access.remote)}.allow=always"]
     command = ["git", *(part for setting in settings for part in ("-c", setting))]
@@ -104,7 +105,7 @@ def run(
             code = process.wait(timeout=access.seconds)
         except subprocess.TimeoutExpired:
             _kill(process)
-            raise GitError(
+            raise RemoteError(
                 f"git {arguments[0]} did not answer within {access.seconds:g} seconds",
                 hint="is the remote reachable? git.limits.seconds gives it longer",
             ) from None
@@ -179,4 +180,5 @@ def _refusal(complaint: bytes, command: str, access: Access) -> GitError:
     hint = f"the remote is {access.remote}"
     if "could not read Username" in text or "Authentication failed" in text or "Permission denied" in text:
         hint = f"{hint}; name the variable with a token in git.token_variable, or set up ssh or a credential helper"
-    return GitError(f"git {command}: {''.join(c for c in said if c.isprintable())}", hint=hint)
+    kind = RemoteError if command in ("ls-remote", "fetch") else GitError
+    return kind(f"git {command}: {''.join(c for c in said if c.isprintable())}", hint=hint)

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from isomesh_dagster.errors import GitError
+from isomesh_dagster.errors import GitError, RemoteError
 from isomesh_dagster.git.command import MAX_ANSWER, Access, run
 from isomesh_dagster.model.git_config import GitConfig, full_ref, is_local, ref_problem, short_ref
 
@@ -171,7 +171,7 @@ class Mirror:
             with FileLock(self._folder / "mirror.lock", timeout=self.config.limits.seconds):
                 yield
         except Timeout:
-            raise GitError("another process is fetching for too long", hint="try again") from None
+            raise RemoteError("another process is fetching for too long", hint="try again") from None
 
     def _git(self, *arguments: str, given: bytes = b"", most: int = MAX_ANSWER) -> bytes:
         return run(self._access, arguments, folder=self._repository, given=given, most=most, environ=self._environ)
@@ -199,8 +199,8 @@ class Mirror:
                 return
         message = f"commit {commit[:12]} of {short_ref(ref)} cannot be fetched"
         if told is not None:
-            raise GitError(f"{message}: {told.message}", hint=told.hint) from told
-        raise GitError(message, hint="was it forced away? the next look finds the newest one")
+            raise RemoteError(f"{message}: {told.message}", hint=told.hint) from told
+        raise RemoteError(message, hint="was it forced away? the next look finds the newest one")
 
     def _tree(self, commit: str) -> str:
         place = f"{commit}:{self.config.path}"
