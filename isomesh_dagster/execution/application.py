@@ -103,6 +103,7 @@ class Application:
             execution_time=plan.execution_time,
             macros=macros,
             reads=connection.reads,
+            sessions=connection.session,
         )
         self._waits = Waits(plan, self._around)
         self._statements = statements

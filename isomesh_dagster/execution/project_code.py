@@ -131,3 +131,51 @@ class EngineAdapter:
                         hint=f'write FROM {{context.resolve_table("{reference.name}")}} in it',
                     )
         return text
+
+
+class MacroWarehouse:
+    """The warehouse as macros see it while a model is built: they read it in sessions of their own."""
+
+    def __init__(self, around: Surroundings, table: Callable[[str], str]) -> None:
+        self._around = around
+        self._table = table
+
+    @property
+    def adapter(self) -> ReadingAdapter:
+        """What macros ask."""
+        return ReadingAdapter(self._around)
+
+    def table(self, name: str) -> str:
+        """The relation that a model's rows are in, as SQL."""
+        return self._table(sql.normalize_name(name, self._around.engine_dialect))
+
+
+class ReadingAdapter:
+    """Queries in the warehouse's SQL; what the batch at hand has not committed is not seen."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self.dialect = around.engine_dialect
+
+    def fetchall(self, query: Any) -> list[tuple[Any, ...]]:
+        """The rows of a query."""
+        with self._open() as adapter:
+            return adapter.fetchall(query)
+
+    def fetchone(self, query: Any) -> tuple[Any, ...] | None:
+        """The first row of a query, None when there is none."""
+        return next(iter(self.fetchall(query)), None)
+
+    def fetchdf(self, query: Any, quote_identifiers: bool = False) -> Any:
+        """The rows of a query as a data frame of pandas."""
+        with self._open() as adapter:
+            return adapter.fetchdf(query)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(f"a macro only reads the warehouse: it has fetchone, fetchall and fetchdf, no {name}")
+
+    @contextmanager
+    def _open(self) -> Iterator[EngineAdapter]:
+        assert self._around.sessions is not None  # who has none makes no adapter
+        with self._around.sessions() as session:
+            yield EngineAdapter(session, self._around)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -32,6 +33,8 @@ from isomesh_dagster.snapshot.interval import Interval, to_ms
 from isomesh_dagster.snapshot.snapshot import Snapshot
 
 if TYPE_CHECKING:
+    from isomesh_dagster.engine.connection import Session
+    from isomesh_dagster.macros.expander import Warehouse
     from isomesh_dagster.model.render import RenderContext, Rendered
 
 # where names are quoted as on our engines; elsewhere the dialect is asked
@@ -58,7 +61,8 @@ class BatchText:
 class Surroundings:
     """What texts depend on besides the model: the snapshots that names mean, the engine's dialect, the gateway's
     default catalog, the "now" of the plan (UTC), and the macros of the project as its files are now. `reads` tells
-    whether the engine's parser takes a text; None where there is no engine to ask.
+    whether the engine's parser takes a text; None where there is no engine to ask. `sessions` are
+    those in which macros read the warehouse, beside the batch's transaction.
     """
 
     snapshots: Mapping[str, Snapshot]
@@ -67,6 +71,7 @@ class Surroundings:
     execution_time: datetime
     macros: ProjectMacros = NO_MACROS
     reads: Callable[[str], bool] | None = None
+    sessions: Callable[[], AbstractContextManager[Session]] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,7 +293,13 @@ class Texts:
             stage=run.stage,
             this_model=run.this_model,
             macros=self._around.macros,
+            warehouse=None if self._around.sessions is None else self._warehouse(run.interval),
         )
+
+    def _warehouse(self, interval: Interval | None) -> Warehouse:
+        from isomesh_dagster.execution.project_code import MacroWarehouse
+
+        return MacroWarehouse(self._around, lambda name: self.table(name, interval))
 
 
 def _reads_more_than(this_model: str, text: str) -> bool:

@@ -118,15 +118,26 @@ class MacroEvaluator:
         with self._expander.scope.parameters(given):
             return self._expander.scope.template(str(text))
 
-    # --- what macros of the format may ask and we have not
+    # --- the warehouse, where the model is built
 
     @property
     def engine_adapter(self) -> Any:
-        """Not there: a macro writes SQL, it runs none."""
-        raise UnsupportedError(
-            "a macro cannot reach the warehouse",
-            hint="return the statement; the macro is called where it must run",
-        )
+        """The warehouse, to be read: `fetchone`, `fetchall`, `fetchdf`. Raises UnsupportedError where nothing is built:
+        ask `runtime_stage` first.
+        """
+        self._expander.scope.note("runtime_stage")  # what it answers is not known before
+        if self._expander.warehouse is None:
+            raise UnsupportedError(
+                "a macro reaches the warehouse only where its model is built, and here it is not",
+                hint="ask first: if evaluator.runtime_stage == 'evaluating': …",
+            )
+        return self._expander.warehouse.adapter
+
+    def resolve_table(self, name: str | exp.Table) -> str:
+        """The relation that a model's rows are in, as SQL; the name itself where nothing is built."""
+        self._expander.scope.note("runtime_stage")
+        written = name if isinstance(name, str) else name.sql(dialect=self.dialect)
+        return written if self._expander.warehouse is None else self._expander.warehouse.table(written)
 
     # --- inside
 

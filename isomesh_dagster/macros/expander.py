@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection, Mapping
+from typing import Any, Protocol
 
 from sqlglot import Token, TokenType
 
@@ -40,6 +41,17 @@ ColumnsOf = Callable[[str], KnownColumns]
 """The columns of a relation by normalised name; raises `MacroError` when nobody knows them."""
 
 
+class Warehouse(Protocol):
+    """The warehouse as macros written in Python may read it."""
+
+    @property
+    def adapter(self) -> Any:
+        """What answers `fetchone`, `fetchall` and `fetchdf`."""
+
+    def table(self, name: str) -> str:
+        """The relation that a model's rows are in, as SQL."""
+
+
 def no_columns(name: str) -> KnownColumns:
     """Where no relation is known."""
     raise MacroError(f"the columns of {name} are not known here", hint="list the columns")
@@ -52,7 +64,8 @@ class Expander:
     `line` (of the text in its file; None if not known) are told in errors. `blueprint` are names of those variables
     that an entry of `blueprints` gives, `arguments` of those that a template may use as they are. `columns` tells the
     columns of relations, `macros` are the project's own; if `expected` are their digests by key, one with another
-    digest is refused. What `@DEF` defines lasts as long as the expander.
+    digest is refused. `warehouse` is what macros may read, None where nothing is built. What `@DEF` defines lasts as
+    long as the expander.
 
     `used_variables`, `used_macros` and `used_columns` fill with what the texts read, names in lower case: also in
     branches not taken, and also variables that are not defined (`@VAR('x', 1)`), since a change of any of them can
@@ -71,6 +84,7 @@ class Expander:
         columns: ColumnsOf = no_columns,
         macros: ProjectMacros = NO_MACROS,
         expected: Mapping[str, str] | None = None,
+        warehouse: Warehouse | None = None,
     ) -> None:
         self.dialect = dialect
         self.scope = Scope(dialect, variables, self._expand_fragment)
@@ -81,6 +95,7 @@ class Expander:
         self.blueprint = frozenset(blueprint)
         self.arguments = frozenset(arguments)
         self._functions: dict[str, Lambda] = {}
+        self.warehouse = warehouse
         self._columns = columns
         self._macros = macros
         self._expected = expected

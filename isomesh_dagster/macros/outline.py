@@ -56,7 +56,6 @@ class MacroFunction:
     function: str
     line: int
     metadata_only: bool = False
-    uses_engine: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -205,12 +204,8 @@ def _macro(decorator: ast.expr, function: ast.stmt) -> tuple[str, MacroFunction]
         function=function.name,
         line=function.lineno,
         metadata_only=isinstance(metadata_only, ast.Constant) and metadata_only.value is True,
-        uses_engine=any(isinstance(node, ast.Attribute) and node.attr in _ENGINE for node in ast.walk(function)),
     )
     return str(name or function.name).lower(), found
-
-
-_ENGINE = ("engine_adapter",)
 
 
 def _take_models(tree: ast.Module, imports: Mapping[str, Import], path: str) -> tuple[ModelFunction, ...]:

@@ -19,7 +19,7 @@ from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
-from isomesh_dagster.errors import MacroError, UnsupportedError
+from isomesh_dagster.errors import MacroError
 from isomesh_dagster.macros.decorator import MARK
 from isomesh_dagster.macros.outline import (
     ContextUse,
@@ -166,11 +166,6 @@ class ProjectMacros:
         """A Python macro, its module run if it was not yet. Raises ConfigError when that fails."""
         if name not in self._functions:
             module, found = self._python[name]
-            if found.uses_engine:
-                raise UnsupportedError(
-                    f"macro @{name} ({module.path}:{found.line}) reaches for the warehouse, which macros cannot",
-                    hint="return the statement; the macro is called where it must run",
-                )
             function = self.function(module.path, found.function)
             if not hasattr(function, MARK):
                 raise MacroError(f"`{found.function}` of {module.path} is no macro", hint="decorate it with @macro()")

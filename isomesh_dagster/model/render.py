@@ -18,7 +18,7 @@ from isomesh_dagster.model.model import AuditCall, Model, SignalCall
 from isomesh_dagster.relation import KnownColumns, Relation
 
 if TYPE_CHECKING:
-    from isomesh_dagster.macros.expander import Expander
+    from isomesh_dagster.macros.expander import Expander, Warehouse
     from isomesh_dagster.macros.project import ProjectMacros
 
 _DAY = 86_400_000
@@ -35,7 +35,7 @@ class RenderContext:
     `loading`, `creating`, `evaluating`, `auditing`, `promoting` or `testing`. `this_model` is the SQL of the relation
     at hand; None means the model's name. `extra` are further variables, as texts. `columns` tells the columns of
     relations; None means those the model has kept. `macros` are the project's own; unless `is_loading` they must be
-    those that the model was planned with.
+    those that the model was planned with. `warehouse` is what these may read, None where nothing is built.
     """
 
     start: int | None
@@ -47,6 +47,7 @@ class RenderContext:
     columns: Callable[[str], KnownColumns] | None = None
     macros: ProjectMacros | None = None
     is_loading: bool = False
+    warehouse: Warehouse | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +233,7 @@ def _expander(model: Model, context: RenderContext, dialect: str, arguments: Map
         columns=context.columns or partial(_kept_columns, model),
         macros=context.macros or NO_MACROS,
         expected=None if context.is_loading else model.macros,
+        warehouse=context.warehouse,
     )
 
 

@@ -1,0 +1,55 @@
+"""Macros written in Python read the warehouse while their model is built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from isomesh_dagster import Project
+from isomesh_dagster.errors import IsomeshError
+
+CONFIG = """
+gateways: {local: {connection: {type: duckdb, database: w.duckdb}}}
+model_defaults: {dialect: duckdb, start: '2024-01-01'}
+"""
+MACRO = """
+from sqlmesh import macro
+
+@macro()
+def kinds_of(evaluator, table):
+    if evaluator.runtime_stage not in ("evaluating", "creating"):
+        return "0 AS nothing"
+    relation = evaluator.resolve_table(table)
+    found = evaluator.engine_adapter.ASK(f"SELECT DISTINCT kind FROM {relation} ORDER BY kind")
+    return [f"COUNT(*) FILTER (WHERE kind = '{row[0]}') AS {row[0]}" for row in found]
+"""
+FILES = {
+    "config.yaml": CONFIG,
+    "models/a.sql": "MODEL (name s.a, kind FULL); SELECT * FROM (VALUES ('x'), ('y'), ('x')) AS t(kind)",
+    "models/b.sql": "MODEL (name s.b, kind FULL, depends_on (s.a)); SELECT @kinds_of(s.a) FROM s.a",
+}
+
+
+def built(root: Path, ask: str) -> list[tuple[object, ...]]:
+    for path, text in {**FILES, "macros/m.py": MACRO.replace("ASK", ask)}.items():
+        (root / path).parent.mkdir(parents=True, exist_ok=True)
+        (root / path).write_text(text)
+    with Project.load(root, environ={}) as project:
+        list(project.apply(project.plan("dev")))
+        return project.fetch("SELECT * FROM s__dev.b")[1]
+
+
+def test_a_macro_reads_the_tables_of_the_plan(tmp_path: Path) -> None:
+    assert built(tmp_path, "fetchall") == [(2, 1)]
+
+
+def test_it_gets_data_frames_too(tmp_path: Path) -> None:
+    pytest.importorskip("pandas")
+    text = 'fetchdf("SELECT 1 AS a").values.tolist() and evaluator.engine_adapter.fetchall'
+    assert built(tmp_path, text) == [(2, 1)]
+
+
+def test_it_writes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(IsomeshError, match="only reads the warehouse"):
+        built(tmp_path, "execute")
