@@ -52,6 +52,24 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnChange:
+    """One change of a table's columns. `type` is the column's afterwards, `was` before, both in the engine's spelling;
+    `was` None: it is added, `type` None: it is dropped.
+    """
+
+    name: str
+    type: str | None
+    was: str | None
+
+    def __str__(self) -> str:
+        if self.was is None:
+            return f"ADD COLUMN {self.name} {self.type}"
+        if self.type is None:
+            return f"DROP COLUMN {self.name} {self.was}"
+        return f"ALTER COLUMN {self.name} {self.was} → {self.type}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KnownColumns:
     """The columns of a relation as far as text tells, in order; types are SQL text of `dialect`.
 

@@ -23,7 +23,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 def start_option(text: str) -> Callable[[Command], Command]:
     """`-s/--start`, told as `text`."""
-    return click.option("-s", "--start", callback=_moment, metavar="DATE", help=text)
+    return click.option("-s", "--start", callback=moment_of, metavar="DATE", help=text)
 
 
 def end_option(text: str) -> Callable[[Command], Command]:
@@ -47,7 +47,7 @@ def selected(project: Project, selections: tuple[str, ...]) -> tuple[str, ...] |
 
 
 def _choices(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Category]:
-    """`model=breaking` or `model=non-breaking`, each; a model that is named twice has the last one."""
+    """`model=breaking`, `=non-breaking` or `=forward-only`, each; a model that is named twice has the last one."""
     if not values:
         return {}
     from isomesh_dagster.snapshot.snapshot import Category
@@ -56,8 +56,10 @@ def _choices(_context: click.Context, _parameter: click.Parameter, values: tuple
     for value in values:
         model, _, word = value.rpartition("=")
         category = word.strip().lower().replace("-", "_")
-        if not model or category not in (Category.BREAKING.value, Category.NON_BREAKING.value):
-            raise click.BadParameter(f"{value!r} is not like core.flights=breaking or core.flights=non-breaking.")
+        if not model or category not in (Category.BREAKING, Category.NON_BREAKING, Category.FORWARD_ONLY):
+            raise click.BadParameter(
+                f"{value!r} is not like core.flights=breaking, core.flights=non-breaking or core.flights=forward-only."
+            )
         read[model.strip()] = Category(category)
     return read
 
@@ -68,7 +70,8 @@ categorize_option = click.option(
     multiple=True,
     callback=_choices,
     metavar="MODEL=CATEGORY",
-    help="What an edit means for readers, instead of what the plan finds: breaking or non-breaking. May be repeated.",
+    help="What an edit means for readers, instead of what the plan finds: breaking, non-breaking or"
+    " forward-only (the table keeps its rows). May be repeated.",
 )
 
 
@@ -78,7 +81,8 @@ def check_range(start: datetime | None, end: datetime | None) -> None:
         raise click.UsageError("The range ends before it starts: --start must be before --end (default: now).")
 
 
-def _moment(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
+def moment_of(_context: click.Context, _parameter: click.Parameter, value: str | None) -> datetime | None:
+    """The moment an option says; a callback for click."""
     return _read(value, is_end=False)
 
 
@@ -107,5 +111,5 @@ def _now() -> datetime:
 
 
 execution_time_option = click.option(
-    "--execution-time", callback=_moment, metavar="MOMENT", help="Take this moment (UTC) for now."
+    "--execution-time", callback=moment_of, metavar="MOMENT", help="Take this moment (UTC) for now."
 )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 import click
 
 from isomesh_dagster.cli.choosing import chosen, recording
+from isomesh_dagster.cli.forward_only import flags, forward_only_options
 from isomesh_dagster.cli.outcome import FAILED, NOT_APPLIED, error_json
 from isomesh_dagster.cli.parameters import categorize_option, execution_time_option
 from isomesh_dagster.cli.session import Session, can_ask, json_option, pass_session
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 @click.option("--all-tests", is_flag=True, help="Run all unit tests, not just those of models that change.")
 @click.option("--skip-tests", is_flag=True, help="Run no unit tests.")
 @categorize_option
+@forward_only_options
 @click.option("--comment", default="", metavar="TEXT", help="Why, for those who read the choices later.")
 @click.option(
     "--save",
@@ -58,6 +60,10 @@ def plan(
     save: Path | None,
     execution_time: datetime | None,
     as_json: bool,
+    forward_only: bool,
+    effective_from: datetime | None,
+    allow_destructive: tuple[str, ...],
+    allow_additive: tuple[str, ...],
 ) -> None:
     """Show what the project's files would change in ENV, and apply it after asking.
 
@@ -77,12 +83,15 @@ def plan(
       isomesh plan prod --json | jq .builds  what would be built
       isomesh plan prod --save prod.json     for somebody to agree to, and isomesh apply prod.json
       isomesh plan dev --categorize core.flights=non-breaking    readers keep their tables
+      isomesh plan prod --forward-only       change definitions, keep the rows of the past
+      isomesh plan prod --forward-only --effective-from 2013-06-01    and compute again from June on
 
     What is chosen with --categorize, or asked at the terminal, is kept in decisions/: commit it, and the other systems
     decide the same (`isomesh decisions`).
     """
     from isomesh_dagster.plan.explain import plan_json
     from isomesh_dagster.plan.wish import Wish
+    from isomesh_dagster.snapshot.interval import to_ms
 
     if all_tests and skip_tests:
         raise click.UsageError("--all-tests and --skip-tests exclude each other.")
@@ -92,7 +101,13 @@ def plan(
     with session.project() as project:
         made = chosen(
             session,
-            Wish(choices=choices),
+            Wish(
+                choices=choices,
+                forward_only=forward_only,
+                effective_from=None if effective_from is None else to_ms(effective_from),
+                allow_destructive=allow_destructive,
+                allow_additive=allow_additive,
+            ),
             lambda wish: project.plan(environment, now=execution_time, wish=wish),
         )
         if as_json:
@@ -286,7 +301,7 @@ def _agreed(session: Session, plan: Plan) -> bool:
         )
         session.console.note(
             f"Not applied: there is no terminal to ask on. To apply: isomesh --gateway {plan.gateway}"
-            f" plan {plan.environment}{chosen} --auto-apply",
+            f" plan {plan.environment}{chosen}{flags(plan.wish)} --auto-apply",
             "yellow",
         )
         return False
@@ -310,7 +325,8 @@ def _apply(session: Session, project: Project, plan: Plan) -> None:
         if not report.failed:
             raise
         session.console.error(error, gateway=plan.gateway)
-        session.console.note(f"{plan.environment} shows what it showed before.")
+        told = "shows the new definitions" if report.promoted else "shows what it showed before"
+        session.console.note(f"{plan.environment} {told}.")
         raise click.exceptions.Exit(FAILED) from error
     session.console.line(report.sentence(time.monotonic() - began), "bold green")
 

@@ -36,6 +36,11 @@ class Report:
         """Whether something did not work."""
         return any(isinstance(event, Failed) for event in self.events)
 
+    @property
+    def promoted(self) -> bool:
+        """Whether an environment shows something new."""
+        return any(isinstance(event, Promoted) for event in self.events)
+
     def json(self, seconds: float) -> dict[str, object]:
         """What was done and the seconds it took."""
         built = [event for event in self.events if isinstance(event, Built)]

@@ -2,6 +2,7 @@
 
 # no postponed annotations: Dagster reads those of ops and assets when it makes them
 import re
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -160,6 +161,7 @@ def promote(session: RunSession) -> tuple[Plan, Mapping[str, Any], str]:
     """
     plan = session.plan
     promoted = session.application().promote()
+    deque(session.application().later(), maxlen=0)
     if promoted is not None:
         log_event(promoted, session.work)
         return plan, {**promoted_metadata(promoted, plan), keys.REUSED: False}, promoted.plan_id

@@ -36,6 +36,12 @@ class IsomeshResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     end: str | None = Field(
         default=None, description="Build to this day, inclusive; by default to the last complete interval."
     )
+    forward_only: bool = Field(
+        default=False, description="Every change keeps its table and the rows in it, where the kind of model can."
+    )
+    effective_from: str | None = Field(
+        default=None, description="From this day on compute what forward-only changes mean again."
+    )
 
     # the project this class serves: set by `serving`, never by run configuration, which anybody may write
     manifest: ClassVar[Path | None] = None
@@ -97,6 +103,8 @@ class IsomeshResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             environment=environment,
             start=self.start,
             end=self.end,
+            forward_only=self.forward_only,
+            effective_from=self.effective_from,
             only_due=tags.get(keys.DUE_TAG) == "true",
         )
         if context.instance is not None:

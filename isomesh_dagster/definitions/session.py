@@ -46,12 +46,16 @@ class RunSession:
         start: str | None = None,
         end: str | None = None,
         only_due: bool = False,
+        forward_only: bool = False,
+        effective_from: str | None = None,
     ) -> None:
         self._manifest = manifest
         self._environment = environment
         self._start = start
         self._end = end
         self._only_due = only_due
+        self._forward_only = forward_only
+        self._effective_from = effective_from
         self._lock = threading.RLock()
         self._resources = ExitStack()
         self._project: Project | None = None
@@ -183,9 +187,13 @@ class RunSession:
             if self._only_due:
                 self._plan = self.project.run_plan(self.environment, now=now)
             else:
-                self._plan = self.project.plan(self.environment, now=now, wish=Wish(within=self._span(to_ms(now))))
+                self._plan = self.project.plan(self.environment, now=now, wish=self._wish(to_ms(now)))
             self._steps = {step.snapshot.name: step for step in self._plan.builds}
         return self._plan
+
+    def _wish(self, now: int) -> Wish:
+        effective = None if self._effective_from is None else dates.to_ms(self._effective_from, now_ms=now)
+        return Wish(within=self._span(now), forward_only=self._forward_only, effective_from=effective)
 
     def _span(self, now: int) -> Interval | None:
         """The range to build; without a start from the beginning of time, without an end until now."""

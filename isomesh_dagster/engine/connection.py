@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from isomesh_dagster.relation import Relation
+from isomesh_dagster.relation import ColumnChange, Relation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +103,15 @@ class Session(Protocol):
 
     def create_table(self, relation: Relation, columns: Sequence[tuple[str, str]]) -> None:
         """The table has these columns (name and type, engine's spelling) and no rows afterwards."""
+        ...
+
+    def alter_table(self, relation: Relation, changes: Sequence[ColumnChange]) -> None:
+        """The table has the changed columns afterwards, its rows stay: an added column is last and NULL in them, a
+        column of another type has its values cast. Inside a transaction, and undone with it.
+
+        Views that read the table are there afterwards; an engine that binds them to it makes them again. EngineError
+        when one would not work any more, naming it, or when a value cannot be cast. Nothing is dropped with CASCADE.
+        """
         ...
 
     def replace_table(self, relation: Relation, query: str) -> int | None:

@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 from isomesh_dagster.engine import seed_file
 from isomesh_dagster.engine.connection import Capabilities
 from isomesh_dagster.errors import EngineError, LockedError, ModelError, WriteConflict
-from isomesh_dagster.relation import Relation, quote
+from isomesh_dagster.relation import ColumnChange, Relation, quote
 
 if TYPE_CHECKING:
     from isomesh_dagster.model.connections import DuckDBCatalog, DuckDBConnection
@@ -369,6 +369,18 @@ class DuckDBSession:
         """
         items = ", ".join(f"{quote(name)} {kind}" for name, kind in columns)
         self._run(f"CREATE OR REPLACE TABLE {self._sql(relation)} ({items})")
+
+    def alter_table(self, relation: Relation, changes: Sequence[ColumnChange]) -> None:
+        """The table has the changed columns afterwards, its rows stay. Views are bound when they are read."""
+        table = self._sql(relation)
+        for change in changes:
+            column = quote(change.name)
+            if change.was is None:
+                self._run(f"ALTER TABLE {table} ADD COLUMN {column} {change.type}")
+            elif change.type is None:
+                self._run(f"ALTER TABLE {table} DROP COLUMN {column}")
+            else:
+                self._run(f"ALTER TABLE {table} ALTER COLUMN {column} SET DATA TYPE {change.type}")
 
     def replace_table(self, relation: Relation, query: str) -> int | None:
         """The table holds exactly the query's rows afterwards; the number of rows."""

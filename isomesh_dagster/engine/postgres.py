@@ -29,7 +29,7 @@ from isomesh_dagster.engine import postgres_types as types
 from isomesh_dagster.engine.connection import Capabilities
 from isomesh_dagster.engine.duckdb import need_installed
 from isomesh_dagster.errors import EngineError, WriteConflict
-from isomesh_dagster.relation import Relation, quote
+from isomesh_dagster.relation import ColumnChange, Relation, quote
 
 if TYPE_CHECKING:
     from isomesh_dagster.model.connections import PostgresConnection
@@ -474,6 +474,31 @@ class PostgresSession:
                 typed = [(name, "text" if kind == "UNKNOWN" else kind) for name, kind in columns]
             self.create_table(relation, typed)
             return self._load(relation.sql, file)
+
+    def alter_table(self, relation: Relation, changes: Sequence[ColumnChange]) -> None:
+        """The table has the changed columns afterwards, its rows stay.
+
+        Views know their columns by number: an added one is no matter to them. For others those that read the table are
+        made again, with owners, grants and comments. EngineError that names those which would not work any more.
+        """
+        actions = []
+        for change in changes:
+            column = quote(change.name)
+            if change.was is None:
+                actions.append(f"ADD COLUMN {column} {change.type}")
+            elif change.type is None:
+                actions.append(f"DROP COLUMN {column} RESTRICT")
+            else:
+                actions.append(f"ALTER COLUMN {column} TYPE {change.type} USING {column}::{change.type}")
+        statement = f"ALTER TABLE {relation.sql} {', '.join(actions)}"
+        if all(change.was is None for change in changes):
+            self.execute(statement)
+            return
+        with self._atomic():
+            postgres_dependents.rebuilt_around(self, relation, lambda: self._ran(statement))
+
+    def _ran(self, statement: str) -> None:
+        self.execute(statement)
 
     def replace_view(self, relation: Relation, query: str) -> None:
         """The view shows the query afterwards, whatever it showed before.

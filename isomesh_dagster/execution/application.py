@@ -16,6 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from isomesh_dagster.execution.audit import refuse_failures, run_audits
 from isomesh_dagster.execution.batch import Batch
 from isomesh_dagster.execution.events import Audited, Built, Evaluated, Event, Failed, Promoted, Reused, Waiting
 from isomesh_dagster.execution.failures import located
+from isomesh_dagster.execution.migrate import Alteration, definition_columns, prepare
 from isomesh_dagster.execution.promote import Swap, swap
 from isomesh_dagster.execution.reconcile import adopt_loaded, reconcile_in
 from isomesh_dagster.execution.record import Recorder
@@ -109,6 +111,7 @@ class Application:
         self._statements = statements
         self._comments = comments
         self._after_all: tuple[str, ...] = ()
+        self._unasked: tuple[str, ...] = tuple(step.snapshot.name for step in plan.migrations)
         self._lock = threading.Lock()
         self._begun = False
         self._stopped = threading.Event()
@@ -283,15 +286,16 @@ class Application:
         columns: Columns | None = None
         attempt: Batch | None = None
         try:
-            texts = Texts(snapshot, self._around)
             with self._connection.session() as session:
+                around = self._surroundings(session)
+                texts = Texts(snapshot, around)
                 for statement in texts.session():
                     session.execute(statement)
                 for interval in todo:
                     if self._stopped.is_set():
                         raise PlanError("stopped between two batches", model=snapshot.name)
                     is_empty = step.hollow or (bool(waiting) and interval is None)
-                    attempt = Batch(step, physical, interval, texts, self._around, self._root, is_empty=is_empty)
+                    attempt = Batch(step, physical, interval, texts, around, self._root, is_empty=is_empty)
                     begun = time.perf_counter()
                     written = self._write_batch(session, attempt)
                     if written is None:
@@ -330,6 +334,31 @@ class Application:
             repoint=step.repoint,
         )
 
+    def later(self) -> Iterator[Event]:
+        """Compute again what forward-only changes mean from their effective date on: the plan's builds after the swap,
+        one after the other. As `build` for each; what is done already, by an earlier try, is `Reused`.
+        """
+        self._require_begun()
+        if not self.plan.later:
+            return
+        with self._connection.session() as session:
+            now = warehouse.loaded(session, [str(step.snapshot.physical) for step in self.plan.later])
+        with self._lock:
+            self._loaded.update(now)
+            self._stopped.clear()  # the builds before the swap are through
+            self._done.difference_update(step.snapshot.id for step in self.plan.later)
+        for step in self.plan.later:
+            yield from self.build(step)
+
+    def _surroundings(self, session: Session) -> Surroundings:
+        """What texts depend on now: until the swap, tables that it migrates are read as they will be."""
+        with self._lock:
+            if self._unasked:
+                prepared = prepare(session, self.plan.migrations, self._around)
+                self._unasked = prepared.waiting
+                self._around = replace(self._around, stand_ins=prepared.stand_ins)
+            return self._around
+
     def stop(self) -> None:
         """Running steps end after the batch they are in, others do not begin."""
         self._stopped.set()
@@ -344,7 +373,8 @@ class Application:
         try:
             with self._connection.session() as session:
                 columns = partial(session.columns, snapshot.physical) if snapshot.physical is not None else list
-                audits = run_audits(session, snapshot, Texts(snapshot, self._around), step.interval, columns)
+                texts = Texts(snapshot, self._surroundings(session))
+                audits = run_audits(session, snapshot, texts, step.interval, columns)
             refuse_failures(snapshot, audits, "its rows stay as they were")
         except Exception as error:
             yield (failed := self._failure(snapshot, error, audits))
@@ -374,6 +404,8 @@ class Application:
         done it.
         """
         kind = step.snapshot.model.kind
+        if step.later:
+            return batch is None or not subtract([batch], warehouse.intervals(loaded))
         again = step.snapshot.name in self.plan.restates or lookback(kind) > 0
         counting = [one for one in loaded if one.plan_id == self.plan.id] if again else loaded
         if batch is None:
@@ -467,6 +499,7 @@ class Application:
             self._check_built(session, promote.target)
             self._waits.refuse_loss(session, self._state.environment(self.plan.environment))
             self._recorder.flush()
+            alterations = self._alterations(session)
             self._checkpoint("promoting")
             promoted = swap(
                 session,
@@ -476,13 +509,30 @@ class Application:
                     plan_id=self.plan.id,
                     based_on=self.plan.based_on,
                     promoted_at=self._now(),
-                    around=self._around,
+                    around=replace(self._around, stand_ins={}),
                     comments=self._comments,
+                    alterations=alterations,
+                    recomputed={
+                        str(step.snapshot.physical): _begins_later(step, self.plan.wish.effective_from or 0)
+                        for step in self.plan.later
+                    },
                 ),
                 self._checkpoint,
             )
+            with self._lock:
+                self._around, self._unasked = replace(self._around, stand_ins={}), ()
             self._run_after_all(session)
             return promoted
+
+    def _alterations(self, session: Session) -> tuple[Alteration, ...]:
+        """The tables that get other columns with the swap; everything their definitions read is built by now."""
+        if not self.plan.migrations:
+            return ()
+        prepared = prepare(session, self.plan.migrations, replace(self._around, stand_ins={}))
+        if prepared.waiting:  # asked once more for the engine's own words
+            first = self.plan.snapshots[prepared.waiting[0]]
+            definition_columns(session, first, replace(self._around, stand_ins=prepared.stand_ins))
+        return prepared.alterations
 
     def _check_built(self, session: Session, target: Target) -> None:
         """Every step is done, by this application or an earlier try, and everything to be shown is loaded."""
@@ -533,6 +583,13 @@ class Application:
     def _require_begun(self) -> None:
         if not self._begun:
             raise PlanError("the plan's application has not begun", hint="call begin() first")
+
+
+def _begins_later(step: Build, effective_from: int) -> int:
+    """From when on the step's table counts as not built after the swap: its first interval, or, of a table that is made
+    whole, the effective date.
+    """
+    return step.intervals[0].start if is_incremental(step.snapshot.model.kind) else effective_from
 
 
 def _refuse_overlap(step: Build, interval: Interval | None, before: Sequence[Loaded]) -> None:

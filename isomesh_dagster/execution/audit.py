@@ -52,7 +52,7 @@ def run_audits(
                 model=model.name,
                 audit=call.name,
                 failing_rows=int(counted[0][0]),
-                blocking=call.blocking,
+                blocking=call.blocking and not snapshot.is_preview,
                 interval=interval if isinstance(model.kind, IncrementalByTimeRange) else None,
             )
         )

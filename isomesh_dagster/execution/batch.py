@@ -10,7 +10,7 @@ from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.execution.audit import refuse_failures, run_audits
 from isomesh_dagster.execution.evaluate import write
 from isomesh_dagster.execution.events import Audited
-from isomesh_dagster.execution.rows import Write, Written
+from isomesh_dagster.execution.rows import Write, Written, fitted
 from isomesh_dagster.execution.texts import Surroundings, Texts
 from isomesh_dagster.model.kinds import is_incremental
 from isomesh_dagster.plan.plan import Build
@@ -74,22 +74,22 @@ class Batch:
             session.execute(statement)
         typed = self._texts.typed()
         with self._rows(session, text.query, typed, interval) as query:
-            written = write(
-                session,
-                Write(
-                    snapshot=self.step.snapshot,
-                    physical=self.physical,
-                    query=query,
-                    typed=typed,
-                    texts=self._texts.of_kind(interval),
-                    interval=interval,
-                    is_new=is_new,
-                    is_first=is_first,
-                    moment=self._texts.moment,
-                    root=self._root,
-                    around=self._around,
-                ),
+            work = Write(
+                snapshot=self.step.snapshot,
+                physical=self.physical,
+                query=query,
+                typed=typed,
+                texts=self._texts.of_kind(interval),
+                interval=interval,
+                is_new=is_new,
+                is_first=is_first,
+                moment=self._texts.moment,
+                root=self._root,
+                around=self._around,
             )
+            if not is_new and interval is not None and is_incremental(self.step.snapshot.model.kind):
+                work = fitted(session, work)
+            written = write(session, work)
         for statement in text.post:
             session.execute(statement)
         return written

@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from isomesh_dagster.engine.connection import Connection, Session
@@ -17,7 +17,8 @@ from isomesh_dagster.errors import ConflictingPlanError, EngineError, PlanError,
 from isomesh_dagster.execution import warehouse
 from isomesh_dagster.execution.comments import comment_on
 from isomesh_dagster.execution.events import Promoted
-from isomesh_dagster.execution.reconcile import reconcile_in
+from isomesh_dagster.execution.migrate import Alteration, migrate
+from isomesh_dagster.execution.reconcile import adopt_loaded, reconcile_in
 from isomesh_dagster.execution.stamp import check_stamp
 from isomesh_dagster.execution.texts import Surroundings, Texts, view_query
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
@@ -35,7 +36,9 @@ _REST_SECONDS = (0.02, 0.2)
 class Swap:
     """A promotion to be made: the steps, the plan it belongs to and the plan it expects to find, when, and why.
 
-    `comments` says whether descriptions are written on the views of prod.
+    `comments` says whether descriptions are written on the views of prod. `alterations` are tables that get other
+    columns with it; of the physical relations in `recomputed` (dotted) nothing from that moment on (epoch milliseconds)
+    counts as built afterwards.
     """
 
     promote: Promote
@@ -45,6 +48,8 @@ class Swap:
     around: Surroundings
     reason: str = "plan"
     comments: bool = False
+    alterations: tuple[Alteration, ...] = ()
+    recomputed: Mapping[str, int] = field(default_factory=dict)
 
 
 def swap(session: Session, state: StateStore, work: Swap, checkpoint: Callable[[str], None]) -> Promoted:
@@ -59,7 +64,7 @@ def swap(session: Session, state: StateStore, work: Swap, checkpoint: Callable[[
     while True:
         try:
             with session.swapping(views, claim=claim_of(promote.environment)):
-                record = _swap_views(session, work, checkpoint)
+                record = _swap_views(session, state, work, checkpoint)
                 checkpoint("swapped")
             break
         except WriteConflict as error:  # another promotion, whose record tells which, or somebody who reads
@@ -70,6 +75,8 @@ def swap(session: Session, state: StateStore, work: Swap, checkpoint: Callable[[
                 ) from error
             time.sleep(random.uniform(*_REST_SECONDS))
     checkpoint("promoted")
+    if work.recomputed:  # before the plan counts as done: who goes on after a crash must find them missing
+        adopt_loaded(session, state, work.recomputed.keys())
     state.finalize(
         environment=promote.environment,
         plan_id=work.plan_id,
@@ -97,7 +104,7 @@ def claim_of(environment: str) -> str:
     return f"environment {environment}"
 
 
-def _swap_views(session: Session, work: Swap, checkpoint: Callable[[str], None]) -> warehouse.Shown:
+def _swap_views(session: Session, state: StateStore, work: Swap, checkpoint: Callable[[str], None]) -> warehouse.Shown:
     """Inside the transaction: the views, then the record; what is recorded afterwards."""
     promote = work.promote
     shown = warehouse.shown(session, promote.environment)
@@ -110,6 +117,12 @@ def _swap_views(session: Session, work: Swap, checkpoint: Callable[[str], None])
             f"the plan is based on {work.based_on or 'a new environment'}",
             hint="plan again",
         )
+    altered: set[str] = set()
+    if work.alterations:
+        altered = migrate(session, state, work.alterations, work.around, promote.target, promote.environment)
+        checkpoint("migrated")
+    for physical, start in sorted(work.recomputed.items()):
+        warehouse.cut(session, physical, start)
     models = {view.view: name for name, view in promote.target.views.items()}
     for view in promote.drop:
         session.drop(Relation.parse(view), view=True)
@@ -118,14 +131,15 @@ def _swap_views(session: Session, work: Swap, checkpoint: Callable[[str], None])
     # a view of a changed model over its old table: its descriptions or its statements may be others
     changed = _changed(shown.target, promote.target) if shown is not None else {}
     has_comments = work.comments and promote.environment == PROD
-    for view, physical in sorted({**(changed if has_comments else {}), **promote.create}.items()):
+    again = {view.view: view.physical for view in promote.target.views.values() if view.physical in altered}
+    for view, physical in sorted({**(changed if has_comments else {}), **again, **promote.create}.items()):
         session.replace_view(Relation.parse(view), view_query(physical))
         snapshot = work.around.snapshots.get(models[view]) if has_comments else None
         if snapshot is not None:
             comment_on(session, Relation.parse(view), snapshot.model)
         checkpoint("view")
     views = {name: view.view for name, view in promote.target.views.items()}
-    for view in sorted({*promote.create, *changed}):
+    for view in sorted({*promote.create, *changed, *again}):
         snapshot = work.around.snapshots.get(models[view])
         if snapshot is not None:
             for statement in Texts(snapshot, work.around).virtual_update(Relation.parse(view), views):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,6 +88,26 @@ def cast(query: str, typed: tuple[Column, ...] | None) -> str:
         for column in typed
     )
     return f"SELECT {items}\nFROM (\n{query}\n) AS _typed"
+
+
+def fitted(session: Session, work: Write) -> Write:
+    """The batch with the columns of its table, which may have others than the definition: one that was to stay when the
+    definition lost it, or that stayed when an earlier definition came back, has no value in new rows.
+    """
+    model = work.snapshot.model
+    known = [column.name for column in work.typed] if work.typed is not None else model.output
+    if known is None and model.on_destructive_change != "IGNORE":
+        return work
+    managed = {column.name.lower() for column in work.texts.managed}
+    table = [(name, kind) for name, kind in session.columns(work.physical) if name.lower() not in managed]
+    query = cast(work.query, work.typed)
+    given = {name.lower() for name in (known if known is not None else names(session.query_columns(query)))}
+    if given.issuperset(name.lower() for name, _ in table):
+        return work
+    items = ", ".join(
+        quote(name) if name.lower() in given else f"CAST(NULL AS {kind}) AS {quote(name)}" for name, kind in table
+    )
+    return replace(work, query=f"SELECT {items}\nFROM (\n{query}\n) AS _fitted", typed=None)
 
 
 def create_empty(session: Session, work: Write, query: str) -> None:

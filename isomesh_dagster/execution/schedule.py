@@ -46,6 +46,7 @@ def run_plan_steps(application: Application, concurrency: int = 1) -> Iterator[E
         promoted = application.promote()
         if promoted is not None:
             yield promoted
+            yield from application.later()
     finally:
         application.finish()
 

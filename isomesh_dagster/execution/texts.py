@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -61,8 +61,9 @@ class BatchText:
 class Surroundings:
     """What texts depend on besides the model: the snapshots that names mean, the engine's dialect, the gateway's
     default catalog, the "now" of the plan (UTC), and the macros of the project as its files are now. `reads` tells
-    whether the engine's parser takes a text; None where there is no engine to ask. `sessions` are
-    those in which macros read the warehouse, beside the batch's transaction.
+    whether the engine's parser takes a text; None where there is no engine to ask. `sessions` are those in which macros
+    read the warehouse, beside the batch's transaction. `stand_ins` are queries in the engine's dialect, by model, that
+    are read in place of tables which are not yet as they will be.
     """
 
     snapshots: Mapping[str, Snapshot]
@@ -72,6 +73,7 @@ class Surroundings:
     macros: ProjectMacros = NO_MACROS
     reads: Callable[[str], bool] | None = None
     sessions: Callable[[], AbstractContextManager[Session]] | None = None
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +142,8 @@ class Texts:
             run = _Run(stage="evaluating", this_model=self._this_model(), interval=interval)
             text, _ = self._resolved(snapshot.model, run)
             return f"(\n{self._to_engine(text, snapshot.model.dialect)}\n)"
+        if name in self._around.stand_ins:
+            return f"(\n{self._around.stand_ins[name]}\n)"
         physical = snapshot.physical if snapshot is not None else None
         return (physical or Relation.parse(name)).sql
 
@@ -229,6 +233,10 @@ class Texts:
         vary = False
         for name in dict.fromkeys(reference.name for reference in references):
             snapshot = self._around.snapshots.get(name)
+            if name in self._around.stand_ins and name != self._snapshot.name:
+                stand_in = self._around.stand_ins[name]
+                embedded[name] = f"(\n{sql.transpile(stand_in, self._around.engine_dialect, dialect)}\n)"
+                continue
             if snapshot is not None and isinstance(snapshot.model.kind, Embedded):
                 inner, inner_varies = self._resolved(snapshot.model, run)
                 inner = sql.transpile(inner, snapshot.model.dialect or dialect, dialect or snapshot.model.dialect)

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import itemgetter
+from typing import Any
 
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import EngineError, WriteConflict
@@ -100,9 +101,11 @@ _SHOWN = "name, plan_id, number, target, promoted_at_ms, expires_at_ms, suffix_t
 def shown(session: Session, environment: str) -> Shown | None:
     """What the environment shows; None when it is not there."""
     rows = session.fetch(f"SELECT {_SHOWN} FROM {_ENVIRONMENTS.sql} WHERE name = ?", (environment,))
-    if not rows:
-        return None
-    name, plan_id, number, target, promoted_at, expires_at, suffix_target, reason = rows[0]
+    return _to_shown(rows[0]) if rows else None
+
+
+def _to_shown(row: tuple[Any, ...]) -> Shown:
+    name, plan_id, number, target, promoted_at, expires_at, suffix_target, reason = row
     return Shown(
         name=name,
         plan_id=plan_id,
@@ -113,6 +116,12 @@ def shown(session: Session, environment: str) -> Shown | None:
         suffix_target=suffix_target,
         reason=reason,
     )
+
+
+def all_shown(session: Session) -> list[Shown]:
+    """What every environment shows, by name."""
+    rows = session.fetch(f"SELECT {_SHOWN} FROM {_ENVIRONMENTS.sql} ORDER BY name")
+    return [_to_shown(row) for row in rows]
 
 
 def shown_plan(session: Session, environment: str) -> str | None:
@@ -211,6 +220,19 @@ def _cut(session: Session, physical: str, interval: Interval, before: Sequence[L
         if one.end > interval.end:
             left.append(Loaded(start=interval.end, end=one.end, plan_id=one.plan_id, rows=None))
     return left
+
+
+def cut(session: Session, physical: str, start: int) -> None:
+    """Nothing from `start` (epoch milliseconds) on counts as held by the relation any more; its rows stay."""
+    records = loaded_of(session, physical)
+    late = [one for one in records if one.end > start and one.end > one.start]
+    for one in late:
+        session.execute(f"DELETE FROM {_LOADED.sql} WHERE physical = ? AND start_ms = ?", (physical, one.start))
+    left = [Loaded(start=one.start, end=start, plan_id=one.plan_id, rows=None) for one in late if one.start < start]
+    if not left and len(late) == len(records) and late:  # the table is there all the same
+        left = [Loaded(start=0, end=0, plan_id=late[0].plan_id, rows=None)]
+    if left:
+        _insert(session, physical, left)
 
 
 def forget(session: Session, physical: str) -> None:

@@ -31,7 +31,7 @@ MODEL_DEFAULT_KEYS = frozenset(
             "formatting",
             "optimize_query",
         ),
-        *("table_format", "storage_format", "allow_partials", "batch_concurrency", "gateway"),
+        *("table_format", "storage_format", "allow_partials", "batch_concurrency", "forward_only", "gateway"),
         *("on_destructive_change", "on_additive_change", "audits"),
         *("physical_properties", "virtual_properties", "session_properties"),
         *("pre_statements", "post_statements", "on_virtual_update"),
@@ -90,7 +90,6 @@ UNSUPPORTED_KEYS: Mapping[str, Unsupported] = {
 }
 
 UNSUPPORTED_PLAN_KEYS: Mapping[str, Unsupported] = {
-    "forward_only": Unsupported("it would make every plan forward-only", False),
     "use_finalized_state": Unsupported("it would compare with the last finished state", False),
     "always_recreate_environment": Unsupported("it would compare every plan with production", False),
 }
@@ -141,12 +140,13 @@ class AutoCategorizeConfig(_Config):
 
 
 class PlanConfig(_Config):
-    """`plan`: what the command line asks; the last three are accepted and change nothing here."""
+    """`plan`: what the command line asks; what has no field in `PlanSettings` is accepted and changes nothing here."""
 
     no_prompts: bool = True
     auto_apply: bool = False
     auto_categorize_changes: AutoCategorizeConfig = AutoCategorizeConfig()
     include_unmodified: bool = False
+    forward_only: bool = False
     enable_preview: bool | None = None
     no_diff: bool = False
 

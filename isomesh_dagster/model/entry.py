@@ -20,10 +20,10 @@ from isomesh_dagster.model.audits import AuditDefinition, AuditUse, resolve
 from isomesh_dagster.model.blueprints import Blueprint
 from isomesh_dagster.model.context import NOTHING_READ, ParseContext, Reads
 from isomesh_dagster.model.cron import infer_interval_unit, validate_unit
-from isomesh_dagster.model.decode import Given, count, nearest, without_catalog
+from isomesh_dagster.model.decode import Decoder, Given, boolean, count, nearest, without_catalog
 from isomesh_dagster.model.header_checks import check_header, check_output
 from isomesh_dagster.model.kind_checks import check_self_reference
-from isomesh_dagster.model.kind_properties import HeaderKind, SeedFile, parse_kind
+from isomesh_dagster.model.kind_properties import HeaderKind, SeedFile, parse_changes, parse_kind
 from isomesh_dagster.model.kinds import (
     Custom,
     Embedded,
@@ -33,6 +33,8 @@ from isomesh_dagster.model.kinds import (
     ModelKind,
     Seed,
     View,
+    forward_only_by_default,
+    is_incremental,
     keeps_history,
     kind_name,
     managed_columns,
@@ -242,6 +244,7 @@ class Entry:
             allow_partials=partials,
             optimize_query=header.get("optimize_query"),
             project=header.get("project", self.context.project),
+            **self._changes(kind, header, dialect),
             ignored_rules=tuple(rule.lower() for rule in header.get("ignored_rules", ())),
         )
         check_header(model, header)
@@ -322,10 +325,23 @@ class Entry:
             if isinstance(kind, Custom):
                 return self._with_code(kind), ()
             if isinstance(kind, IncrementalByTimeRange) and kind.batch_concurrency is None:
-                kind = replace(kind, batch_concurrency=self._default_count("batch_concurrency", dialect))
+                kind = replace(kind, batch_concurrency=self._default("batch_concurrency", count(1), dialect))
             return kind, ()
         except ModelError as error:
             raise error.located(line=line) from None
+
+    def _changes(self, kind: ModelKind, header: Header, dialect: str) -> dict[str, Any]:
+        """What becomes of the table when the model changes: as the kind says, else the header, else the defaults."""
+        if not is_incremental(kind):
+            return {}
+        value = header.get("kind")
+        given = parse_changes(value, dialect) if value is not None else {}
+        for key in ("on_destructive_change", "on_additive_change"):
+            if key not in given and header.get(key) is not None:
+                given[key] = header.get(key)
+        if "forward_only" not in given and not forward_only_by_default(kind):
+            given["forward_only"] = self._default("forward_only", boolean, dialect)
+        return given
 
     def _with_code(self, kind: Custom) -> Custom:
         key = f"materialization {kind.materialization.lower()}"
@@ -355,12 +371,13 @@ class Entry:
             check_self_reference(model)
         return found
 
-    def _default_count(self, key: str, dialect: str) -> int | None:
+    def _default(self, key: str, decoder: Decoder, dialect: str) -> Any:
+        """One of `model_defaults` that is a kind's; None when it is not there."""
         configured = self.context.model_defaults.get(key)
         if configured is None:
             return None
         try:
-            return int(count(1)(Given(key=key, value=default_value(key, configured, dialect), dialect=dialect)))
+            return decoder(Given(key=key, value=default_value(key, configured, dialect), dialect=dialect))
         except ModelError as error:
             raise ConfigError(f"model_defaults.{key}: {error.message}", hint=error.hint) from None
 

@@ -276,6 +276,7 @@ _PARAMETERS: Mapping[str, Mapping[str, Decoder]] = {
         "disable_restatement": boolean,
         "forward_only": boolean,
         **_RESTATEMENT_CRON,
+        **_CHANGES,
     },
     "SEED": {"path": text, "batch_size": count(1), "csv_settings": _csv_settings},
     "EMBEDDED": {},
@@ -286,8 +287,7 @@ _REFUSED_KINDS: Mapping[str, str] = {
     "MANAGED": "no supported warehouse keeps a table up to date by itself; use VIEW or FULL",
     "DBT_CUSTOM": "dbt projects are not loaded",
 }
-# their changes are forward-only in the anchor unless they say otherwise, so that saying it is no news
-_FORWARD_ONLY_KINDS = frozenset({"INCREMENTAL_UNMANAGED", "SCD_TYPE_2", "SCD_TYPE_2_BY_TIME", "SCD_TYPE_2_BY_COLUMN"})
+_OF_CHANGES = frozenset({"forward_only", "on_destructive_change", "on_additive_change"})
 _REFUSED_PARAMETERS: Mapping[str, str] = {
     "auto_restatement_cron": "remove it: the query cannot tell the rows of earlier times again",
     "auto_restatement_intervals": "remove it: of this kind all of history is made again, or nothing",
@@ -379,11 +379,6 @@ def _decoded(kind: str, settings: Mapping[str, Value], dialect: str) -> dict[str
                 hint="only when_matched and merge_filter are asked at each batch",
             )
         decoded[key] = known[key](Given(key=key, value=value, dialect=dialect))
-    if decoded.get("forward_only") and kind not in _FORWARD_ONLY_KINDS:
-        raise UnsupportedError(
-            "`forward_only` is not supported yet",
-            hint="remove it; a change that leaves rows as they are does not build the table again anyway",
-        )
     return decoded
 
 
@@ -396,6 +391,15 @@ def _meant(key: str, settings: Mapping[str, Value], known: Mapping[str, Decoder]
     if "." in key and "when_matched" in settings:
         return "put brackets around the clauses: when_matched (WHEN MATCHED THEN …)"
     return nearest(key, known) or (f"it takes {', '.join(known)}" if known else "it takes none")
+
+
+def parse_changes(value: Value, dialect: str) -> dict[str, Any]:
+    """What the kind says of changes of its model, for `Model`: `forward_only`, `on_destructive_change` and
+    `on_additive_change`, those that are there. Raises what `parse_kind` raises.
+    """
+    name, settings = _named(value)
+    given = _decoded(name, {key: settings[key] for key in _OF_CHANGES & settings.keys()}, dialect)
+    return {key: given[key] for key in _OF_CHANGES & given.keys()}
 
 
 def _require(kind: str, given: Mapping[str, Any], parameter: str, example: str) -> None:

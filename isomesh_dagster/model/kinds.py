@@ -244,6 +244,11 @@ def keeps_history(kind: ModelKind) -> bool:
     return isinstance(kind, IncrementalUnmanaged | ScdType2ByTime | ScdType2ByColumn)
 
 
+def forward_only_by_default(kind: ModelKind) -> bool:
+    """Whether a change keeps the table unless the author says otherwise: a new one could not have all of its rows."""
+    return isinstance(kind, IncrementalByPartition) or keeps_history(kind)
+
+
 def is_keyed(kind: ModelKind) -> bool:
     """Whether of several rows with one key in a batch one is chosen."""
     return isinstance(kind, IncrementalByUniqueKey | ScdType2ByTime | ScdType2ByColumn)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from isomesh_dagster.model.kinds import ModelKind
+from isomesh_dagster.model.kinds import ModelKind, forward_only_by_default
 from isomesh_dagster.relation import Column, KnownColumns, Reference
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
@@ -95,6 +95,9 @@ class Model:
     start, end      dates as written ("2020-01-01", "1 week ago"); `end` inclusive
     cron            five fields or @daily…; `cron_tz` an IANA name
     interval_unit   "year" … "five_minute", given or inferred from cron
+    forward_only    whether its changes keep the table and its rows, as written; None: as its kind has it
+    on_destructive_change, on_additive_change   what a change that keeps the table may do to its columns: ERROR, WARN,
+                    ALLOW, or IGNORE, which leaves the table's columns as they are
     ignored_rules   lint rules that are not for this model, in lower case; "all" for all of them
     """
 
@@ -147,7 +150,15 @@ class Model:
     optimize_query: bool | None = None
     physical_schema: str = ""
     project: str = ""
+    forward_only: bool | None = None
+    on_destructive_change: str = "ERROR"
+    on_additive_change: str = "ALLOW"
     ignored_rules: tuple[str, ...] = ()
+
+    @property
+    def is_forward_only(self) -> bool:
+        """Whether its changes keep the table and the rows in it."""
+        return forward_only_by_default(self.kind) if self.forward_only is None else self.forward_only
 
     @property
     def schema(self) -> str:

@@ -195,7 +195,7 @@ MODEL_PROPERTIES: Mapping[str, Decoder | Refused] = {
     "formatting": boolean,
     "ignored_rules": texts,
     "retention": count(0),
-    # what a forward-only change may do to a table; without forward-only changes they are never asked
+    # what a forward-only change may do to a table
     "on_destructive_change": _CHANGE,
     "on_additive_change": _CHANGE,
     "allow_partials": boolean,
@@ -236,7 +236,7 @@ _UNEXPANDED = frozenset(
 
 _MERGED = frozenset({"physical_properties", "virtual_properties", "session_properties"})
 _STATEMENTS = frozenset({"pre_statements", "post_statements", "on_virtual_update"})
-_OF_KIND = frozenset({"batch_concurrency"})
+_OF_KIND = frozenset({"batch_concurrency", "forward_only"})
 
 
 def read_properties(

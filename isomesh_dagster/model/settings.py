@@ -91,12 +91,15 @@ class AutoCategorize:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSettings:
     """`plan.*`: what the command line does not ask: `no_prompts` about categories, `auto_apply` before applying; and
-    what a plan decides by itself.
+    what a plan decides by itself. `forward_only`: every change keeps tables and rows; `enable_preview`: such changes
+    are shown in a table of their own outside of prod.
     """
 
     no_prompts: bool = True
     auto_apply: bool = False
     auto_categorize: AutoCategorize = AutoCategorize()
+    forward_only: bool = False
+    enable_preview: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -438,6 +441,8 @@ class _Loading:
                 no_prompts=top.plan.no_prompts,
                 auto_apply=top.plan.auto_apply,
                 auto_categorize=AutoCategorize(**top.plan.auto_categorize_changes.model_dump(exclude={"python"})),
+                forward_only=top.plan.forward_only,
+                enable_preview=top.plan.enable_preview is not False,
             ),
             linter=LinterSettings(**top.linter.model_dump(exclude={"use_project_index"})),
             format=_style(top.format),

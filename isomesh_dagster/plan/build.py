@@ -11,6 +11,7 @@ from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.model.kinds import is_incremental
 from isomesh_dagster.plan.audits import audit_steps
 from isomesh_dagster.plan.cadence import Recorded, due_builds, pending_restatements
+from isomesh_dagster.plan.forward_steps import again_batches, later_builds, migrations, preview_build, preview_range
 from isomesh_dagster.plan.layer import Layer, plan_id
 from isomesh_dagster.plan.missing import must_begin_again, starts
 from isomesh_dagster.plan.plan import Build, Decision, Plan, Promote
@@ -38,6 +39,7 @@ def build_plan(
     wish: Wish = NOTHING,
     vouched: Iterable[Snapshot] = (),
     due_again: Recorded = MappingProxyType({}),
+    unfinished: Recorded = MappingProxyType({}),
 ) -> Plan:
     """The plan that makes `environment` show the decision's snapshots.
 
@@ -47,30 +49,45 @@ def build_plan(
     models are built (None: all that are missing), its models are names. A plan does not catch up with the clock unless
     that is wished: models end where the environment compared with ends, `run` goes on from there. `vouched` are further
     snapshots that some environment shows or showed, so that their audits passed. `due_again` are intervals by
-    physical relation that were built once and are not any more. Raises PlanError when the wish is to have no gaps and
-    there would be some.
+    physical relation that were built once and are not any more, `unfinished` those, by model, that the plan the
+    environment shows was to compute again after its swap, and has not. Raises PlanError when the wish is to have no
+    gaps and there would be some.
     """
     already = current.target.snapshots if current is not None else {}
     begins = starts(graph, now)
     steps = Steps(shown=shown, recorded=recorded, due_again=due_again, now=now, wish=wish)
     builds: list[Build] = []
     reuses: list[SnapshotId] = []
+    migrated = migrations(graph, decision.snapshots, already, wish) if environment == PROD else ()
+    stay = {step.snapshot.name for step in migrated}
     for name in graph.order:
         snapshot = decision.snapshots[name]
         if not snapshot.is_physical:
             continue
         is_shown = already.get(name) == snapshot.id
-        step = steps.of(snapshot, begins[name], is_shown=is_shown, repoint=name in decision.repoints)
+        step: Build | None = None
+        if is_shown and name in unfinished:
+            gaps = unfinished[name]
+            step = Build(snapshot=snapshot, intervals=gaps, batches=again_batches(snapshot, gaps), later=True)
+        elif snapshot.is_preview and is_incremental(snapshot.model.kind) and not is_shown:
+            span = preview_range(snapshot.model, begins[name], steps.end(snapshot.model), wish)
+            step = preview_build(snapshot, recorded.get(str(snapshot.physical)), span if layer.fills_previews else None)
+        elif name not in stay:  # what is missing of a table that stays waits for the clock: its columns come first
+            step = steps.of(snapshot, begins[name], is_shown=is_shown, repoint=name in decision.repoints)
         if step is not None:
             builds.append(step)
         elif not is_shown:
             reuses.append(snapshot.id)
     if wish.no_gaps and current is not None:
         refuse_gaps(shown, decision.snapshots, builds, recorded)
+    later: tuple[Build, ...] = ()
+    told: tuple[str, ...] = ()
+    if wish.effective_from is not None and stay:
+        later, told = later_builds(graph, decision.snapshots, stay, builds, recorded, wish.effective_from)
     promote = _promote(layer, environment, current, decision.snapshots, now)
     based_on = current.plan_id if current is not None else None
     return Plan(
-        id=plan_id(layer, environment, based_on, decision.snapshots, builds),
+        id=plan_id(layer, environment, based_on, decision.snapshots, builds, later),
         gateway=layer.gateway,
         environment=environment,
         based_on=based_on,
@@ -83,12 +100,19 @@ def build_plan(
         before_all=layer.before_all,
         after_all=layer.after_all,
         statement_diff=statement_diff(current.target if current is not None else Target(), layer),
-        audits=audit_steps(decision.snapshots, builds, recorded, (*shown.values(), *vouched)),
+        audits=tuple(
+            step
+            # rows that stay are not asked what their definition has become: its audits run as it computes others
+            for step in audit_steps(decision.snapshots, builds, recorded, (*shown.values(), *vouched))
+            if step.snapshot.name not in stay
+        ),
         promote=promote,
         is_new_environment=current is None,
         compared_with=compared_with,
         restates=frozenset(step.snapshot.name for step in builds if steps.begins_again(step)),
-        warnings=(*lost_history(builds, shown, recorded), *warnings_of(builds, environment)),
+        warnings=(*lost_history(builds, shown, recorded), *warnings_of(builds, environment), *told),
+        migrations=migrated,
+        later=later,
         wish=replace(wish, choices=decision.choices),
     )
 

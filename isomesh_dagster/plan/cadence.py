@@ -121,7 +121,12 @@ def due_builds(
         if done and _is_once(model):
             continue
         end = clock_end(model, now, ignore_cron=wish.ignore_cron)
-        gaps = limited(model, missing(model, done, start=begins[name], end=end), spans)
+        begin = begins[name]
+        if snapshot.is_preview and is_incremental(model.kind):
+            if not done:
+                continue  # it is to stay empty
+            begin = max(begin, done[0].start)  # the clock never fills the past of a preview
+        gaps = limited(model, missing(model, done, start=begin, end=end), spans)
         pending = again[str(snapshot.physical)].pending if str(snapshot.physical) in again else ()
         if gaps or pending:
             whole = Interval(min(begins[name], end - 1), end)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Choices = Mapping[str, Category]
 
-CHOOSABLE = (Category.BREAKING, Category.NON_BREAKING)
+CHOOSABLE = (Category.BREAKING, Category.NON_BREAKING, Category.FORWARD_ONLY)
 
 BY_HAND = "chosen by hand"
 
@@ -43,7 +43,9 @@ def check_choices(choices: Choices, difference: Diff, names: Collection[str]) ->
             near = get_close_matches(name, sorted(names), n=1)
             raise GraphError(f"no model named {name!r}", hint=f"did you mean {near[0]!r}?" if near else None)
         if category not in CHOOSABLE:
-            raise PlanError(f"{category.value} cannot be chosen", model=name, hint="choose breaking or non-breaking")
+            raise PlanError(
+                f"{category.value} cannot be chosen", model=name, hint="choose breaking, non-breaking or forward-only"
+            )
         change = difference.changed.get(name)
         if change is None:
             warnings.append(f"{name} did not change: the category chosen for it has no effect")
@@ -73,6 +75,10 @@ class Chooser:
         self._automatic = automatic
         self._undecided: dict[str, Judgement] = {}
 
+    def chosen(self, name: str) -> Category | None:
+        """The category somebody chose for the model."""
+        return self._choices.get(name)
+
     def of_new(self, model: Model, judgement: Judgement) -> Judgement:
         """The judgement with the category somebody chose; as it is when nobody did.
 
@@ -80,7 +86,7 @@ class Chooser:
         told, so that a reader with a star gets them.
         """
         category = self._choices.get(model.name)
-        if category is None:
+        if category is None or category is Category.FORWARD_ONLY:  # what is new, or keeps its rows, has none to keep
             return judgement
         reason = self._reasons.get(model.name, BY_HAND)
         if category is Category.BREAKING:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from isomesh_dagster.model.kinds import Embedded, External, Seed, View, is_incremental, kind_name
 from isomesh_dagster.model.model import Json
-from isomesh_dagster.plan.plan import Audit, Build, Change, ChangeType, DueAgain, Plan
+from isomesh_dagster.plan.plan import Audit, Build, Change, ChangeType, DueAgain, Migrate, Plan
 from isomesh_dagster.plan.wish import wish_to_json
 from isomesh_dagster.snapshot.interval import Interval, from_ms, iso, to_ms
 from isomesh_dagster.snapshot.snapshot import Category, Snapshot, SnapshotId
@@ -187,6 +187,10 @@ def summary(plan: Plan) -> str:
     builds, repoints = builds_of(plan), repoints_of(plan)
     verb = "restates" if plan.wish.restate else "builds"
     parts = [f"{verb} {count(len(builds), 'model')}"] if builds else ["builds nothing"]
+    if altered := [step for step in plan.migrations if step.changes != ()]:
+        parts.append(
+            f"alters {count(len(altered), 'table')} that {'keeps its' if len(altered) == 1 else 'keep their'} rows"
+        )
     if repoints:
         parts.append(f"points {count(len(repoints), 'view')} at new tables")
     if plan.audits:
@@ -204,6 +208,8 @@ def summary(plan: Plan) -> str:
         parts.append("swaps the environment at once" + (f" ({', '.join(swaps)})" if swaps else " (no view changes)"))
     else:
         parts.append("changes no view")
+    if plan.later:
+        parts.append(f"then computes {count(len(plan.later), 'table')} again from {_effective(plan)} on")
     return f"Applying it {_listed(parts)}."
 
 
@@ -223,6 +229,16 @@ def plan_sections(plan: Plan, *, diffs: bool = True) -> tuple[Section, ...]:
             title="Views to point at new tables (no rows computed)",
             tone="build",
             items=tuple(Item(name=build.snapshot.name, label="view") for build in repoints_of(plan)),
+        ),
+        Section(
+            title="Forward-only: tables that keep their rows",
+            tone="direct",
+            items=tuple(_migrate_item(step) for step in plan.migrations),
+        ),
+        Section(
+            title=f"Then to compute again, from {_effective(plan)} on",
+            tone="build",
+            items=tuple(_build_item(build) for build in plan.later),
         ),
         Section(
             title="To audit, already built",
@@ -296,10 +312,28 @@ def plan_steps(plan: Plan) -> tuple[Section, ...]:
             )
         )
     if plan.promote is not None:
-        views = [Item(name=view, text=f"→ {table}") for view, table in sorted(plan.promote.create.items())]
+        altered = [
+            Item(name=f"ALTER TABLE {step.snapshot.physical} {change}")
+            for step in plan.migrations
+            for change in step.changes or ()
+        ]
+        altered += [
+            Item(name=f"alter {step.snapshot.physical}, as its columns then ask for")
+            for step in plan.migrations
+            if step.changes is None
+        ]
+        views = [*altered, *(Item(name=view, text=f"→ {table}") for view, table in sorted(plan.promote.create.items()))]
         views += [Item(name=view, text="dropped") for view in sorted(plan.promote.drop)]
         views.append(Item(name=f"record that {plan.environment} shows plan {plan.id[:12]}"))
         sections.append(Section(title="Swap, in one transaction", tone="step", items=tuple(views)))
+    if plan.later:
+        sections.append(
+            Section(
+                title="Compute again, after the swap",
+                tone="step",
+                items=tuple(_step_item(build) for build in plan.later),
+            )
+        )
     if plan.after_all:
         sections.append(_statement_section("Run last (after_all), in one transaction", plan.after_all))
     return tuple(sections)
@@ -345,7 +379,24 @@ def _some(names: Sequence[str]) -> str:
 
 
 def _build_item(build: Build) -> Item:
-    return Item(name=build.snapshot.name, label=build_words(build))
+    text = f"a preview, in {build.snapshot.physical}" if build.snapshot.is_preview else ""
+    return Item(name=build.snapshot.name, label=build_words(build), text=text)
+
+
+def _migrate_item(step: Migrate) -> Item:
+    if step.changes is None:
+        text = "its columns are compared when this is applied"
+    elif step.changes:
+        text = f"the swap alters {step.snapshot.physical}"
+    else:
+        text = f"{step.snapshot.physical} stays as it is"
+    return Item(name=step.snapshot.name, text=text, children=tuple(map(str, step.changes or ())))
+
+
+def _effective(plan: Plan) -> str:
+    """The effective date, as short as it can be told."""
+    moment = iso(plan.wish.effective_from or 0)
+    return moment.removesuffix("T00:00:00Z")
 
 
 def _due_again_item(one: DueAgain) -> Item:
@@ -426,6 +477,18 @@ def plan_json(plan: Plan) -> dict[str, Json]:
         ],
         "builds": [_build_json(build) for build in builds_of(plan)],
         "repoints": [_build_json(build) for build in repoints_of(plan)],
+        "migrations": [
+            {
+                "model": step.snapshot.name,
+                "physical_table": str(step.snapshot.physical),
+                "changes": None
+                if step.changes is None
+                else [{"column": one.name, "type": one.type, "was": one.was} for one in step.changes],
+            }
+            for step in plan.migrations
+        ],
+        "effective_from": None if plan.wish.effective_from is None else iso(plan.wish.effective_from),
+        "later": [_build_json(build) for build in plan.later],
         "before_all": [*plan.before_all],
         "after_all": [*plan.after_all],
         "audits": [
@@ -467,6 +530,7 @@ def _build_json(build: Build) -> dict[str, Json]:
         "category": snapshot.category.value,
         "batches": len(build.batches),
         "without_rows": build.hollow,
+        "is_preview": snapshot.is_preview,
     }
 
 

@@ -14,7 +14,8 @@ from isomesh_dagster.snapshot.snapshot import Snapshot
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
     """How environments of this gateway are laid out: where their name goes, how long they live (None: for ever), and
-    the statements that run before and after all that is done to them.
+    the statements that run before and after all that is done to them; and whether previews of forward-only changes are
+    filled.
     """
 
     gateway: str
@@ -23,6 +24,7 @@ class Layer:
     pinned: Collection[str] = ()
     before_all: tuple[str, ...] = ()
     after_all: tuple[str, ...] = ()
+    fills_previews: bool = True
 
 
 def plan_id(
@@ -31,16 +33,18 @@ def plan_id(
     based_on: str | None,
     snapshots: Mapping[str, Snapshot],
     builds: Iterable[Build],
+    later: Iterable[Build] = (),
     *,
     moment: int | None = None,
 ) -> str:
-    """The id of the plan that makes these steps. `moment` tells apart plans that do the same at different times; None
-    for those that, once done, have nothing to do again.
+    """The id of the plan that makes these steps, and `later` after its swap. `moment` tells apart plans that do the
+    same at different times; None for those that, once done, have nothing to do again.
     """
     steps = [
         [step.snapshot.name, [[one.start, one.end] for one in step.intervals], *(["hollow"] if step.hollow else [])]
         for step in builds
     ]
+    again = [[step.snapshot.name, [[one.start, one.end] for one in step.intervals]] for step in later]
     return digest(
         [
             layer.gateway,
@@ -49,6 +53,7 @@ def plan_id(
             [layer.before_all, layer.after_all],
             sorted([one.name, one.fingerprint.identity, one.version] for one in snapshots.values()),
             steps,
+            *([again] if again else []),
             *([moment] if moment is not None else []),
         ],
         size=8,

@@ -12,6 +12,7 @@ from enum import Enum
 
 from isomesh_dagster.plan.restatement import Restatement
 from isomesh_dagster.plan.wish import NOTHING, Wish
+from isomesh_dagster.relation import ColumnChange
 from isomesh_dagster.snapshot.environment import Target
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Category, Snapshot, SnapshotId
@@ -62,7 +63,8 @@ class Build:
     `batches` are the intervals cut as the kind asks: each is written, audited and recorded in one transaction, in
     order. `repoint` marks a physical view made again over its parents' new tables although its own definition did not
     change: no rows are computed. A `hollow` step computes none either: it makes the table without rows, and counts its
-    intervals (skipped: none) as built.
+    intervals (skipped: none) as built. `later` marks rows that are computed again after a swap, which makes their
+    intervals count as not built.
     """
 
     snapshot: Snapshot
@@ -70,6 +72,7 @@ class Build:
     batches: tuple[Interval, ...]
     repoint: bool = False
     hollow: bool = False
+    later: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +94,21 @@ class Audit:
 
     snapshot: Snapshot
     interval: Interval | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migrate:
+    """Bring the columns of a table that stays up to the definition of `snapshot`, in the transaction of the swap.
+
+    `changes` are what that takes, as far as the warehouse could be asked when the plan was made (None: it could not);
+    they are found anew when the plan is applied. `allows_destructive` and `allows_additive` are what people allowed for
+    this plan beyond the model's own properties.
+    """
+
+    snapshot: Snapshot
+    changes: tuple[ColumnChange, ...] | None = None
+    allows_destructive: bool = False
+    allows_additive: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +147,8 @@ class Plan:
     by_clock      whether it does what crons made due, so that there is nothing to agree to
     restatements  what the state shall know of automatic restatement before the builds, by physical relation: ticks that
                   are heeded, and all intervals that are pending
+    migrations    tables whose columns change in the swap, parents before children
+    later         builds after the swap, parents before children: forward-only changes from `effective_from` on
     wish          what was asked: with the moment, what it takes to make the same plan again
     """
 
@@ -154,6 +174,8 @@ class Plan:
     warnings: tuple[str, ...] = ()
     due_again: tuple[DueAgain, ...] = ()
     by_clock: bool = False
+    migrations: tuple[Migrate, ...] = ()
+    later: tuple[Build, ...] = ()
     wish: Wish = NOTHING
 
     @property

@@ -7,7 +7,7 @@ only says whether that gives what was agreed to. It is JSON for people and scrip
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from isomesh_dagster.errors import ConflictingPlanError, PlanError
 from isomesh_dagster.model.kinds import is_incremental
 from isomesh_dagster.plan.explain import plan_json, plan_markdown, summary
-from isomesh_dagster.plan.plan import Plan
+from isomesh_dagster.plan.plan import Build, Plan
 from isomesh_dagster.plan.wish import Wish, wish_from_json, wish_to_json
 from isomesh_dagster.snapshot.interval import Interval, from_ms, subtract, to_ms
 
@@ -32,6 +32,7 @@ class SavedPlan:
     identifiers   digest of model and ancestors, by model: the files
     versions      which table is shown, by model
     builds        the intervals that are built, by model
+    later         those that are computed again after the swap
     summary       what an apply does, in one sentence
     """
 
@@ -45,6 +46,7 @@ class SavedPlan:
     identifiers: Mapping[str, str]
     versions: Mapping[str, str]
     builds: Mapping[str, tuple[Interval, ...]]
+    later: Mapping[str, tuple[Interval, ...]]
     summary: str
 
 
@@ -61,14 +63,16 @@ def plan_document(plan: Plan) -> str:
             "execution_time": to_ms(plan.execution_time),
             "wish": wish_to_json(plan.wish),
             "snapshots": {name: [one.id.identifier, one.version] for name, one in sorted(plan.snapshots.items())},
-            "builds": {
-                step.snapshot.name: [[interval.start, interval.end] for interval in step.intervals]
-                for step in plan.builds
-            },
+            "builds": _intervals(plan.builds),
+            **({"later": _intervals(plan.later)} if plan.later else {}),
         },
         "markdown": plan_markdown(plan),
     }
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def _intervals(steps: Iterable[Build]) -> dict[str, list[list[int]]]:
+    return {step.snapshot.name: [[interval.start, interval.end] for interval in step.intervals] for step in steps}
 
 
 def read_document(text: str, name: str) -> SavedPlan:
@@ -95,6 +99,7 @@ def _read(document: Mapping[str, Any]) -> SavedPlan:
         identifiers={name: identifier for name, (identifier, _) in again["snapshots"].items()},
         versions={name: version for name, (_, version) in again["snapshots"].items()},
         builds={name: tuple(Interval(*pair) for pair in pairs) for name, pairs in again["builds"].items()},
+        later={name: tuple(Interval(*pair) for pair in pairs) for name, pairs in again.get("later", {}).items()},
         summary=str(document["summary"]),
     )
 
@@ -108,6 +113,8 @@ def check_same(saved: SavedPlan, plan: Plan) -> None:
     """
     if plan.id == saved.id or (plan.is_empty and plan.based_on == saved.id):
         return
+    if plan.based_on == saved.id and plan.promote is None and all(_is_left(saved, step) for step in plan.builds):
+        return  # the swap is made, and a part of what comes after it is left
     if plan.based_on != saved.based_on:
         raise _moved(saved, plan)
     files = _differing(saved.identifiers, {name: one.id.identifier for name, one in plan.snapshots.items()})
@@ -128,6 +135,11 @@ def _is_agreed(saved: SavedPlan, name: str, plan: Plan) -> bool:
     if agreed is None:
         return False
     return not is_incremental(step.snapshot.model.kind) or not subtract(step.intervals, agreed)
+
+
+def _is_left(saved: SavedPlan, step: Build) -> bool:
+    """Whether the step is a part of what was to be computed again after the swap."""
+    return step.later and not subtract(step.intervals, saved.later.get(step.snapshot.name, ()))
 
 
 def _differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

@@ -56,7 +56,7 @@ class Steps:
         if is_shown and self._wish.backfill and model.name not in self._wish.backfill:
             return None
         done = self._recorded.get(str(snapshot.physical))
-        end = self._end(model)
+        end = self.end(model)
         if not is_incremental(model.kind):
             if done is None or (self._wish.run and is_due(model, done, start, end)):
                 return self._shaped(whole(snapshot, start, end, repoint=repoint))
@@ -77,7 +77,7 @@ class Steps:
             return bool(done)
         return must_begin_again(step.snapshot.model, done, step.intervals)
 
-    def _end(self, model: Model) -> int:
+    def end(self, model: Model) -> int:
         """How far the model is built: as far as the environment compared with has come, with `run` to the clock."""
         if self._wish.run:
             return clock_end(model, self._now, ignore_cron=self._wish.ignore_cron)

@@ -32,6 +32,9 @@ class Wish:
     min_intervals   build at least so many of the latest units of each model, whatever `within` says
     run             also build what the clock has made due
     ignore_cron     with `run`: up to now, whatever the models' crons say
+    forward_only    every change keeps tables and the rows in them, where the kind of model allows it
+    effective_from  what forward-only changes mean is computed again from this moment on (epoch milliseconds UTC)
+    allow_destructive, allow_additive   models whose tables may lose, or gain, columns, whatever their properties say
     """
 
     within: Interval | None = None
@@ -46,6 +49,10 @@ class Wish:
     min_intervals: int = 0
     run: bool = False
     ignore_cron: bool = False
+    forward_only: bool = False
+    effective_from: int | None = None
+    allow_destructive: tuple[str, ...] = ()
+    allow_additive: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for asked, other, told in self._contradictions():
@@ -64,9 +71,15 @@ class Wish:
             (restates, bool(self.select or self.choices), "a restatement ignores the files: nothing can be selected"),
             (restates, bool(self.backfill), "restate and backfill exclude each other: both say what is built"),
             (restates, self.skip_backfill or self.empty_backfill, "a restatement builds: it leaves no table empty"),
+            (restates, self.is_forward_only, "a restatement ignores the files: nothing can be forward-only"),
             (restates, self.run, "restate and run exclude each other: plan one after the other"),
             (self.run, self.within is not None, "run builds up to now: it takes no start and no end"),
         )
+
+    @property
+    def is_forward_only(self) -> bool:
+        """Whether it asks for a forward-only change, or how one is made."""
+        return self.forward_only or self.effective_from is not None or Category.FORWARD_ONLY in self.choices.values()
 
 
 NOTHING = Wish()
@@ -114,6 +127,8 @@ def wish_from_json(asked: Mapping[str, Json]) -> Wish:
                 known[key] = Interval(start, end)
             case "choices", dict():
                 known[key] = {name: Category(category) for name, category in value.items()}
+            case "effective_from", int(moment):
+                known[key] = moment
             case _ if key in _PLAIN and _is_like(value, getattr(NOTHING, key)):
                 known[key] = tuple(value) if isinstance(value, list) else value
             case _:
@@ -132,6 +147,10 @@ _PLAIN = (
     "min_intervals",
     "run",
     "ignore_cron",
+    "forward_only",
+    "effective_from",
+    "allow_destructive",
+    "allow_additive",
 )
 
 

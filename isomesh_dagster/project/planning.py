@@ -15,15 +15,16 @@ from isomesh_dagster.model.settings import Settings
 from isomesh_dagster.plan.build import build_plan, build_run
 from isomesh_dagster.plan.cadence import Cadence, cadence
 from isomesh_dagster.plan.diff import Diff, check_references, diff
+from isomesh_dagster.plan.forward_only import ForwardOnly
 from isomesh_dagster.plan.layer import Layer
 from isomesh_dagster.plan.narrow import leave_out, unbuilt
 from isomesh_dagster.plan.plan import Decision, Plan
 from isomesh_dagster.plan.recorded import Honoured, honour
 from isomesh_dagster.plan.wish import EVERYTHING_DUE, RunWish, Wish
-from isomesh_dagster.project import clock, scope
+from isomesh_dagster.project import clock, migrating, scope
 from isomesh_dagster.project.restating import plan_restatement
 from isomesh_dagster.project.scope import Scope
-from isomesh_dagster.snapshot.environment import PROD, Environment
+from isomesh_dagster.snapshot.environment import PROD, Environment, Target
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Category, Snapshot
 from isomesh_dagster.state.protocol import Showing, StateStore
@@ -47,6 +48,7 @@ def plan_files(
     system = project.system
     name = system.environment_name(environment)
     moment = clock.moment(now)
+    wish = migrating.looked_up(project, wish, moment)
     if wish.restate:
         return plan_restatement(project, name, moment=moment, wish=wish, layer=_layer(project.settings))
     if name == PROD and wish.within is not None:
@@ -65,7 +67,8 @@ def plan_files(
             f"the project in {project.settings.files} has no models, so {name!r} would show nothing",
             hint="are the files of models/ there? to end an environment: isomesh invalidate",
         )
-    shown = system.snapshots(compared)
+    production = _production(state, name, compared)
+    shown = _settled(state, system.snapshots(compared), production)
     area = scope.whole(project)
     if wish.select:
         wish = replace(wish, select=scope.named(project, wish.select, scope.known_models(project, shown), "select"))
@@ -81,8 +84,16 @@ def plan_files(
         project.recorded_choices(), difference, {model: one.model for model, one in shown.items()}, area.graph.models
     )
     warnings = (*warnings, *said.warnings)
-    decision, recorded = _decide(project, area, state, shown, difference, known, said, wish.choices)
+    forward_only = ForwardOnly(
+        everything=wish.forward_only or project.settings.plan.forward_only,
+        previews=name != PROD,
+        altered=frozenset(state.forward_only_tables(difference.changed)) if difference.changed else frozenset(),
+        production={one.name: one for one in known if production.snapshots.get(one.name) == one.id},
+    )
+    decision, recorded = _decide(project, area, state, shown, difference, known, said, wish.choices, forward_only)
     due_again = state.due_again(str(one.physical) for one in decision.snapshots.values() if one.physical is not None)
+
+    unfinished = _unfinished(state, current, shown, recorded)
 
     def planned(decision: Decision, graph: ModelGraph, wish: Wish) -> Plan:
         return build_plan(
@@ -99,6 +110,7 @@ def plan_files(
             wish=wish,
             vouched=_shown_somewhere(state, known),
             due_again=due_again,
+            unfinished=unfinished,
         )
 
     if wish.backfill:
@@ -111,7 +123,8 @@ def plan_files(
             decision = leave_out(decision, left_out, shown if current is not None else {})
             models = {model: one for model, one in area.graph.models.items() if model not in left_out}
             area = replace(area, graph=build_graph(models))
-    return _warned(planned(decision, area.graph, wish), warnings)
+    plan = migrating.checked(project, planned(decision, area.graph, wish), shown, production)
+    return _warned(plan, warnings)
 
 
 def _pattern(project: Project, state: StateStore, name: str, wish: Wish) -> Environment | None:
@@ -153,7 +166,10 @@ def plan_saved(project: Project, saved: SavedPlan) -> Plan:
 
 def _as_selections(wish: Wish) -> Wish:
     """The wish of a plan, its names written as selections of just these models."""
-    parts = {part: tuple(map(exactly, getattr(wish, part))) for part in ("restate", "select", "backfill")}
+    parts = {
+        part: tuple(map(exactly, getattr(wish, part)))
+        for part in ("restate", "select", "backfill", "allow_destructive", "allow_additive")
+    }
     return replace(wish, **parts)  # type: ignore[arg-type]
 
 
@@ -213,6 +229,7 @@ def _decide(
     known: Collection[Snapshot],
     said: Honoured,
     choices: Mapping[str, Category],
+    forward_only: ForwardOnly,
 ) -> tuple[Decision, Recorded]:
     """The decision, and the intervals recorded for every table it may need. `choices` win over what was recorded."""
     candidates = {str(one.physical) for one in (*shown.values(), *known) if one.physical is not None}
@@ -234,10 +251,48 @@ def _decide(
         reasons={name: why for name, why in said.reasons.items() if name not in choices},
         automatic=project.settings.plan.auto_categorize,
         convention=project.settings.physical_table_naming_convention,
+        forward_only=forward_only,
     )
     chosen = {str(one.physical) for one in decision.snapshots.values() if one.physical is not None}
     recorded.update(state.intervals(chosen - candidates))
     return decision, recorded
+
+
+def _production(state: StateStore, name: str, compared: Environment | None) -> Target:
+    """What prod shows."""
+    if compared is not None and PROD in (name, compared.name):
+        return compared.target
+    production = state.environment(PROD)
+    return production.target if production is not None else Target()
+
+
+def _settled(state: StateStore, shown: Mapping[str, Snapshot], production: Target) -> Mapping[str, Snapshot]:
+    """What an environment other than prod is compared with: what it shows, with what prod shows in place of previews of
+    the very same definition, which have done what they were for.
+    """
+    ids = production.snapshots
+    wanted = [
+        ids[name]
+        for name, snapshot in shown.items()
+        if snapshot.is_preview and name in ids and ids[name].identifier == snapshot.id.identifier
+    ]
+    found = {one.name: one for one in state.snapshots(wanted).values()} if wanted else {}
+    return {name: found.get(name, snapshot) for name, snapshot in shown.items()} if found else shown
+
+
+def _unfinished(
+    state: StateStore, current: Environment | None, shown: Mapping[str, Snapshot], recorded: Recorded
+) -> dict[str, tuple[Interval, ...]]:
+    """What the plan that the environment shows was to compute again after its swap, and has not."""
+    if current is None or not any(snapshot.category is Category.FORWARD_ONLY for snapshot in shown.values()):
+        return {}
+    from isomesh_dagster.plan.forward_steps import unfinished
+    from isomesh_dagster.plan.saved import read_document
+
+    record = state.plan(current.plan_id)
+    if record is None or not record.document:
+        return {}
+    return unfinished(read_document(record.document, f"plan {record.id}").later, shown, recorded)
 
 
 def _shown_somewhere(state: StateStore, snapshots: Collection[Snapshot]) -> list[Snapshot]:
@@ -262,6 +317,7 @@ def _layer(settings: Settings) -> Layer:
         pinned=settings.pinned_environments,
         before_all=settings.before_all,
         after_all=settings.after_all,
+        fills_previews=settings.plan.enable_preview,
     )
 
 

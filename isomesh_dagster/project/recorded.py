@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 FOLDER = "decisions"
 _KEYS = ("model", "from", "to", "category", "who", "when", "comment")
-_CATEGORIES = {"breaking": Category.BREAKING, "non-breaking": Category.NON_BREAKING}
+_CATEGORIES = {
+    "breaking": Category.BREAKING,
+    "non-breaking": Category.NON_BREAKING,
+    "forward-only": Category.FORWARD_ONLY,
+}
 _WORDS = {category: word for word, category in _CATEGORIES.items()}
 
 

@@ -20,6 +20,7 @@ def snapshot_to_json(snapshot: Snapshot) -> dict[str, Any]:
         "category": snapshot.category.value,
         "physical": None if physical is None else [physical.catalog, physical.schema, physical.name],
         "parents": [[parent.name, parent.identifier, parent.version] for parent in snapshot.parents],
+        **({"is_preview": True} if snapshot.is_preview else {}),
     }
 
 
@@ -33,6 +34,7 @@ def snapshot_from_json(data: dict[str, Any]) -> Snapshot:
         category=Category(data["category"]),
         physical=None if physical is None else Relation(catalog=physical[0], schema=physical[1], name=physical[2]),
         parents=tuple(SnapshotId(name=name, identifier=ident, version=ver) for name, ident, ver in data["parents"]),
+        is_preview=data.get("is_preview", False),
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.codec import kind_to_json, known_to_json
+from isomesh_dagster.model.kinds import forward_only_by_default
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.snapshot.snapshot import Fingerprint
 
@@ -124,6 +125,9 @@ def own(model: Model, macros: ProjectMacros = NO_MACROS) -> OwnFingerprint:
     if model.macros or rendered.hidden_update:
         quiet = sorted(tokens(text, model.dialect) for text in rendered.quiet)
         metadata.append([dict(model.macros), _hidden(model, rendered.hidden_update), quiet])
+    changes = [model.is_forward_only, model.on_destructive_change, model.on_additive_change]
+    if changes != [forward_only_by_default(model.kind), "ERROR", "ALLOW"]:
+        metadata.append(changes)
     if varying := [text for text in model.on_virtual_update if text in rendered.varying]:
         metadata.append([written(text) for text in varying])
     return OwnFingerprint(data=digest(data), metadata=digest(metadata))

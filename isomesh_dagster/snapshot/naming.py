@@ -2,6 +2,7 @@
 
 physical  isomesh__<schema>.<schema>__<table>__<version>, or, by `physical_table_naming_convention`,
           isomesh__<schema>.<table>__<version> or isomesh__<schema>.isomesh_md5__<md5 of the long name>
+          of a preview ends with __dev after the version
 virtual   <schema>.<table> in prod; elsewhere, by `environment_suffix_target`,
           <schema>__<env>.<table> or <schema>.<table>__<env>
 """
@@ -37,6 +38,11 @@ def physical_relation(model: Model, version: str, convention: Convention = "sche
     readable = readable.encode()[:room].decode(errors="ignore")
     schema = model.physical_schema or f"isomesh__{model.schema}"
     return Relation(catalog=catalog, schema=schema, name=f"{readable}__{version}")
+
+
+def preview_relation(model: Model, version: str, convention: Convention = "schema_and_table") -> Relation:
+    """The table that shows a forward-only change of the model outside of prod."""
+    return physical_relation(model, f"{version}__dev", convention)
 
 
 def view_relation(name: str, environment: str, suffix_target: str = "schema") -> Relation:

@@ -56,6 +56,9 @@ class Snapshot:
 
     `physical` is the table or view in the physical layer, None for EMBEDDED and EXTERNAL. `parents` are the snapshots
     the model reads, sorted; external tables that no model declares are not among them.
+
+    `is_preview` tells that its table, or one that its view reads, shows a forward-only change outside of prod: it holds
+    a part of the rows only, and no plan takes it for the model's.
     """
 
     model: Model
@@ -64,6 +67,7 @@ class Snapshot:
     category: Category
     physical: Relation | None
     parents: tuple[SnapshotId, ...] = ()
+    is_preview: bool = False
 
     @property
     def id(self) -> SnapshotId:

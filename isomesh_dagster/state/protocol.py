@@ -116,6 +116,12 @@ class StateStore(Protocol):
         """The physical relations (dotted) that the snapshots own, those that the janitor is removing among them."""
         ...
 
+    def forward_only_tables(self, names: Iterable[str]) -> set[str]:
+        """Physical relations (dotted) of these models that a forward-only change was made to, or is shown in: their
+        rows come from more than one definition, or are a part only.
+        """
+        ...
+
     def intervals(self, physicals: Iterable[str]) -> dict[str, tuple[Interval, ...]]:
         """Recorded intervals by physical relation (dotted), merged; nothing recorded: absent."""
         ...

@@ -29,7 +29,7 @@ from sqlalchemy import (
 
 from isomesh_dagster.snapshot.codec import target_from_json
 from isomesh_dagster.snapshot.environment import Target
-from isomesh_dagster.snapshot.snapshot import SnapshotId
+from isomesh_dagster.snapshot.snapshot import Category, SnapshotId
 from isomesh_dagster.state import tables
 
 ACTIVE = "active"
@@ -39,24 +39,39 @@ DELETING = "deleting"
 def unneeded(connection: Connection, *, keep_promotions: int, older_than: datetime) -> dict[SnapshotId, str | None]:
     """Snapshots that nothing needs and that were last needed before `older_than`, or whose removal began earlier.
 
-    Each with its physical relation (dotted), or None when it has none or a snapshot that stays shares it.
+    Each with its physical relation (dotted), or None when it has none or a snapshot that stays shares it. A
+    forward-only snapshot stays as long as its table: it alone tells that the rows there come from more than one
+    definition.
     """
     needed = _needed(connection, keep_promotions)
     columns = tables.snapshots.c
     rows = connection.execute(
         select(
-            columns.name, columns.identifier, columns.version, columns.physical, columns.status, columns.needed_at
+            columns.name,
+            columns.identifier,
+            columns.version,
+            columns.physical,
+            columns.status,
+            columns.needed_at,
+            columns.category,
         ).order_by(columns.name, columns.identifier, columns.version)
     )
     going: dict[SnapshotId, str | None] = {}
     kept_physicals: set[str | None] = set()
-    for name, identifier, version, physical, status, needed_at in rows:
+    forward_only: set[SnapshotId] = set()
+    for name, identifier, version, physical, status, needed_at, category in rows:
         snapshot = SnapshotId(name=name, identifier=identifier, version=version)
         if snapshot not in needed and (status == DELETING or needed_at < older_than):
             going[snapshot] = physical
+            if category == Category.FORWARD_ONLY.value:
+                forward_only.add(snapshot)
         else:
             kept_physicals.add(physical)
-    return {snapshot: None if physical in kept_physicals else physical for snapshot, physical in going.items()}
+    return {
+        snapshot: None if physical in kept_physicals else physical
+        for snapshot, physical in going.items()
+        if snapshot not in forward_only or physical not in kept_physicals
+    }
 
 
 def mark(connection: Connection, snapshots: Iterable[SnapshotId], status: str) -> None:

@@ -15,7 +15,7 @@ from isomesh_dagster.plan.restatement import Restatement
 from isomesh_dagster.snapshot.codec import snapshot_to_json, target_from_json
 from isomesh_dagster.snapshot.environment import Environment, Promotion, Target
 from isomesh_dagster.snapshot.interval import Interval
-from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
+from isomesh_dagster.snapshot.snapshot import Category, Snapshot, SnapshotId
 from isomesh_dagster.state import tables
 from isomesh_dagster.state.protocol import GitRef, Identity, PlanRecord
 
@@ -170,6 +170,16 @@ def restatement_row(physical: str, known: Restatement) -> dict[str, Any]:
     """The row of what is known of a relation's restatement."""
     pending = compact([[interval.start, interval.end] for interval in known.pending])
     return {"physical": physical, "tick_ms": known.tick, "pending": pending}
+
+
+def forward_only_tables(connection: Connection, names: Iterable[str]) -> set[str]:
+    """The physical relations of these models that have a forward-only snapshot."""
+    columns = tables.snapshots.c
+    found: set[str] = set()
+    for chunk in chunks(sorted(set(names))):
+        kept = select(columns.physical).where(columns.category == Category.FORWARD_ONLY.value, columns.name.in_(chunk))
+        found.update(physical for physical in connection.scalars(kept.distinct()) if physical is not None)
+    return found
 
 
 def active_physicals(connection: Connection, physicals: Iterable[str]) -> set[str]:

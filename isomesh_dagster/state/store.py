@@ -250,6 +250,11 @@ class SqlStateStore:
         with self._database.read() as connection:
             return {str(owned) for owned in connection.scalars(select(column).where(column.is_not(None)))}
 
+    def forward_only_tables(self, names: Iterable[str]) -> set[str]:
+        """Physical relations (dotted) of these models that a forward-only change was made to, or is shown in."""
+        with self._database.read() as connection:
+            return rows.forward_only_tables(connection, names)
+
     def intervals(self, physicals: Iterable[str]) -> dict[str, tuple[Interval, ...]]:
         """Recorded intervals by physical relation (dotted), merged; nothing recorded: absent."""
         with self._database.read() as connection:

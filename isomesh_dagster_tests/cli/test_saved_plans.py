@@ -103,7 +103,7 @@ def test_a_category_can_be_chosen(planned: Shop) -> None:
 
 def test_a_choice_that_is_not_understood_is_told(planned: Shop) -> None:
     assert planned("plan", "dev", "--categorize", "shop.orders").exit_code == 2
-    assert planned("plan", "dev", "--categorize", "shop.orders=forward-only").exit_code == 2
+    assert planned("plan", "dev", "--categorize", "shop.orders=metadata").exit_code == 2
     unknown = planned("plan", "dev", "--categorize", "shop.ordrs=breaking")
     assert unknown.exit_code == 1
     assert "did you mean 'shop.orders'" in unknown.stderr

@@ -141,7 +141,6 @@ def test_failures_are_told_with_their_place(files: Files) -> None:
         ("CUSTOM (batch_size 1)", "kind CUSTOM needs `materialization`"),
         ("CUSTOM (materialization newest, size 1)", "kind CUSTOM has no parameter `size`"),
         ("CUSTOM (materialization newest, batch_concurrency 2)", "batches of kind CUSTOM run one after the other"),
-        ("CUSTOM (materialization newest, forward_only true)", "`forward_only` is not supported yet"),
     ],
 )
 def test_headers_that_are_wrong(files: Files, header: str, message: str) -> None:

@@ -343,8 +343,6 @@ def test_automatic_restatement() -> None:
     [
         ("MANAGED", "MANAGED"),
         ("VIEW (materialized true)", "materialized"),
-        ("INCREMENTAL_BY_TIME_RANGE (time_column ds, forward_only true)", "forward_only"),
-        ("INCREMENTAL_BY_UNIQUE_KEY (unique_key id, forward_only true)", "forward_only"),
         ("SCD_TYPE_2_BY_TIME (unique_key id, auto_restatement_cron '@weekly')", "auto_restatement_cron"),
         ("INCREMENTAL_BY_UNIQUE_KEY (unique_key id, auto_restatement_intervals 3)", "auto_restatement_intervals"),
     ],

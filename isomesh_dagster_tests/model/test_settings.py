@@ -430,7 +430,6 @@ class TestKeys:
             "virtual_environment_mode: dev_only",
             "gateway_managed_virtual_layer: true",
             "dbt: {}\nloader: x",
-            "plan: {forward_only: true}",
             "default_scheduler: {type: airflow}",
         ],
     )
@@ -459,7 +458,7 @@ class TestKeys:
         gateway_managed_virtual_layer: false
         model_naming: {infer_names: false}
         default_scheduler: {type: builtin}
-        plan: {forward_only: false, use_finalized_state: false}
+        plan: {forward_only: true, enable_preview: false, use_finalized_state: false}
         linter: {enabled: false, rules: ALL}
         format: {normalize: true}
         ui: {format_on_save: false}

@@ -142,8 +142,8 @@ def test_unknown_models_and_other_categories_are_refused() -> None:
     with pytest.raises(GraphError) as caught:
         check_choices({"s.editde": BREAKING}, DIFFERENCE, NAMES)
     assert caught.value.hint == "did you mean 's.edited'?"
-    with pytest.raises(PlanError, match="forward_only cannot be chosen"):
-        check_choices({"s.edited": Category.FORWARD_ONLY}, DIFFERENCE, NAMES)
+    with pytest.raises(PlanError, match="metadata cannot be chosen"):
+        check_choices({"s.edited": Category.METADATA}, DIFFERENCE, NAMES)
 
 
 # ── what is left to people ───────────────────────────────────────────────────────────────────────────────────────────

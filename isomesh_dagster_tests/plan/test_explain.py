@@ -236,6 +236,9 @@ def test_json_golden() -> None:
         "changes",
         "builds",
         "repoints",
+        "migrations",
+        "effective_from",
+        "later",
         "before_all",
         "after_all",
         "audits",
@@ -264,6 +267,7 @@ def test_json_golden() -> None:
         "category": "breaking",
         "batches": 14,
         "without_rows": False,
+        "is_preview": False,
     }
     assert [each["model"] for each in document["builds"]] == ["core.flights", "marts.routes"]  # type: ignore
     assert [each["model"] for each in document["repoints"]] == ["core.late"]  # type: ignore

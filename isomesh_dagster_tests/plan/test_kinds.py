@@ -31,7 +31,7 @@ def days(first: int, last: int) -> Interval:
 
 
 def of(kind, query=QUERY, **more):
-    return model("m.t", query, kind, partitioned_by=("id",), **more)
+    return model("m.t", query, kind, **{"partitioned_by": ("id",), "forward_only": False, **more})
 
 
 # --- what is missing

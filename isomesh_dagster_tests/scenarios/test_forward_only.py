@@ -1,0 +1,283 @@
+"""Forward-only changes from end to end: files, plans, a real warehouse. Days are those of January 2024."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from isomesh_dagster.errors import PlanError
+from isomesh_dagster.execution.events import Event
+from isomesh_dagster.plan.explain import plan_markdown, plan_steps
+from isomesh_dagster.plan.plan import Plan
+from isomesh_dagster.plan.saved import plan_document, read_document
+from isomesh_dagster.plan.wish import Wish
+from isomesh_dagster.project import Project
+from isomesh_dagster.snapshot.interval import to_ms
+from isomesh_dagster.snapshot.snapshot import Category
+
+CONFIG = """
+gateways:
+  only:
+    connection: {type: duckdb, database: warehouse.duckdb}
+model_defaults: {dialect: duckdb, start: 2024-01-01}
+"""
+SOURCE = (
+    "MODEL (name s.src, kind FULL);\n"
+    "SELECT CAST(i AS INT) AS id, DATE '2024-01-01' + CAST(i AS INT) AS ds FROM range(20) AS r(i)"
+)
+TOTALS = "MODEL (name s.totals, kind FULL);\nSELECT ds, SUM(v) AS total FROM s.days GROUP BY ds"
+SHOWN = "MODEL (name s.shown);\nSELECT * FROM s.days"
+OLD, NEW = "id, ds, id * 2 AS v", "id, ds, id * 3 AS v, 'new' AS tag"
+FORWARD = Wish(forward_only=True)
+
+
+def moment(day: int) -> datetime:
+    return datetime(2024, 1, day, 1, tzinfo=timezone.utc)
+
+
+class Files:
+    """A project on disk, and what is done with it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        (root / "models").mkdir()
+        (root / "config.yaml").write_text(CONFIG)
+        self.write("src", SOURCE)
+        self.days(OLD)
+        self.write("totals", TOTALS)
+        self.write("shown", SHOWN)
+
+    def write(self, name: str, text: str) -> None:
+        (self.root / "models" / f"{name}.sql").write_text(text)
+
+    def days(self, columns: str, kind: str = "") -> None:
+        self.write(
+            "days",
+            f"MODEL (name s.days, kind INCREMENTAL_BY_TIME_RANGE (time_column ds{kind}));\n"
+            f"SELECT {columns} FROM s.src WHERE ds BETWEEN @start_ds AND @end_ds",
+        )
+
+    def plan(self, environment: str = "prod", day: int = 4, wish: Wish = FORWARD) -> Plan:
+        with Project.load(self.root) as project:
+            return project.plan(environment, now=moment(day), wish=wish)
+
+    def apply(self, environment: str = "prod", day: int = 4, wish: Wish = FORWARD) -> Plan:
+        with Project.load(self.root) as project:
+            plan = project.plan(environment, now=moment(day), wish=wish)
+            list(project.apply(plan))
+            return plan
+
+    def run(self, day: int, environment: str = "prod") -> list[Event]:
+        with Project.load(self.root) as project:
+            return list(project.apply(project.run_plan(environment, now=moment(day))))
+
+    def rows(self, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
+        with Project.load(self.root) as project:
+            return [tuple(row) for row in project.fetch(f"SELECT {columns} FROM {table} ORDER BY ALL")[1]]
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    """A project that prod shows, with three days loaded."""
+    files = Files(tmp_path)
+    files.apply(wish=Wish())
+    return files
+
+
+def category(plan: Plan, model: str) -> Category | None:
+    return next(change.category for change in plan.changes if change.model == model)
+
+
+def test_a_change_in_prod_keeps_the_past_and_counts_from_now_on(files: Files) -> None:
+    before = files.plan(wish=Wish()).snapshots["s.days"]
+    files.days(NEW)
+    plan = files.apply()
+    assert {name: category(plan, name) for name in ("s.days", "s.totals", "s.shown")} == dict.fromkeys(
+        ("s.days", "s.totals", "s.shown"), Category.FORWARD_ONLY
+    )
+    assert plan.snapshots["s.days"].physical == before.physical
+    assert plan.builds == ()
+    assert [[str(change) for change in step.changes or ()] for step in plan.migrations] == [
+        ["ADD COLUMN tag VARCHAR"],
+        [],
+    ]
+    assert files.rows("s.days", "id, v, tag") == [(0, 0, None), (1, 2, None), (2, 4, None)]
+    assert files.rows("s.shown") == files.rows("s.days")
+    assert files.rows("s.totals", "total") == [(0,), (2,), (4,)]
+    assert files.plan().is_empty
+    files.run(6)
+    assert files.rows("s.days", "id, v, tag") == [
+        (0, 0, None),
+        (1, 2, None),
+        (2, 4, None),
+        (3, 9, "new"),
+        (4, 12, "new"),
+    ]
+    assert [row[0] for row in files.rows("s.totals", "total")] == [0, 2, 4, 9, 12]
+    assert files.plan(day=6).is_empty
+
+
+def test_a_preview_shows_it_elsewhere_and_is_never_taken_for_the_model(files: Files) -> None:
+    old = files.rows("s.days")
+    files.days(NEW)
+    plan = files.apply("dev")
+    days = plan.snapshots["s.days"]
+    assert days.is_preview
+    assert str(days.physical).endswith("__dev")
+    assert files.rows("s__dev.days", "id, v, tag") == [(2, 6, "new")]
+    assert files.rows("s__dev.totals", "total") == [(6,)]
+    assert files.rows("s__dev.shown") == files.rows("s__dev.days")
+    assert files.rows("s.days") == old
+    files.run(5, "dev")
+    assert files.rows("s__dev.days", "id") == [(2,), (3,)]  # the clock does not fill its past
+
+    whole = files.plan(wish=Wish())  # the same files, as an ordinary change
+    assert {step.snapshot.name for step in whole.builds} == {"s.days", "s.totals", "s.shown"}
+    assert not any(snapshot.is_preview for snapshot in whole.snapshots.values())
+
+    files.apply()
+    assert files.rows("s__dev.days", "id") == [(2,), (3,)]
+    caught_up = files.apply("dev")
+    assert caught_up.migrations == ()
+    assert files.rows("s__dev.days") == files.rows("s.days")
+    assert files.plan("dev").is_empty
+
+
+def test_the_range_of_a_preview(files: Files) -> None:
+    files.days(NEW)
+    within = read_document(plan_document(files.plan("dev")), "it").wish
+    assert within == FORWARD
+    asked = Wish(forward_only=True, effective_from=to_ms(moment(2)))
+    files.apply("dev", wish=asked)
+    assert files.rows("s__dev.days", "id") == [(1,), (2,)]
+    (files.root / "config.yaml").write_text(CONFIG + "plan: {enable_preview: false}\n")
+    files.days(NEW.replace("new", "newer"))
+    files.apply("other")
+    assert files.rows("s__other.days") == []
+
+
+def test_audits_of_a_preview_do_not_block(files: Files) -> None:
+    files.write(
+        "days",
+        "MODEL (name s.days, kind INCREMENTAL_BY_TIME_RANGE (time_column ds), audits (not_null(columns := (v))));\n"
+        "SELECT id, ds, CAST(NULL AS INT) AS v FROM s.src WHERE ds BETWEEN @start_ds AND @end_ds",
+    )
+    files.apply("dev")
+    assert files.rows("s__dev.days", "id, v") == [(2, None)]
+
+
+def test_what_is_built_in_the_same_plan_reads_the_table_as_it_will_be(files: Files) -> None:
+    files.days(NEW, ", forward_only true")
+    files.write("totals", "MODEL (name s.totals, kind FULL);\nSELECT ds, tag, SUM(v) AS total FROM s.days GROUP BY ALL")
+    files.write("shown", "MODEL (name s.shown);\nSELECT tag, id FROM s.days")
+    plan = files.apply(wish=Wish())
+    assert category(plan, "s.totals") is Category.BREAKING
+    assert files.rows("s.totals", "tag, total") == [(None, 0), (None, 2), (None, 4)]
+    assert files.rows("s.shown") == [(None, 0), (None, 1), (None, 2)]
+    files.run(5)
+    assert files.rows("s.totals", "tag, total")[0] == ("new", 9)
+
+
+def test_other_environments_go_on_to_show_the_table(files: Files) -> None:
+    files.apply("dev", wish=Wish())
+    files.days(NEW)
+    files.apply()
+    assert files.rows("s__dev.days") == files.rows("s.days")
+    assert files.rows("s__dev.shown") == files.rows("s.days")
+
+
+@pytest.mark.parametrize("kind", [", on_destructive_change allow", ", on_destructive_change warn"])
+def test_a_property_allows_what_loses_values(files: Files, kind: str) -> None:
+    files.days("id, ds", f", forward_only true{kind}")
+    files.write("totals", "MODEL (name s.totals, kind FULL);\nSELECT ds, COUNT(*) AS total FROM s.days GROUP BY ds")
+    plan = files.apply(wish=Wish())
+    assert files.rows("s.days", "id") == [(0,), (1,), (2,)]
+    assert files.rows("s.shown") == files.rows("s.days")
+    assert ("warn" in kind) == any("DROP COLUMN v" in warning for warning in plan.warnings)
+
+
+def test_what_loses_values_is_refused_unless_it_is_allowed(files: Files) -> None:
+    before = files.rows("s.days")
+    files.days("id, ds, CAST(id AS VARCHAR) AS v")
+    files.write("totals", "MODEL (name s.totals, kind FULL);\nSELECT ds, COUNT(v) AS total FROM s.days GROUP BY ds")
+    with pytest.raises(PlanError) as caught:
+        files.plan()
+    assert "ALTER COLUMN v INTEGER → VARCHAR" in str(caught.value)
+    assert caught.value.model == "s.days"
+    assert "--allow-destructive-model s.days" in (caught.value.hint or "")
+    assert files.rows("s.days") == before
+    (warning,) = files.plan("dev").warnings
+    assert "prod would refuse" in warning
+    files.apply(wish=Wish(forward_only=True, allow_destructive=("s.day*",)))
+    assert files.rows("s.days", "v") == [("0",), ("2",), ("4",)]
+
+
+def test_what_is_ignored_leaves_the_table_as_it_is(files: Files) -> None:
+    files.days("id, ds, 'x' AS extra", ", forward_only true, on_destructive_change ignore, on_additive_change ignore")
+    files.write("totals", "MODEL (name s.totals, kind FULL);\nSELECT ds, COUNT(*) AS total FROM s.days GROUP BY ds")
+    plan = files.apply(wish=Wish())
+    assert len(plan.warnings) == 2
+    files.run(5)
+    assert files.rows("s.days", "id, v") == [(0, 0), (1, 2), (2, 4), (3, None)]
+
+
+def test_from_the_effective_date_on_it_is_computed_again(files: Files) -> None:
+    files.days(NEW)
+    plan = files.apply(wish=Wish(forward_only=True, effective_from=to_ms(moment(2))))
+    assert [step.snapshot.name for step in plan.later] == ["s.days", "s.totals"]
+    assert files.rows("s.days", "id, v, tag") == [(0, 0, None), (1, 3, "new"), (2, 6, "new")]
+    assert [row[0] for row in files.rows("s.totals", "total")] == [0, 3, 6]
+    assert files.plan().is_empty
+    assert "2024-01-02" in plan_markdown(plan)
+    assert "Compute again, after the swap" in [section.title for section in plan_steps(plan)]
+
+
+def test_an_effective_date_to_come_is_refused(files: Files) -> None:
+    with pytest.raises(PlanError, match="in the future"):
+        files.plan(wish=Wish(forward_only=True, effective_from=to_ms(moment(9))))
+
+
+def test_an_apply_that_ends_after_the_swap_is_gone_on_with(files: Files) -> None:
+    files.days(NEW)
+    with Project.load(files.root) as project:
+        plan = project.plan("prod", now=moment(4), wish=Wish(forward_only=True, effective_from=to_ms(moment(2))))
+        with project.application(plan) as application:
+            application.begin()
+            application.promote()
+    assert files.rows("s.days", "v") == [(0,), (2,), (4,)]
+    left = files.plan()
+    assert {step.snapshot.name for step in left.builds} == {"s.days", "s.totals"}
+    with Project.load(files.root) as project:
+        list(project.apply(project.plan_again(read_document(plan_document(plan), "the first"))))
+    assert files.rows("s.days", "v") == [(0,), (3,), (6,)]
+    assert [row[0] for row in files.rows("s.totals", "total")] == [0, 3, 6]
+    assert files.plan().is_empty
+
+
+def test_older_files_never_show_the_altered_table_as_theirs(files: Files) -> None:
+    files.days(NEW)
+    altered = files.apply().snapshots["s.days"].physical
+    files.days(OLD)
+    plan = files.apply(wish=Wish())
+    assert plan.snapshots["s.days"].physical != altered
+    assert files.rows("s.days") == [(0, moment(1).date(), 0), (1, moment(2).date(), 2), (2, moment(3).date(), 4)]
+    files.days(NEW)
+    again = files.plan(wish=Wish()).snapshots["s.days"].physical
+    assert again not in (altered, plan.snapshots["s.days"].physical)
+
+
+def test_seeds_and_other_kinds_never_keep_their_table(files: Files) -> None:
+    files.write("days", f"MODEL (name s.days, kind FULL);\nSELECT {OLD} FROM s.src")
+    assert category(files.plan(), "s.days") is Category.BREAKING
+    with pytest.raises(PlanError, match="cannot be forward-only: kind INCREMENTAL_BY_TIME_RANGE → FULL"):
+        files.plan(wish=Wish(choices={"s.days": Category.FORWARD_ONLY}))
+
+
+def test_a_choice_beats_the_property(files: Files) -> None:
+    files.days(NEW, ", forward_only true")
+    plan = files.plan(wish=Wish(choices={"s.days": Category.BREAKING}))
+    assert category(plan, "s.days") is Category.BREAKING
+    assert plan.migrations == ()
