@@ -11,12 +11,10 @@ ENVIRONMENTS = "isomesh_environments"  # the dynamic partitions; Dagster keeps t
 
 PARTITION_TAG = "dagster/partition"
 COMMIT_TAG = "isomesh/commit"  # on runs that were launched for a commit
+REF_TAG = "isomesh/ref"  # and of which ref it is the commit
+ENVIRONMENT_TAG = "isomesh/environment"  # and which environment follows that ref
 DUE_TAG = "isomesh/due"  # on runs that load what the clock made due for what an environment shows
 GATEWAY_TAG = "isomesh/gateway"  # on runs: a queue can keep two runs off one warehouse by it
-
-COMMIT_TAG = "isomesh/commit"  # on runs of git's jobs, as are the next two
-REF_TAG = "isomesh/ref"
-ENVIRONMENT_TAG = "isomesh/environment"
 
 REUSED = "isomesh/reused"
 FINGERPRINT = "isomesh/fingerprint"
@@ -35,7 +33,6 @@ COMMIT = "isomesh/commit"
 HISTORY = "isomesh/history"
 PROMOTION = "isomesh/promotion"
 VIEWS = "isomesh/views"
-COMMIT = "isomesh/commit"
 REF = "isomesh/ref"
 OUTCOME = "isomesh/outcome"
 REPORT = "isomesh/report"

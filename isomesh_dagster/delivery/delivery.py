@@ -36,7 +36,7 @@ from isomesh_dagster.model.git_config import GitConfig, short_ref
 from isomesh_dagster.model.settings import Settings, load_settings
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.plan.saved import plan_document, read_document
-from isomesh_dagster.plan.wish import NOTHING, Wish
+from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.project import FOLDER, Project
 from isomesh_dagster.project.compiling import compile_commit
 from isomesh_dagster.project.system import System
@@ -301,11 +301,12 @@ class Delivery:
             return "shown", applied_words(plan, found.events, commit)
 
     def _preview_wish(self) -> Wish:
-        start = self.config.default_pr_start
-        if start is None:
-            return NOTHING
-        now = to_ms(_now())
-        return Wish(within=Interval(dates.to_ms(start, now_ms=now), now))
+        config = self.config
+        within = None
+        if config.default_pr_start is not None:
+            now = to_ms(_now())
+            within = Interval(dates.to_ms(config.default_pr_start, now_ms=now), now)
+        return Wish(within=within, min_intervals=config.pr_min_intervals, skip_backfill=config.skip_pr_backfill)
 
     def _test(self, project: Project, found: _Found) -> None:
         """Run the unit tests; raises PlanError when one fails."""

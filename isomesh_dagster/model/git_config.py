@@ -190,6 +190,8 @@ class GitConfig(_Config):
     previews                    refs that get an environment of their own: `feature/*`, `refs/pull/*/head`
     may_run_code                refs whose Python and statements may run in this system; by default the deploy branch
     deployment                  synchronized: what is merged is deployed; desynchronized: when somebody says so
+    default_pr_start, pr_min_intervals    from when previews build, and at least how many of the latest intervals
+    skip_pr_backfill            previews build nothing: what is not built yet is an empty table there
     approval                    which deploys wait for somebody
     on_destructive_change       what a deploy does that removes or retypes what prod's readers see
     sensors                     whether Dagster's two sensors start by themselves
@@ -210,6 +212,8 @@ class GitConfig(_Config):
     invalidate_environment_after_deploy: bool = True
     pr_environment_name: Annotated[str, AfterValidator(_checked_prefix)] = "pr"
     default_pr_start: str | None = None
+    pr_min_intervals: int = Field(default=0, ge=0)
+    skip_pr_backfill: bool = False
     data_diff: bool = True
     sensors: Literal["running", "stopped"] = "stopped"
     poll_seconds: int = Field(default=30, ge=5)
@@ -241,17 +245,17 @@ BOT_KEYS: Mapping[str, str | None] = {
     "run_on_deploy_to_prod": "run_on_deploy_to_prod",
     "pr_environment_name": "pr_environment_name",
     "default_pr_start": "default_pr_start",
+    "pr_min_intervals": "pr_min_intervals",
+    "skip_pr_backfill": "skip_pr_backfill",
     "prod_branch_name": "deploy_branch",
     "enable_deploy_command": "comments on pull requests are not read: merging deploys",
     "command_namespace": "comments on pull requests are not read",
     "merge_method": "nothing is merged: what was merged is deployed",
     "auto_categorize_changes": "plan.auto_categorize_changes counts everywhere",
-    "skip_pr_backfill": "previews build what is missing, from default_pr_start on",
     "pr_include_unmodified": "an environment always shows all models",
     "forward_only_branch_suffix": "no branch name makes a plan forward-only",
     "check_if_blocked_on_deploy_to_prod": "the host decides what can be merged",
     "default_pr_preview_start": "previews build what is missing, from default_pr_start on",
-    "pr_min_intervals": "previews build what is missing, from default_pr_start on",
     "pr_preview_min_intervals": "previews build what is missing, from default_pr_start on",
 }
 """The keys of the anchor's bot: ours of the same meaning, or why there is none. `type` is told nowhere."""

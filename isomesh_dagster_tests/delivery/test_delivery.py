@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import stat
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
@@ -334,6 +338,117 @@ def test_pull_requests_are_numbered(team: Team) -> None:
 def test_what_the_clock_made_due_may_follow_a_deploy(team: Team) -> None:
     team.configure(run_on_deploy_to_prod="true")
     assert told(team) == [("deploy", "shown")]
+
+
+class TestWhatPreviewsBuild:
+    DAYS = (
+        "MODEL (name core.days, kind INCREMENTAL_BY_TIME_RANGE (time_column day), end '2024-01-10');\n"
+        "SELECT day::DATE AS day FROM range(DATE '2024-01-01', DATE '2024-02-01', INTERVAL 1 DAY) AS t(day)\n"
+        "WHERE day BETWEEN @start_date AND @end_date\n"
+    )
+
+    def rows(self, team: Team, schema: str) -> int:
+        ((count,),) = team.query(f"SELECT count(*) FROM {schema}.days")
+        return int(count)
+
+    def test_from_a_start_and_the_deploy_builds_the_rest(self, team: Team) -> None:
+        sync(team)
+        team.configure(default_pr_start="'2024-01-08'")
+        team.commit("Days", {"models/days.sql": self.DAYS}, branch=BRANCH)
+        assert told(team) == [("preview", "shown")]
+        assert self.rows(team, "core__feature_amounts") == 3
+        team.merge(BRANCH)
+        deploy = sync(team)[0]
+        assert (deploy.outcome, deploy.views_only) == ("shown", False)
+        assert self.rows(team, "core") == 10
+
+    def test_nothing(self, team: Team) -> None:
+        sync(team)
+        team.configure(skip_pr_backfill="true")
+        team.commit("Days", {"models/days.sql": self.DAYS}, branch=BRANCH)
+        assert told(team) == [("preview", "shown")]
+        assert self.rows(team, "core__feature_amounts") == 0
+        team.merge(BRANCH)
+        assert sync(team)[0].outcome == "shown"
+        assert self.rows(team, "core") == 10
+
+
+class _Host(BaseHTTPRequestHandler):
+    """Stands where the API of a host of repositories is."""
+
+    asked: ClassVar[list[tuple[str, dict[str, str], dict[str, Any]]]] = []
+    answer: ClassVar[int] = 201
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.asked.append((self.path, dict(self.headers), body))
+        self.send_response(self.answer)
+        self.send_header("Location", "http://elsewhere.invalid/")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def host() -> Iterator[str]:
+    _Host.asked.clear()
+    _Host.answer = 201
+    server = HTTPServer(("127.0.0.1", 0), _Host)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+class TestStatus:
+    def configure(self, team: Team, kind: str, host: str) -> None:
+        team.configure(
+            status=f"{{type: {kind}, repository: acme/shop, api: '{host}/v1', link: 'https://dagster.example.com'}}",
+            token_variable="TOKEN",
+        )
+
+    def test_of_github(self, team: Team, host: str) -> None:
+        self.configure(team, "github", host)
+        with team.delivery(TOKEN="sesame") as delivery:
+            report = delivery.deploy()
+        assert report.also == ()
+        commit = report.commit.id
+        assert [path for path, _, _ in _Host.asked] == [f"/v1/repos/acme/shop/statuses/{commit}"] * 2
+        assert [body["state"] for _, _, body in _Host.asked] == ["pending", "success"]
+        _, headers, body = _Host.asked[-1]
+        assert headers["Authorization"] == "Bearer sesame"
+        assert body["context"] == "isomesh/prod"
+        assert body["target_url"] == "https://dagster.example.com"
+        assert body["description"].startswith(f"prod shows {commit[:12]}")
+
+    def test_of_gitlab(self, team: Team, host: str) -> None:
+        self.configure(team, "gitlab", host)
+        team.commit("Broken", {"models/orders.sql": "no"})
+        with team.delivery(TOKEN="sesame") as delivery:
+            report = delivery.deploy()
+        path, headers, body = _Host.asked[-1]
+        assert path == f"/v1/projects/acme%2Fshop/statuses/{report.commit.id}"
+        assert headers["Private-Token"] == "sesame"
+        assert (body["state"], body["name"]) == ("failed", "isomesh/prod")
+
+    def test_without_a_token_nobody_is_told(self, team: Team, host: str) -> None:
+        self.configure(team, "github", host)
+        with team.delivery() as delivery:
+            assert delivery.deploy().outcome == "shown"
+        assert _Host.asked == []
+
+    @pytest.mark.parametrize("answer", [401, 302])
+    def test_a_host_that_refuses_is_a_warning(self, team: Team, host: str, answer: int) -> None:
+        _Host.answer = answer
+        self.configure(team, "github", host)
+        with team.delivery(TOKEN="sesame") as delivery:
+            report = delivery.deploy()
+        assert report.outcome == "shown"
+        (warning,) = report.also
+        assert "refused the status" in warning
+        assert "sesame" not in warning
+        assert len(_Host.asked) == 2  # a redirect is not followed with the token
 
 
 def test_no_repository_no_delivery(team: Team) -> None:

@@ -191,7 +191,8 @@ class TestTheBot:
         assert config is not None
         assert (config.deploy_branch, config.run_on_deploy_to_prod) == ("trunk", True)
         assert config.default_pr_start == "2 days ago"
-        assert [note.split()[0] for note in settings.notes] == ["cicd_bot.skip_pr_backfill", "cicd_bot.merge_method"]
+        assert [note.split()[0] for note in settings.notes] == ["cicd_bot.merge_method"]
+        assert config.skip_pr_backfill
 
     def test_without_a_repository_it_is_told(self, tmp_path: Path) -> None:
         settings = load(tmp_path, f"{TINY}{dedent(self.BOT)}")
