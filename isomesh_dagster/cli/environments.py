@@ -143,6 +143,8 @@ def rollback(session: Session, *, environment: str, number: int | None) -> None:
         f" {count(len(done.created), 'view')} set, {len(done.dropped)} dropped, {done.seconds:.2f} s",
         "bold green",
     )
+    for note in done.notes:
+        console.note(note, "yellow")
 
 
 @click.command(short_help="End ENV now.")

@@ -96,7 +96,9 @@ class Failed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promoted:
-    """The environment shows the plan's target. `number` is the promotion's number in its history."""
+    """The environment shows the plan's target. `number` is the promotion's number in its history; `notes` are
+    sentences about what could not come back.
+    """
 
     environment: str
     plan_id: str
@@ -104,6 +106,7 @@ class Promoted:
     created: tuple[str, ...]
     dropped: tuple[str, ...]
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

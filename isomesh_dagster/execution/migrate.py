@@ -59,7 +59,7 @@ class Prepared:
     waiting: tuple[str, ...] = ()
 
 
-def prepare(session: Session, steps: Iterable[Migrate], around: Surroundings) -> Prepared:
+def prepare(session: Session, steps: Iterable[Migrate], around: Surroundings, *, only_adds: bool = False) -> Prepared:
     """Ask the warehouse what the new definitions give. Not inside a transaction.
 
     Raises PlanError for a change that must not be made.
@@ -74,13 +74,45 @@ def prepare(session: Session, steps: Iterable[Migrate], around: Surroundings) ->
         except EngineError:
             waiting.append(snapshot.name)
             continue
-        alteration = Alteration(step=step, wanted=wanted)
+        alteration = Alteration(step=step, wanted=wanted, only_adds=only_adds)
         alterations.append(alteration)
         current = session.columns(alteration.relation)
         changes = alteration.changes(current)
         if changes:
             stand_ins[snapshot.name] = stand_in(alteration.relation, current, changes)
     return Prepared(alterations=tuple(alterations), stand_ins=stand_ins, waiting=tuple(waiting))
+
+
+def bring_back(
+    session: Session, snapshots: Sequence[Snapshot], shown: Mapping[str, Snapshot], around: Surroundings
+) -> tuple[tuple[Alteration, ...], tuple[str, ...]]:
+    """What earlier definitions (`snapshots`, parents first) need of tables that later ones have altered, and sentences
+    about what does not come back. `shown` is what the environment shows until now. Raises PlanError when a definition
+    cannot be read any more.
+    """
+    prepared = prepare(session, [Migrate(snapshot=one) for one in snapshots], around, only_adds=True)
+    if prepared.waiting:
+        raise PlanError(
+            f"the definition of that time reads what is not there any more: {', '.join(prepared.waiting)}",
+            hint="check out the files of that time and plan: what is missing is built again",
+        )
+    notes = []
+    for alteration in prepared.alterations:
+        snapshot, table = alteration.step.snapshot, alteration.relation
+        now = shown.get(snapshot.name)
+        current = session.columns(table)
+        wanted = {name.lower() for name, _ in alteration.wanted}
+        empty = [change.name for change in alteration.changes(current)]
+        extra = [name for name, _ in current if name.lower() not in wanted]
+        if not empty and not extra and (now is None or now.physical != table or now.id == snapshot.id):
+            continue
+        parts = [f"{snapshot.name}: {table} keeps the rows that later definitions wrote"]
+        if empty:
+            parts.append(f"{', '.join(empty)} {'comes' if len(empty) == 1 else 'come'} back without values")
+        if extra:
+            parts.append(f"{', '.join(extra)} {'stays' if len(extra) == 1 else 'stay'}, empty in new rows")
+        notes.append("; ".join(parts))
+    return prepared.alterations, tuple(notes)
 
 
 def definition_columns(session: Session, snapshot: Snapshot, around: Surroundings) -> tuple[tuple[str, str], ...]:
@@ -109,6 +141,28 @@ def table_of(snapshot: Snapshot) -> Relation:
     return snapshot.physical
 
 
+def holds_rows(snapshot: Snapshot) -> bool:
+    """Whether the snapshot has a table of its own."""
+    return snapshot.physical is not None and not isinstance(snapshot.model.kind, View)
+
+
+def in_order(snapshots: Mapping[str, Snapshot]) -> list[Snapshot]:
+    """The snapshots, parents before children."""
+    ordered: dict[str, Snapshot] = {}
+
+    def visit(name: str) -> None:
+        snapshot = snapshots.get(name)
+        if snapshot is None or name in ordered:
+            return
+        for parent in snapshot.parents:
+            visit(parent.name)
+        ordered[name] = snapshot
+
+    for name in sorted(snapshots):
+        visit(name)
+    return list(ordered.values())
+
+
 def migrate(
     session: Session,
     state: StateStore,
@@ -127,7 +181,7 @@ def migrate(
     lost: set[str] = set()
     for alteration in alterations:
         changes = alteration.changes(session.columns(alteration.relation))
-        if changes:
+        if changes or alteration.only_adds:
             todo.append((alteration, changes))
             lost.update(change.name.lower() for change in changes if change.was is not None)
     if not todo:
@@ -150,7 +204,8 @@ def migrate(
     if lost:
         _drop_left(session, state, tables, around, {*physical, *virtual}, environment)
     for alteration, changes in todo:
-        session.alter_table(alteration.relation, changes)
+        if changes:
+            session.alter_table(alteration.relation, changes)
     for name, query in (*physical.items(), *virtual.items()):
         session.replace_view(Relation.parse(name), query)
     return changed
@@ -191,36 +246,25 @@ def _readers(tables: set[str], around: Surroundings, lost: Collection[str] = ())
     that reads it; that is for views of other environments, which are told what they read is gone when they are asked.
     """
     reached: set[str] = set()
-    seen: set[str] = set()
-
-    def visit(name: str) -> Iterator[tuple[Relation, str]]:
-        snapshot = around.snapshots.get(name)
-        if snapshot is None or name in seen:
-            return
-        seen.add(name)
-        for parent in snapshot.parents:
-            yield from visit(parent.name)
+    for snapshot in in_order(around.snapshots):
         if str(snapshot.physical) in tables:
-            reached.add(name)
+            reached.add(snapshot.name)
         if not isinstance(snapshot.model.kind, View | Embedded):
-            return
+            continue
         if not any(parent.name in reached for parent in snapshot.parents):
-            return
+            continue
         if lost and not _words(snapshot.model.rendered).isdisjoint(lost):
-            return
+            continue
         if isinstance(snapshot.model.kind, View):
             texts = Texts(snapshot, around)
             try:
                 query = cast(texts.batch(None, is_new=False).query, texts.typed())
             except IsomeshError:
                 if lost:
-                    return
+                    continue
                 raise
             yield table_of(snapshot), query
-        reached.add(name)
-
-    for name in around.snapshots:
-        yield from visit(name)
+        reached.add(snapshot.name)
 
 
 _WORD = re.compile(r"\w+")

@@ -17,7 +17,7 @@ from isomesh_dagster.errors import ConflictingPlanError, EngineError, PlanError,
 from isomesh_dagster.execution import warehouse
 from isomesh_dagster.execution.comments import comment_on
 from isomesh_dagster.execution.events import Promoted
-from isomesh_dagster.execution.migrate import Alteration, migrate
+from isomesh_dagster.execution.migrate import Alteration, bring_back, holds_rows, in_order, migrate
 from isomesh_dagster.execution.reconcile import adopt_loaded, reconcile_in
 from isomesh_dagster.execution.stamp import check_stamp
 from isomesh_dagster.execution.texts import Surroundings, Texts, view_query
@@ -37,7 +37,7 @@ class Swap:
     """A promotion to be made: the steps, the plan it belongs to and the plan it expects to find, when, and why.
 
     `comments` says whether descriptions are written on the views of prod. `alterations` are tables that get other
-    columns with it; of the physical relations in `recomputed` (dotted) nothing from that moment on (epoch milliseconds)
+    columns with it, `notes` what its event tells of them; of the physical relations in `recomputed` (dotted) nothing from that moment on (epoch milliseconds)
     counts as built afterwards.
     """
 
@@ -49,6 +49,7 @@ class Swap:
     reason: str = "plan"
     comments: bool = False
     alterations: tuple[Alteration, ...] = ()
+    notes: tuple[str, ...] = ()
     recomputed: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -96,6 +97,7 @@ def swap(session: Session, state: StateStore, work: Swap, checkpoint: Callable[[
         created=tuple(sorted(promote.create)),
         dropped=tuple(sorted(promote.drop)),
         seconds=time.perf_counter() - started,
+        notes=work.notes,
     )
 
 
@@ -203,7 +205,8 @@ def rollback(
     """Make the environment show again what its promotion number `to` showed (default: the one before the current).
 
     Its end (`expires_at`) stays as it is. Raises PlanError when there is no such promotion, when it shows nothing else
-    than the current one, or when a table it needs is gone; the environment is then as it was.
+    than the current one, or when a table it needs is gone; the environment is then as it was. Tables that forward-only
+    changes have altered since keep their rows; the event's notes say what of them does not come back.
     """
     with connection.session() as session:
         check_stamp(session, state, identity)
@@ -225,6 +228,15 @@ def rollback(
                 f"promotion {promotion.number} cannot be shown again, the janitor took tables of {', '.join(gone)}",
                 hint="check out the files of that time and plan: what is missing is built again",
             )
+        around = Surroundings(
+            snapshots={snapshot.name: snapshot for snapshot in snapshots.values()},
+            engine_dialect=connection.capabilities.dialect,
+            default_catalog=default_catalog,
+            execution_time=now,
+            macros=macros,
+            reads=connection.reads,
+        )
+        alterations, notes = _altered_since(session, state, current, around)
         plan_id = _rollback_id(current, promotion)
         promote = _between(current, target)
         state.open_plan(
@@ -249,19 +261,38 @@ def rollback(
                 plan_id=plan_id,
                 based_on=current.plan_id,
                 promoted_at=now,
-                around=Surroundings(
-                    snapshots={snapshot.name: snapshot for snapshot in snapshots.values()},
-                    engine_dialect=connection.capabilities.dialect,
-                    default_catalog=default_catalog,
-                    execution_time=now,
-                    macros=macros,
-                    reads=connection.reads,
-                ),
+                around=around,
+                alterations=alterations,
+                notes=notes,
                 reason=f"rollback to {promotion.number}",
                 comments=comments,
             ),
             checkpoint,
         )
+
+
+def _altered_since(
+    session: Session, state: StateStore, current: Environment, around: Surroundings
+) -> tuple[tuple[Alteration, ...], tuple[str, ...]]:
+    """What the tables that forward-only changes have altered need for the definitions of `around`, and notes about it.
+
+    Raises PlanError when an environment other than prod needs columns that prod has dropped.
+    """
+    altered = state.forward_only_tables(around.snapshots)
+    wanted = [one for one in in_order(around.snapshots) if str(one.physical) in altered and holds_rows(one)]
+    if not wanted:
+        return (), ()
+    shown = {one.name: one for one in state.snapshots(current.target.snapshots.values()).values()}
+    alterations, notes = bring_back(session, wanted, shown, around)
+    if current.name == PROD:
+        return alterations, notes
+    lost = [one.relation for one in alterations if one.changes(session.columns(one.relation))]
+    if lost:
+        raise PlanError(
+            f"columns that are needed have been dropped in prod, from {', '.join(map(str, lost))}",
+            hint=f"plan {current.name!r} from its files instead",
+        )
+    return (), notes
 
 
 def _chosen(promotions: list[Promotion], current: Environment, to: int | None) -> Promotion:

@@ -281,3 +281,35 @@ def test_a_choice_beats_the_property(files: Files) -> None:
     plan = files.plan(wish=Wish(choices={"s.days": Category.BREAKING}))
     assert category(plan, "s.days") is Category.BREAKING
     assert plan.migrations == ()
+
+
+def test_a_rollback_tells_what_does_not_come_back(files: Files) -> None:
+    files.days("id, ds, 'new' AS tag", ", forward_only true, on_destructive_change allow")
+    files.write("totals", "MODEL (name s.totals, kind FULL);\nSELECT ds, COUNT(tag) AS total FROM s.days GROUP BY ds")
+    files.write("shown", "MODEL (name s.shown);\nSELECT id, tag FROM s.days")
+    files.apply(wish=Wish())
+    files.run(5)
+    with Project.load(files.root) as project:
+        done = project.rollback("prod")
+    (note,) = done.notes
+    assert note.startswith("s.days: ")
+    assert note.endswith("v comes back without values; tag stays, empty in new rows")
+    assert files.rows("s.days", "id, v, tag")[-1] == (3, None, "new")
+    assert files.rows("s.shown", "id, v")[0] == (0, None)
+    files.run(6)
+    assert files.rows("s.days", "id, v, tag")[-1] == (4, 8, None)
+    assert sorted(row[0] or 0 for row in files.rows("s.totals", "total"))[-1] == 8
+    with Project.load(files.root) as project:
+        project.rollback("prod")
+    assert files.rows("s.shown")[-1] == (4, None)
+
+
+def test_another_environment_cannot_bring_back_what_prod_has_dropped(files: Files) -> None:
+    files.apply("dev", wish=Wish())
+    files.write("more", "MODEL (name s.more, kind FULL);\nSELECT 1 AS one")
+    files.apply("dev", wish=Wish())
+    files.days("id, ds", ", forward_only true, on_destructive_change allow")
+    files.write("totals", "MODEL (name s.totals, kind FULL);\nSELECT ds, COUNT(*) AS total FROM s.days GROUP BY ds")
+    files.apply(wish=Wish())
+    with Project.load(files.root) as project, pytest.raises(PlanError, match="have been dropped in prod"):
+        project.rollback("dev")
