@@ -37,8 +37,8 @@ class Swap:
     """A promotion to be made: the steps, the plan it belongs to and the plan it expects to find, when, and why.
 
     `comments` says whether descriptions are written on the views of prod. `alterations` are tables that get other
-    columns with it, `notes` what its event tells of them; of the physical relations in `recomputed` (dotted) nothing from that moment on (epoch milliseconds)
-    counts as built afterwards.
+    columns with it, `notes` what its event tells of them; of the physical relations in `recomputed` (dotted) nothing
+    from that moment on (epoch milliseconds) counts as built afterwards.
     """
 
     promote: Promote
