@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import dagster as dg
@@ -12,6 +12,8 @@ from isomesh_dagster.definitions import keys
 from isomesh_dagster.project import Project
 
 _SHOWN = 10
+_NAMES = 3
+_WORDS = {"added": "new", "direct": "edited", "removed": "removed"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +32,14 @@ def history_markdown(
     told = _told(instance, key, environment)
     if run is not None and promotions and promotions[0].number not in told:
         told[promotions[0].number] = _Told(run.run_id, run.tags.get(keys.COMMIT_TAG, ""))
-    summaries = {record.id: _summary(record.document) for record in project.plans(environment)}
+    changes = {record.id: _what(record.document) for record in project.plans(environment)}
     lines = ["| # | when (UTC) | what | by | commit |", "|--:|---|---|---|---|"]
     for one in promotions:
         known = told.get(one.number)
-        what = one.reason if one.reason != "plan" else summaries.get(one.plan_id) or "plan"
-        by = f"[run {known.run_id[:8]}](/runs/{known.run_id})" if known is not None else "outside of Dagster"
+        what = one.reason if one.reason != "plan" else changes.get(one.plan_id) or "the same models"
+        by = f"[run\u00a0{known.run_id[:8]}](/runs/{known.run_id})" if known is not None else "outside of Dagster"
         commit = f"`{known.commit[:10]}`" if known is not None and known.commit else ""
-        cells = (str(one.number), f"{one.promoted_at:%Y-%m-%d %H:%M}", what.replace("|", "\\|"), by, commit)
+        cells = (str(one.number), f"{one.promoted_at:%Y‑%m‑%d\u00a0%H:%M}", what.replace("|", "\\|"), by, commit)
         lines.append(f"| {' | '.join(cells)} |")
     if len(promotions) > 1:
         back = promotions[1].number
@@ -67,12 +69,17 @@ def _told(instance: dg.DagsterInstance, key: dg.AssetKey, environment: str) -> d
     return found
 
 
-def _summary(document: str) -> str:
-    """The sentence of a plan's document; "" when there is none."""
-    if not document:
-        return ""
+def _what(document: str) -> str:
+    """Which models a plan changed, from its document; "" when it does not tell."""
     try:
-        text = json.loads(document).get("summary", "")
-    except (ValueError, AttributeError):
+        changes = json.loads(document)["plan"]["changes"] if document else []
+        models: dict[str, list[str]] = {}
+        for change in changes:
+            models.setdefault(_WORDS.get(change["change"], ""), []).append(str(change["model"]))
+    except (ValueError, KeyError, TypeError, AttributeError):
         return ""
-    return text if isinstance(text, str) else ""
+    return "; ".join(f"{word} {_some(names)}" for word, names in models.items() if word)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= _NAMES else f"{len(names)} models"

@@ -116,8 +116,10 @@ def test_the_history_tells_who_when_and_the_way_back(loaded_shop: Shop) -> None:
     history = str(materialized(second)["environment"].metadata["isomesh/history"].value).splitlines()
     assert history[0] == "| # | when (UTC) | what | by | commit |"
     assert history[2].startswith("| 2 |")
-    assert f"[run {second.run_id[:8]}](/runs/{second.run_id}) | `0123456789` |" in history[2]
+    assert f"[run\u00a0{second.run_id[:8]}](/runs/{second.run_id}) | `0123456789` |" in history[2]
+    assert "| edited marts.total |" in history[2]
     assert history[3].startswith("| 1 |")
+    assert "| new 6 models |" in history[3]
     assert "outside of Dagster" in history[3]
     assert "`isomesh rollback prod --to 1`" in history[-1]
     back = loaded_shop.run("rollback")
