@@ -58,7 +58,7 @@ from isomesh_dagster.model.render import (
     render_audit,
     render_signal,
 )
-from isomesh_dagster.model.seeds import seed_bytes, seed_columns, seed_hash, seed_path
+from isomesh_dagster.model.seeds import column_hashes, seed_bytes, seed_columns, seed_hash, seed_path
 from isomesh_dagster.model.signals import resolve as resolve_signals
 from isomesh_dagster.model.signals import signal_variables
 from isomesh_dagster.model.statements import Statements, sort_statements
@@ -316,9 +316,11 @@ class Entry:
                 check_python_kind(kind)
             if isinstance(kind, SeedFile):
                 path = seed_path(kind.path, self.path)
+                content = seed_bytes(path, self.context.read_seed)
                 seed = Seed(
                     path=path,
-                    content_hash=seed_hash(seed_bytes(path, self.context.read_seed)),
+                    content_hash=seed_hash(content),
+                    column_hashes=column_hashes(content, kind.csv_settings, dialect),
                     csv_settings=kind.csv_settings,
                 )
                 return seed, (path,)

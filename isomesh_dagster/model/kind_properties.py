@@ -307,11 +307,7 @@ def parse_kind(value: Value, dialect: str, *, time_column_format: str) -> Header
     given = _decoded(name, settings, dialect)
     match name:
         case "VIEW":
-            if given.get("materialized"):
-                raise UnsupportedError(
-                    "materialized views are not supported", hint="use FULL: a table, made again when its cron is due"
-                )
-            return View()
+            return View(**given)
         case "FULL":
             return Full()
         case "INCREMENTAL_BY_TIME_RANGE":

@@ -15,7 +15,12 @@ from isomesh_dagster.relation import Column
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """`VIEW`: a physical view over the physical tables of its parents; holds no rows."""
+    """`VIEW`: a physical view over the physical tables of its parents; holds no rows.
+
+    `materialized` asks the warehouse to keep the rows; one that has no such views makes a plain one.
+    """
+
+    materialized: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,10 +165,12 @@ class CsvSettings:
 class Seed:
     """`SEED`: rows of a CSV file. `path` is relative to the project root; `content_hash` is that of the file's bytes
     with line endings and trailing blank lines normalised, so that moving it between systems changes nothing.
+    `column_hashes` are those of the values by column, in the file's order; empty when they are not known.
     """
 
     path: str
     content_hash: str
+    column_hashes: Mapping[str, str] = field(default_factory=dict)
     csv_settings: CsvSettings = field(default_factory=CsvSettings)
 
 

@@ -1,10 +1,11 @@
-"""What a seed's file says: the hash of its content, and the names of its columns. Bytes in, plain values out."""
+"""What a seed's file says: hashes of its content, and the names of its columns. Bytes in, plain values out."""
 
 from __future__ import annotations
 
 import csv
+import io
 import posixpath
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from hashlib import blake2b
 
 from isomesh_dagster.errors import ModelError
@@ -19,29 +20,65 @@ def seed_hash(content: bytes) -> str:
 
 def seed_columns(content: bytes, settings: CsvSettings, dialect: str) -> tuple[str, ...] | None:
     """The normalised names in the header of a CSV file; None when they cannot all be told, or repeat."""
-    from isomesh_dagster.model.decode import column_name  # needs the SQL library, which a build does without
-
-    encoding = settings.encoding or "utf-8"
     try:
         # the first line is at most this long, and a cut in the middle of a character harms no name before it
-        text = content[:1_000_000].decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding, "replace")
-    except LookupError:
+        return _names(next(_rows(content[:1_000_000], settings), []), dialect)
+    except (LookupError, csv.Error):
         return None
+
+
+def column_hashes(content: bytes, settings: CsvSettings, dialect: str) -> dict[str, str]:
+    """What each column of a CSV file says, row by row, by normalised name in the file's order.
+
+    Empty when that cannot be told: names repeat, rows are of unequal length, or the file is over 10 MB.
+    """
+    if len(content) > _COMPARED:
+        return {}
+    try:
+        rows = _rows(content, settings)
+        names = _names(next(rows, []), dialect)
+        if names is None:
+            return {}
+        columns = list(zip(*(row for row in rows if row), strict=True)) or [()] * len(names)
+        if len(columns) != len(names):
+            return {}
+        return {name: _digest(values) for name, values in zip(names, columns, strict=True)}
+    except (LookupError, ValueError, csv.Error):
+        return {}
+
+
+_COMPARED = 10_000_000  # bytes; comparing more by column would make loading slow
+
+
+def _rows(content: bytes, settings: CsvSettings) -> Iterator[list[str]]:
+    encoding = settings.encoding or "utf-8"
+    text = content.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding, "replace")
     if settings.lineterminator:
         text = text.replace(settings.lineterminator, "\n")
-    reader = csv.reader(
-        text.splitlines(keepends=True),
+    return csv.reader(
+        io.StringIO(text.replace("\r\n", "\n").replace("\r", "\n"), newline=""),
         delimiter=settings.delimiter or ",",
         quotechar=settings.quotechar or '"',
         escapechar=settings.escapechar,
         doublequote=settings.doublequote is not False,
         skipinitialspace=bool(settings.skipinitialspace),
     )
+
+
+def _names(header: list[str], dialect: str) -> tuple[str, ...] | None:
+    from isomesh_dagster.model.decode import column_name  # needs the SQL library, which a build does without
+
     try:
-        names = tuple(column_name(name, dialect) for name in next(reader, ()))
-    except (ModelError, csv.Error):
+        names = tuple(column_name(name, dialect) for name in header)
+    except ModelError:
         return None
     return names if names and len(set(names)) == len(names) else None
+
+
+def _digest(values: tuple[str, ...]) -> str:
+    # each value with its length: no other values read the same
+    text = "".join(f"{len(value)}:{value}" for value in values)
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
 
 
 def seed_path(written: str, model_path: str) -> str:

@@ -16,6 +16,7 @@ from isomesh_dagster.model.kinds import (
     External,
     IncrementalByTimeRange,
     Seed,
+    View,
     depends_on_past,
     is_incremental,
     is_keyed,
@@ -73,6 +74,10 @@ def _edit(old: Model, new: Model, old_schema: Schema, new_schema: Schema, macros
             return judgement
     if isinstance(new.kind, External):
         return _external_change(old, new)
+    if isinstance(old.kind, Seed) and isinstance(new.kind, Seed):
+        seed = _seed_change(old, new, old.kind, new.kind)
+        if seed is not None:
+            return seed
     if python_parts(old) != python_parts(new):
         return _python_change(old, new)
     verdict = _query_verdict(old, new, old_schema, new_schema, macros)
@@ -308,14 +313,51 @@ def _kind_change(old: Model, new: Model) -> Judgement | None:
     if type(old.kind) is not type(new.kind):
         return _breaking(f"kind {kind_name(old.kind)} → {kind_name(new.kind)}")
     if isinstance(old.kind, Seed) and isinstance(new.kind, Seed):
-        if old.kind.content_hash != new.kind.content_hash:
-            return _breaking("the seed file's content changed")
-        if old.kind.csv_settings != new.kind.csv_settings:
-            return _breaking("csv_settings changed")
+        return _breaking("csv_settings changed") if old.kind.csv_settings != new.kind.csv_settings else None
     changed = changed_parameters(old, new)
     if changed:
         return _breaking(f"{_names(changed)} changed")
     return None
+
+
+def _seed_change(old: Model, new: Model, before: Seed, after: Seed) -> Judgement | None:
+    """Files are compared column by column: where one column is as it was, there are as many rows as before."""
+    if before.content_hash == after.content_hash and _types(old) == _types(new):
+        return None
+    table, shown = _seed_table(old, before), _seed_table(new, after)
+    kept = [name for name in table if shown.get(name) == table[name]]
+    if not kept:
+        return _breaking("the seed file's content changed")
+    changed = frozenset(name for name in table if name not in kept)
+    added = frozenset(shown.keys() - table.keys())
+    if changed:
+        return Judgement(
+            category=Category.BREAKING,
+            reason=f"the seed's {_names(sorted(changed))} changed",
+            changed=changed,
+            added=added,
+        )
+    if added:
+        return Judgement(
+            category=Category.NON_BREAKING, reason=f"the seed's file adds {_names(sorted(added))}", added=added
+        )
+    is_reordered = list(table) != list(shown)
+    return Judgement(
+        category=Category.NON_BREAKING,
+        reason="the seed's columns come in another order" if is_reordered else "the seed's rows are the same",
+        reordered=is_reordered,
+    )
+
+
+def _seed_table(model: Model, kind: Seed) -> dict[str, tuple[str, str]]:
+    """The columns of a seed's table: their types, "" where values tell them, and their values; unknown ones are out."""
+    if model.columns is None:
+        return {name: ("", values) for name, values in kind.column_hashes.items()}
+    return {
+        column.name: (column.type, kind.column_hashes[column.name])
+        for column in model.columns
+        if column.name in kind.column_hashes
+    }
 
 
 def _row_properties(old: Model, new: Model) -> Judgement | None:
@@ -325,11 +367,13 @@ def _row_properties(old: Model, new: Model) -> Judgement | None:
         return _breaking("partitioned_by changed, and whole partitions are replaced")
     if dict(old.session_properties) != dict(new.session_properties):
         return _breaking("session_properties changed")
-    if isinstance(new.kind, External) or old.columns == new.columns:
+    if isinstance(new.kind, External | Seed) or old.columns == new.columns:
         return None
-    before = [(column.name, column.type) for column in old.columns or ()]
-    after = [(column.name, column.type) for column in new.columns or ()]
-    return None if before == after else _breaking("explicit columns changed")
+    return None if _types(old) == _types(new) else _breaking("explicit columns changed")
+
+
+def _types(model: Model) -> list[tuple[str, str]]:
+    return [(column.name, column.type) for column in model.columns or ()]
 
 
 def _statement_change(old: Model, new: Model, macros: ProjectMacros) -> Judgement | None:
@@ -405,6 +449,8 @@ _STORAGE = (
 
 def _storage_change(old: Model, new: Model) -> str | None:
     changed = [name for name in _STORAGE if getattr(old, name) != getattr(new, name)]
+    if isinstance(old.kind, View) and old.kind != new.kind:
+        changed.insert(0, "materialized")
     return f"storage only: {_names(changed)}" if changed else None
 
 

@@ -17,6 +17,7 @@ from isomesh_dagster.plan.cadence import Cadence, cadence
 from isomesh_dagster.plan.diff import Diff, check_references, diff
 from isomesh_dagster.plan.forward_only import ForwardOnly
 from isomesh_dagster.plan.layer import Layer
+from isomesh_dagster.plan.limits import limits
 from isomesh_dagster.plan.narrow import leave_out, unbuilt
 from isomesh_dagster.plan.plan import Decision, Plan
 from isomesh_dagster.plan.recorded import Honoured, honour
@@ -124,7 +125,7 @@ def plan_files(
             models = {model: one for model, one in area.graph.models.items() if model not in left_out}
             area = replace(area, graph=build_graph(models))
     plan = migrating.checked(project, planned(decision, area.graph, wish), shown, production)
-    return _warned(plan, warnings)
+    return _warned(plan, (*warnings, *limits(plan, project.settings.connection.type)))
 
 
 def _pattern(project: Project, state: StateStore, name: str, wish: Wish) -> Environment | None:

@@ -23,10 +23,15 @@ ALGORITHM = 1
 
 # kind parameters that change how rows are written in time, not which rows there are
 _METADATA_PARAMETERS = frozenset(
-    {"batch_size", "batch_concurrency", "disable_restatement", "partition_by_time_column", "path"}
+    {"batch_size", "batch_concurrency", "disable_restatement", "partition_by_time_column"}
     | {"auto_restatement_cron", "auto_restatement_intervals"}
 )
 
+
+# kind parameters that say where a file lies, or what another parameter says as a whole
+_UNSEEN = frozenset({"path", "column_hashes"})
+# kind parameters that only change what holds the rows
+_STORAGE_PARAMETERS = frozenset({"materialized"})
 
 # kind parameters that hold SQL: layout and keyword case are no part of what they say
 _SQL_PARAMETERS = frozenset({"unique_key", "when_matched", "merge_filter"})
@@ -83,7 +88,7 @@ def own(model: Model, macros: ProjectMacros = NO_MACROS) -> OwnFingerprint:
     ]
     metadata = [
         ALGORITHM,
-        {key: value for key, value in kind.items() if key in _METADATA_PARAMETERS and key != "path"},
+        {key: value for key, value in kind.items() if key in _METADATA_PARAMETERS},
         model.owner,
         model.description,
         dict(model.column_descriptions),
@@ -172,7 +177,7 @@ def kind_parts(model: Model) -> dict[str, Any]:
     """The kind's name and its non-default parameters; equal for kinds that differ in layout only."""
     from isomesh_dagster.dialect.canonical import digest as tokens
 
-    parts = kind_to_json(model.kind)
+    parts = {key: value for key, value in kind_to_json(model.kind).items() if key not in _UNSEEN}
     for parameter in _SQL_PARAMETERS & parts.keys():
         value = parts[parameter]
         texts = [value] if isinstance(value, str) else value
@@ -183,7 +188,7 @@ def kind_parts(model: Model) -> dict[str, Any]:
 def changed_parameters(old: Model, new: Model) -> list[str]:
     """The parameters on which rows depend that differ between two models of one kind."""
     before, after = kind_parts(old), kind_parts(new)
-    names = (before.keys() | after.keys()) - _METADATA_PARAMETERS
+    names = (before.keys() | after.keys()) - _METADATA_PARAMETERS - _STORAGE_PARAMETERS
     return sorted(name for name in names if before.get(name) != after.get(name))
 
 

@@ -224,6 +224,7 @@ def test_wrong(text: str, told: str, hint: str | None) -> None:
         ("view", View()),
         ("'full'", Full()),
         ("VIEW (materialized false)", View()),
+        ("VIEW (materialized true)", View(materialized=True)),
         ("FULL", Full()),
         ("FULL ()", Full()),
         ("EMBEDDED", Embedded()),
@@ -342,7 +343,6 @@ def test_automatic_restatement() -> None:
     ("text", "told"),
     [
         ("MANAGED", "MANAGED"),
-        ("VIEW (materialized true)", "materialized"),
         ("SCD_TYPE_2_BY_TIME (unique_key id, auto_restatement_cron '@weekly')", "auto_restatement_cron"),
         ("INCREMENTAL_BY_UNIQUE_KEY (unique_key id, auto_restatement_intervals 3)", "auto_restatement_intervals"),
     ],
