@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -10,9 +11,9 @@ from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.execution.audit import refuse_failures, run_audits
 from isomesh_dagster.execution.evaluate import write
 from isomesh_dagster.execution.events import Audited
-from isomesh_dagster.execution.rows import Write, Written, fitted
+from isomesh_dagster.execution.rows import Write, Written, create_empty, fitted, reads_itself
 from isomesh_dagster.execution.texts import Surroundings, Texts
-from isomesh_dagster.model.kinds import is_incremental
+from isomesh_dagster.model.kinds import Full, is_incremental
 from isomesh_dagster.plan.plan import Build
 from isomesh_dagster.relation import Column, Relation
 from isomesh_dagster.snapshot.interval import Interval
@@ -73,20 +74,24 @@ class Batch:
         for statement in text.pre:
             session.execute(statement)
         typed = self._texts.typed()
+        work = Write(
+            snapshot=self.step.snapshot,
+            physical=self.physical,
+            query=text.query,
+            typed=typed,
+            texts=self._texts.of_kind(interval),
+            interval=interval,
+            is_new=is_new,
+            is_first=is_first,
+            moment=self._texts.moment,
+            root=self._root,
+            around=self._around,
+        )
+        model = self.step.snapshot.model
+        if is_new and isinstance(model.kind, Full) and (model.python is not None or reads_itself(model)):
+            create_empty(session, work, text.query)  # what the first batch may read; what Python reads nobody can tell
         with self._rows(session, text.query, typed, interval) as query:
-            work = Write(
-                snapshot=self.step.snapshot,
-                physical=self.physical,
-                query=query,
-                typed=typed,
-                texts=self._texts.of_kind(interval),
-                interval=interval,
-                is_new=is_new,
-                is_first=is_first,
-                moment=self._texts.moment,
-                root=self._root,
-                around=self._around,
-            )
+            work = replace(work, query=query)
             if not is_new and interval is not None and is_incremental(self.step.snapshot.model.kind):
                 work = fitted(session, work)
             written = write(session, work)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import ModelError
+from isomesh_dagster.model.model import Model
 from isomesh_dagster.relation import Column, Relation, quote
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Snapshot
@@ -119,7 +120,7 @@ def create_empty(session: Session, work: Write, query: str) -> None:
         session.create_table(work.physical, [*((column.name, column.type) for column in work.typed), *managed])
         return
     model = work.snapshot.model
-    if any(reference.name == model.name for reference in model.references):
+    if reads_itself(model):
         raise ModelError(
             "the model reads itself, so its table must exist before the first batch, and its columns are not declared",
             model=model.name,
@@ -128,6 +129,11 @@ def create_empty(session: Session, work: Write, query: str) -> None:
             hint="declare `columns (name TYPE, …)` in the MODEL header",
         )
     session.create_table(work.physical, [*session.query_columns(query), *managed])
+
+
+def reads_itself(model: Model) -> bool:
+    """Whether the query reads the model's own table, as earlier batches left it."""
+    return any(reference.name == model.name for reference in model.references)
 
 
 def names(columns: Columns) -> list[str]:

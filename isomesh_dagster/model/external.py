@@ -13,12 +13,12 @@ from isomesh_dagster.model.kinds import External
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.relation import Column
 
-_KEYS = ("name", "columns", "description", "gateway")
-_REFUSED = {
-    "audits": "audit a model that reads it",
-    "start": "remove it; what reads the table has a start",
-    "cron": "remove it; somebody else writes the table",
-}
+_KEYS = ("name", "columns", "description", "gateway", "dialect")
+# what the model format takes besides, and what changes nothing about a table that somebody else writes
+_TOLD = frozenset(
+    {"start", "end", "cron", "cron_tz", "interval_unit", "owner", "tags", "grain", "grains", "references", "stamp"}
+)
+_REFUSED = {"audits": "audit a model that reads it", "signals": "remove it; nothing waits for a table here"}
 
 
 def parse_external(data: object, lines: Sequence[int], path: str, context: ParseContext) -> tuple[Model, ...]:
@@ -63,20 +63,21 @@ def _model(entry: object, line: int, path: str, context: ParseContext) -> Model 
     for key in entry:
         if key in _REFUSED:
             raise UnsupportedError(f"`{key}` of an external table is not supported yet", hint=_REFUSED[key])
-        if key not in _KEYS:
+        if key not in _KEYS and key not in _TOLD:
             raise ModelError(f"unknown key `{key}`", hint=nearest(str(key), _KEYS) or f"known are {', '.join(_KEYS)}")
     gateway = entry.get("gateway")
     if gateway and str(gateway).lower() != context.gateway.lower():
         return None
-    name = without_catalog(normalize_name(entry["name"], context.dialect), context.default_catalog, context.dialect)
+    dialect = str(entry.get("dialect") or context.dialect).lower()
+    name = without_catalog(normalize_name(entry["name"], dialect), context.default_catalog, dialect)
     description = entry.get("description")
     return Model(
         name=name,
         path=path,
         line=line,
-        dialect=context.dialect,
+        dialect=dialect,
         kind=External(),
-        columns=_columns(entry.get("columns"), context.dialect) or None,
+        columns=_columns(entry.get("columns"), dialect) or None,
         description=str(description) if description else None,
         variables={"gateway": context.gateway},
         project=context.project,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from isomesh_dagster.errors import ModelError, UnsupportedError
+from isomesh_dagster.errors import ModelError
 from isomesh_dagster.model import kinds
 from isomesh_dagster.model.decode import nearest
 from isomesh_dagster.model.kinds import IncrementalByTimeRange, ScdType2ByColumn, ScdType2ByTime, kind_name
@@ -40,12 +40,11 @@ def check_result(model: Model, output: Sequence[str]) -> None:
 
 def check_self_reference(model: Model) -> None:
     """Refuse a model that reads itself where nothing of earlier runs is there to read."""
-    if kinds.is_incremental(model.kind) and not kinds.managed_columns(model.kind):
-        return
-    hint = "only the INCREMENTAL kinds have rows of earlier runs to read"
-    if isinstance(model.kind, kinds.Full):
-        raise UnsupportedError("a FULL model that reads itself is not supported yet", hint=hint)
-    raise ModelError("the model reads itself", hint=hint)
+    is_written_in_batches = kinds.is_incremental(model.kind) and not kinds.managed_columns(model.kind)
+    if not is_written_in_batches and not isinstance(model.kind, kinds.Full):
+        raise ModelError(
+            "the model reads itself", hint="only FULL and the INCREMENTAL kinds have rows of earlier runs to read"
+        )
 
 
 def _check_columns(model: Model, columns: Sequence[str], where: str) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from isomesh_dagster.errors import MacroError, ModelError
-from isomesh_dagster.model.kinds import ModelKind, is_incremental, kind_name
+from isomesh_dagster.model.kinds import Embedded, ModelKind, is_incremental, kind_name
 from isomesh_dagster.model.model import AuditCall, Model, SignalCall
 from isomesh_dagster.relation import KnownColumns, Relation
 
@@ -78,8 +78,11 @@ class Rendered:
 
 
 def loading_context(kind: ModelKind) -> RenderContext:
-    """The moment of fingerprints and analysis: 1970-01-01, for incremental kinds the whole day as range."""
-    has_range = is_incremental(kind)
+    """The moment of fingerprints and analysis: 1970-01-01, for incremental kinds the whole day as range.
+
+    Embedded models have the range of the model that reads them, so they have one here.
+    """
+    has_range = is_incremental(kind) or isinstance(kind, Embedded)
     return RenderContext(
         start=0 if has_range else None, end=_DAY if has_range else None, execution_time=0, stage="loading"
     )
@@ -99,7 +102,7 @@ def render(model: Model, context: RenderContext, *, lines: Mapping[str, int] | N
     groups = (*groups, model.on_virtual_update)
     if not any(is_template(text) for texts in groups for text in texts):
         pre, query, post, update = groups
-        return Rendered(pre=pre, query="; ".join(query), post=post, virtual_update=update)
+        return Rendered(pre=pre, query=_named("; ".join(query), model), post=post, virtual_update=update)
     from isomesh_dagster.macros.variables import RUNTIME_VARIABLES
 
     expander = _expander(model, context, model.dialect, {})
@@ -130,7 +133,7 @@ def render(model: Model, context: RenderContext, *, lines: Mapping[str, int] | N
         raise error.located(model=model.name) from None
     return Rendered(
         pre=pre,
-        query="; ".join(query),
+        query=_named("; ".join(query), model),
         post=post,
         virtual_update=update,
         used_variables=frozenset(expander.used_variables),
@@ -143,6 +146,18 @@ def render(model: Model, context: RenderContext, *, lines: Mapping[str, int] | N
         kept=frozenset(kept),
         quiet=frozenset(quiet),
     )
+
+
+def _named(query: str, model: Model) -> str:
+    """The query with names for what it only casts."""
+    if "::" not in query and "CAST" not in query.upper():
+        return query
+    from isomesh_dagster.dialect.cast_names import with_cast_names
+
+    try:
+        return with_cast_names(query, model.dialect)
+    except ModelError as error:
+        raise error.located(path=model.path, model=model.name) from None
 
 
 def is_template(text: str) -> bool:

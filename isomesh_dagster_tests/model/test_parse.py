@@ -409,7 +409,6 @@ def test_refused(text: str, line: int, told: str, hint: str | None) -> None:
 UNSUPPORTED = [
     ("METRIC (name x, expression SUM(a.b))", 1, "metrics"),
     ("MODEL (name a.b,\n gateway production\n);\nSELECT 1 AS id", 2, "'production'"),
-    ("MODEL (name a.b, kind FULL);\nSELECT * FROM a.b", 1, "reads itself"),
 ]
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from isomesh_dagster.errors import IsomeshError, ModelError, UnsupportedError
+from isomesh_dagster.errors import IsomeshError, ModelError
 from isomesh_dagster.macros.outline import outline
 from isomesh_dagster.macros.project import ProjectMacros
 from isomesh_dagster.model.codec import model_from_json, model_to_json
@@ -271,7 +271,7 @@ def test_dependencies_that_nobody_can_tell_are_refused(body: str, message: str) 
     assert found.line == 8
 
 
-def test_a_full_model_cannot_read_itself() -> None:
-    assert isinstance(wrong(f"'s.t', {COLUMNS}", "context.resolve_table('s.t')"), UnsupportedError)
+def test_a_model_that_reads_itself() -> None:
+    assert one(f"'s.t', {COLUMNS}", "context.resolve_table('s.t')").depends_on == ()
     kind = "kind={'name': 'incremental_by_time_range', 'time_column': 'ds'}"
     assert one(f"'s.t', {COLUMNS}, {kind}", "context.resolve_table('s.t')").depends_on == ()
