@@ -6,7 +6,7 @@ each thread works on its own `session()`. Everything that changes rows or views 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -97,6 +97,12 @@ class Session(Protocol):
         """Whether a table or view of that name exists."""
         ...
 
+    def preflight(self, schemas: Sequence[str], views: Sequence[Relation]) -> None:
+        """EngineError that names every right this user lacks to write into these schemas and to replace these views;
+        its hint is the SQL that gives them. Schemas that are not there are to be made.
+        """
+        ...
+
     def create_schema(self, schema: str, catalog: str | None = None) -> None:
         """Create the schema if it is not there."""
         ...
@@ -134,6 +140,13 @@ class Session(Protocol):
         """The view shows the query afterwards, whatever it showed before. What people have granted on it stays.
 
         EngineError that names the views of others which would not work any more.
+        """
+        ...
+
+    def grant(self, relation: Relation, grants: Mapping[str, Sequence[str]]) -> None:
+        """Of all but its owner, just these have these privileges on the table or view afterwards: who, by privilege.
+
+        They may also look into its schema. Nothing happens on an engine that has no users.
         """
         ...
 

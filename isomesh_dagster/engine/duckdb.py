@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from difflib import get_close_matches
 from importlib.util import find_spec
@@ -356,6 +356,9 @@ class DuckDBSession:
         )
         return bool(found)
 
+    def preflight(self, schemas: Sequence[str], views: Sequence[Relation]) -> None:
+        """Nothing: who may open the file may do everything in it."""
+
     def create_schema(self, schema: str, catalog: str | None = None) -> None:
         """Create the schema if it is not there."""
         self._run(f"CREATE SCHEMA IF NOT EXISTS {quote(catalog or self._default_catalog)}.{quote(schema)}")
@@ -442,6 +445,9 @@ class DuckDBSession:
     def replace_view(self, relation: Relation, query: str) -> None:
         """The view shows the query afterwards, whatever it showed before."""
         self._run(f"CREATE OR REPLACE VIEW {self._sql(relation)} AS\n{query}")
+
+    def grant(self, relation: Relation, grants: Mapping[str, Sequence[str]]) -> None:
+        """Nothing: DuckDB has no users."""
 
     def drop(self, relation: Relation, *, view: bool) -> None:
         """Drop it if it exists; never cascades."""

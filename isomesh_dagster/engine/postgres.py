@@ -13,7 +13,7 @@ import re
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import lru_cache
 from itertools import count
@@ -24,7 +24,7 @@ import psycopg2
 from psycopg2 import errorcodes
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INERROR
 
-from isomesh_dagster.engine import postgres_dependents, transfer
+from isomesh_dagster.engine import postgres_dependents, postgres_rights, transfer
 from isomesh_dagster.engine import postgres_types as types
 from isomesh_dagster.engine.connection import Capabilities
 from isomesh_dagster.engine.duckdb import need_installed
@@ -74,7 +74,7 @@ class PostgresWarehouse:
     def _session(self) -> Iterator[PostgresSession]:
         connection = self._take()
         try:
-            yield PostgresSession(connection, database=self._settings.database, capabilities=self.capabilities)
+            yield PostgresSession(connection, self._settings, self.capabilities)
         finally:
             if not connection.closed and self._is_clean_again(connection):
                 self._give_back(connection)
@@ -202,10 +202,11 @@ class PostgresWarehouse:
 class PostgresSession:
     """One thread's connection (`Session`)."""
 
-    def __init__(self, connection: Any, *, database: str, capabilities: Capabilities) -> None:
+    def __init__(self, connection: Any, settings: PostgresConnection, capabilities: Capabilities) -> None:
         self.capabilities = capabilities
         self._connection = connection
-        self._database = database
+        self._database = settings.database
+        self._makes_schemas = settings.create_schemas
         self._in_transaction = False
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int | None:
@@ -391,6 +392,12 @@ class PostgresSession:
     def _is_here(self, relation: Relation) -> bool:
         return relation.catalog in (None, self._database)
 
+    def preflight(self, schemas: Sequence[str], views: Sequence[Relation]) -> None:
+        """EngineError that names every right this user lacks to write into these schemas and to replace these views;
+        its hint is the SQL that gives them. Schemas that are not there are to be made.
+        """
+        postgres_rights.check(self, schemas, views, makes_schemas=self._makes_schemas)
+
     def create_schema(self, schema: str, catalog: str | None = None) -> None:
         """Create the schema if it is not there."""
         if catalog not in (None, self._database):
@@ -400,6 +407,11 @@ class PostgresSession:
             )
         if self._has_schema(schema):  # before all else: making it takes a right that this user may not need
             return
+        if not self._makes_schemas:
+            raise EngineError(
+                f"there is no schema {schema!r}, and the connection says `create_schemas: false`",
+                hint=f"as an administrator: CREATE SCHEMA {quote(schema)}, with USAGE and CREATE on it for this user",
+            )
         with self._atomic():
             self.fetch("SELECT pg_catalog.pg_advisory_xact_lock(?)", (_key("schemas"),))
             if not self._has_schema(schema):
@@ -524,6 +536,45 @@ class PostgresSession:
         self.execute(f"DROP VIEW {relation.sql}")
         self.execute(create)
 
+    def grant(self, relation: Relation, grants: Mapping[str, Sequence[str]]) -> None:
+        """Of all but its owner, just these have these privileges on the table or view afterwards: who, by privilege.
+
+        They may also look into its schema, where that is ours to allow.
+        """
+        there = {
+            (privilege, grantee)
+            for privilege, grantee in self.fetch(
+                "SELECT x.privilege_type, COALESCE(pg_catalog.pg_get_userbyid(NULLIF(x.grantee, 0)), 'public') "
+                "FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace "
+                "CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) AS x "
+                "WHERE n.nspname = ? AND c.relname = ? AND x.grantee <> c.relowner",
+                (relation.schema, relation.name),
+            )
+        }
+        wanted = {(privilege.upper(), grantee) for privilege, grantees in grants.items() for grantee in grantees}
+        everything = {grantee for privilege, grantee in wanted if privilege in _ALL_PRIVILEGES}
+        statements = [
+            f"REVOKE {privilege} ON {relation.sql} FROM {_role(grantee)}"
+            for privilege, grantee in sorted(there - wanted)
+            if grantee not in everything
+        ]
+        statements += [
+            f"GRANT {privilege} ON {relation.sql} TO {_role(grantee)}" for privilege, grantee in sorted(wanted - there)
+        ]
+        grantees = sorted({grantee for _, grantee in wanted})
+        if grantees and self._owns_schema(relation.schema):
+            statements.append(f"GRANT USAGE ON SCHEMA {quote(relation.schema)} TO {', '.join(map(_role, grantees))}")
+        if statements:
+            self.execute("; ".join(statements))
+
+    def _owns_schema(self, schema: str) -> bool:
+        return bool(
+            self.fetch(
+                "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = ? AND pg_catalog.pg_has_role(nspowner, 'USAGE')",
+                (schema,),
+            )
+        )
+
     def drop(self, relation: Relation, *, view: bool) -> None:
         """Drop it if it exists; never cascades."""
         self.execute(f"DROP {'VIEW' if view else 'TABLE'} IF EXISTS {relation.sql} RESTRICT")
@@ -540,13 +591,9 @@ class PostgresSession:
 
     def drop_schema_if_empty(self, schema: str) -> None:
         """Drop the schema unless something is in it, it is Postgres's own `public`, or somebody else's."""
-        if schema == "public" or self.list_relations(schema):
+        if not self._makes_schemas or schema == "public" or self.list_relations(schema):
             return
-        owned = self.fetch(
-            "SELECT 1 FROM pg_catalog.pg_namespace WHERE nspname = ? AND pg_catalog.pg_has_role(nspowner, 'USAGE')",
-            (schema,),
-        )
-        if not owned:
+        if not self._owns_schema(schema):
             return
         with self._atomic():
             self.execute("SAVEPOINT isomesh_schema")
@@ -586,6 +633,8 @@ class PostgresSession:
 
 # ---- small things ----------------------------------------------------------------------------------------
 
+_ALL_PRIVILEGES = frozenset({"ALL", "ALL PRIVILEGES"})
+
 _frames = count()
 """Numbers for the names of data frames."""
 
@@ -608,7 +657,7 @@ def _engine_error(error: psycopg2.Error) -> EngineError:
     elif found := re.match(r"COPY [^,]+, line (\d+), column ([^:]+)", diagnosis.context or ""):
         message = f"{message} (line {found[1]}, column {found[2]})"
         hint = hint or "mend the file, or the type under `columns`"
-    if state in _TRY_AGAIN:
+    if state in _TRY_AGAIN or message == "tuple concurrently updated":  # two grants on one table
         return WriteConflict(message[:1000], hint=hint)
     refused = _RefusedError(message[:1000], hint=hint)
     refused.state = state
@@ -658,6 +707,10 @@ def _copied(column: str, kind: str) -> str:
 def _key(claim: str) -> int:
     """The number of the advisory lock that stands for the claim."""
     return int.from_bytes(hashlib.sha256(f"isomesh claim {claim}".encode()).digest()[:8], "big", signed=True)
+
+
+def _role(name: str) -> str:
+    return "PUBLIC" if name.lower() == "public" else quote(name)
 
 
 def _unset(options: Sequence[str]) -> str:

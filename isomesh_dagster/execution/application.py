@@ -131,6 +131,8 @@ class Application:
             if self._begun:
                 return
             with self._connection.session() as session:
+                if not self.plan.is_empty:
+                    self._check_rights(session)
                 check_stamp(session, self._state, self._identity)
                 self._checkpoint("stamped")
                 reconcile_in(session, self._state, self.plan.environment)
@@ -165,6 +167,13 @@ class Application:
                 f"environment {self.plan.environment!r} was changed during the run: it shows {shown or 'nothing'} now",
                 hint="what is built is kept; run again",
             )
+
+    def _check_rights(self, session: Session) -> None:
+        """Whether this user may write where the plan writes; EngineError before anything is done."""
+        views = [Relation.parse(view) for view in (self.plan.promote.create if self.plan.promote is not None else ())]
+        built = [_physical_of(step) for step in self.plan.builds]
+        schemas = {relation.schema for relation in (*views, *built)}
+        session.preflight(sorted({warehouse.META_SCHEMA, *schemas}), views)
 
     def _check_catalogs(self) -> None:
         """Rows and the record of them commit together, and a transaction writes one database only."""

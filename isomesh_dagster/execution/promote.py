@@ -25,6 +25,7 @@ from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.plan.plan import Promote
 from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.environment import PROD, Environment, Promotion, Target
+from isomesh_dagster.snapshot.snapshot import Snapshot
 from isomesh_dagster.state.protocol import Identity, PlanRecord, StateStore
 
 _PATIENCE_SECONDS = 60.0
@@ -144,6 +145,7 @@ def _swap_views(session: Session, state: StateStore, work: Swap, checkpoint: Cal
     for view in sorted({*promote.create, *changed, *again}):
         snapshot = work.around.snapshots.get(models[view])
         if snapshot is not None:
+            _grant(session, Relation.parse(view), snapshot)
             for statement in Texts(snapshot, work.around).virtual_update(Relation.parse(view), views):
                 session.execute(statement)
     drop_empty_schemas(session, promote.drop)
@@ -159,6 +161,17 @@ def _swap_views(session: Session, state: StateStore, work: Swap, checkpoint: Cal
     )
     warehouse.show(session, record)
     return record
+
+
+def _grant(session: Session, view: Relation, snapshot: Snapshot) -> None:
+    """Give the privileges that the model names, on the layer it names. A table is shared: the last promotion counts."""
+    model = snapshot.model
+    if model.grants is None:
+        return
+    if model.grants_target_layer in ("virtual", "all"):
+        session.grant(view, model.grants)
+    if model.grants_target_layer in ("physical", "all") and snapshot.physical is not None:
+        session.grant(snapshot.physical, model.grants)
 
 
 def _changed(old: Target, new: Target) -> dict[str, str]:

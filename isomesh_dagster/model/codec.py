@@ -41,6 +41,8 @@ def model_from_json(data: dict[str, Any]) -> Model:
         )
     if "schemas" in values:
         values["schemas"] = {name: known_from_json(item) for name, item in values["schemas"].items()}
+    if "grants" in values:
+        values["grants"] = {privilege: tuple(grantees) for privilege, grantees in values["grants"].items()}
     if "python" in values:
         function = values["python"]
         values["python"] = PythonFunction(**{**function, "reads": tuple(function.get("reads", ()))})

@@ -197,7 +197,9 @@ class DuckDBConnection(_Config):
 
 
 class PostgresConnection(_Config):
-    """A Postgres database, as warehouse or for state. `role`: `SET ROLE` after connecting."""
+    """A Postgres database, as warehouse or for state. `role`: `SET ROLE` after connecting. `create_schemas` False: all
+    schemas are made by somebody else, none is made or dropped.
+    """
 
     type: Literal["postgres"] = "postgres"
     host: str
@@ -210,6 +212,7 @@ class PostgresConnection(_Config):
     role: str | None = None
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = None
     application_name: str | None = None
+    create_schemas: bool = True
     concurrent_tasks: PositiveInt = 4
     register_comments: bool = True
     pre_ping: bool = True

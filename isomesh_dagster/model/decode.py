@@ -115,6 +115,14 @@ def sql_map(given: Given) -> dict[str, str | None]:
     return {key: None if is_null(value) else value.text for key, value in _map(given).items()}
 
 
+def texts_map(given: Given) -> dict[str, tuple[str, ...]]:
+    """`(key = 'text', key = ['text', …], …)`; nothing for a key set to null."""
+    return {
+        key: () if is_null(value) else texts(Given(key=f"{given.key}.{key}", value=value, dialect=given.dialect))
+        for key, value in _map(given).items()
+    }
+
+
 def text_map(given: Given) -> dict[str, str]:
     """`(key = 'text', …)`."""
     return {

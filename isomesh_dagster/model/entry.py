@@ -246,6 +246,8 @@ class Entry:
             project=header.get("project", self.context.project),
             **self._changes(kind, header, dialect),
             ignored_rules=tuple(rule.lower() for rule in header.get("ignored_rules", ())),
+            grants=header.get("grants"),
+            grants_target_layer=header.get("grants_target_layer", "virtual"),
         )
         check_header(model, header)
         if self.code is not None:

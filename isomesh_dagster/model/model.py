@@ -98,6 +98,8 @@ class Model:
     forward_only    whether its changes keep the table and its rows, as written; None: as its kind has it
     on_destructive_change, on_additive_change   what a change that keeps the table may do to its columns: ERROR, WARN,
                     ALLOW, or IGNORE, which leaves the table's columns as they are
+    grants          who gets each privilege (lower case); None: not ours to say. `grants_target_layer` says on what:
+                    "virtual" (the views), "physical" (the table) or "all"
     ignored_rules   lint rules that are not for this model, in lower case; "all" for all of them
     """
 
@@ -154,6 +156,8 @@ class Model:
     on_destructive_change: str = "ERROR"
     on_additive_change: str = "ALLOW"
     ignored_rules: tuple[str, ...] = ()
+    grants: Mapping[str, tuple[str, ...]] | None = None
+    grants_target_layer: str = "virtual"
 
     @property
     def is_forward_only(self) -> bool:

@@ -9,6 +9,7 @@ header winning and `NULL` removing a default, audits and statements in front of 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,7 @@ from isomesh_dagster.model.decode import (
     sql_map,
     text,
     texts,
+    texts_map,
 )
 
 if TYPE_CHECKING:
@@ -152,9 +154,13 @@ def _session_properties(given: Given) -> dict[str, str | None]:
     return found
 
 
-def _grants(given: Given) -> dict[str, str | None]:
-    """Privileges and who gets them. Read and left alone: the engines there are have no users."""
-    return sql_map(given)
+def _grants(given: Given) -> dict[str, tuple[str, ...]]:
+    """Who gets each privilege."""
+    found = texts_map(given)
+    for privilege in found:
+        if not re.fullmatch(r"[a-z]+( [a-z]+)*", privilege):
+            raise ModelError(f"`{privilege}` in `grants` is no privilege", hint="write grants (select = ['reader'])")
+    return found
 
 
 _CHANGE = choice("ALLOW", "WARN", "ERROR", "IGNORE")
@@ -201,7 +207,6 @@ MODEL_PROPERTIES: Mapping[str, Decoder | Refused] = {
     "allow_partials": boolean,
     "signals": _uses,
     "blueprints": blueprints,
-    # DuckDB has no users to grant anything to
     "grants": _grants,
     "grants_target_layer": choice("all", "physical", "virtual"),
     "physical_version": Refused(instead="remove it; tables are named by their content"),

@@ -114,6 +114,8 @@ def own(model: Model, macros: ProjectMacros = NO_MACROS) -> OwnFingerprint:
         model.optimize_query,
         model.project,
     ]
+    if model.grants is not None:
+        metadata.append(["grants", {key: sorted(who) for key, who in model.grants.items()}, model.grants_target_layer])
     if model.python is not None:
         data.append(python_parts(model))
     if model.signals:

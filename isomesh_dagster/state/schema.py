@@ -139,7 +139,9 @@ def _move(connection: Connection, database: Database, folder: Path, to: str, *, 
     from alembic.config import Config
 
     if database.schema is not None:
-        connection.execute(CreateSchema(database.schema, if_not_exists=True))
+        # asked first: to make one takes a right, also where it is there already
+        if database.schema not in inspect(connection).get_schema_names():
+            connection.execute(CreateSchema(database.schema, if_not_exists=True))
         # Revisions name no schema, so that one text serves all states.
         connection.execute(select(func.set_config("search_path", quote(database.schema), True)))
     config = Config()

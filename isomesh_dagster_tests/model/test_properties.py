@@ -84,7 +84,7 @@ SUPPORTED = [
     ("virtual_properties (security = 'invoker')", "virtual_properties", {"security": "'invoker'"}),
     ("session_properties (query_label = 'nightly')", "session_properties", {"query_label": "'nightly'"}),
     ("allow_partials true", "allow_partials", True),
-    ("grants (select = ['x', 'y'], insert = 'x')", "grants", {"select": "['x', 'y']", "insert": "'x'"}),
+    ("grants (select = ['x', 'y'], insert = 'x')", "grants", {"select": ("x", "y"), "insert": ("x",)}),
     ("grants_target_layer ALL", "grants_target_layer", "all"),
     ("blueprints ()", "blueprints", ()),
     ("blueprints ((A := x, b := 'y'), (a := 2))", "blueprints", ({"a": "x", "b": "'y'"}, {"a": "2"})),
