@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -16,6 +16,7 @@ from isomesh_dagster.cli.forward_only import flags, forward_only_options
 from isomesh_dagster.cli.outcome import FAILED, NOT_APPLIED, error_json
 from isomesh_dagster.cli.parameters import categorize_option, execution_time_option
 from isomesh_dagster.cli.session import Session, can_ask, json_option, pass_session
+from isomesh_dagster.cli.wishes import as_flags, plan_options, plan_wish, run_options, run_wish
 from isomesh_dagster.errors import IsomeshError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--skip-tests", is_flag=True, help="Run no unit tests.")
 @categorize_option
 @forward_only_options
+@plan_options
 @click.option("--comment", default="", metavar="TEXT", help="Why, for those who read the choices later.")
 @click.option(
     "--save",
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 @pass_session
 def plan(
     session: Session,
+    /,
     *,
     environment: str | None,
     auto_apply: bool,
@@ -64,6 +67,7 @@ def plan(
     effective_from: datetime | None,
     allow_destructive: tuple[str, ...],
     allow_additive: tuple[str, ...],
+    **asked: Any,
 ) -> None:
     """Show what the project's files would change in ENV, and apply it after asking.
 
@@ -85,12 +89,23 @@ def plan(
       isomesh plan dev --categorize core.flights=non-breaking    readers keep their tables
       isomesh plan prod --forward-only       change definitions, keep the rows of the past
       isomesh plan prod --forward-only --effective-from 2013-06-01    and compute again from June on
+      isomesh plan dev --start 2013-12-01    only the last month, for a quick look
+      isomesh plan dev --select-model core.flights+              leave other edits for later
+      isomesh plan prod --restate-model raw.weather -s 2013-02-01 -e 2013-02-03
+                                             the source was wrong on three days: make them again
+
+    
+    A SELECTION names models: core.flights, core.*, tag:nightly, git:main (files that differ from a branch),
+    +a (with what a reads), a+ (with what reads it), joined by & | ^ ( ). An option may be repeated: either of them.
+
+    --restate-model works on what ENV shows, whatever the files say. In prod, tables of other versions that stand on the
+    same rows are then due again: their environments' next plan or run builds them. From another environment, tables
+    that prod shows too are never touched.
 
     What is chosen with --categorize, or asked at the terminal, is kept in decisions/: commit it, and the other systems
     decide the same (`isomesh decisions`).
     """
     from isomesh_dagster.plan.explain import plan_json
-    from isomesh_dagster.plan.wish import Wish
     from isomesh_dagster.snapshot.interval import to_ms
 
     if all_tests and skip_tests:
@@ -101,7 +116,9 @@ def plan(
     with session.project() as project:
         made = chosen(
             session,
-            Wish(
+            plan_wish(
+                asked,
+                now=execution_time,
                 choices=choices,
                 forward_only=forward_only,
                 effective_from=None if effective_from is None else to_ms(effective_from),
@@ -184,9 +201,12 @@ def apply(session: Session, *, plan: str, skip_tests: bool, as_json: bool) -> No
 @click.command(short_help="Build what is due in ENV by cron.")
 @click.argument("environment", required=False, metavar="[ENV]")
 @click.option("--skip-janitor", is_flag=True, help="Do not remove what nothing needs any more (prod only).")
+@run_options
 @execution_time_option
 @pass_session
-def run(session: Session, *, environment: str | None, skip_janitor: bool, execution_time: datetime | None) -> None:
+def run(
+    session: Session, /, *, environment: str | None, skip_janitor: bool, execution_time: datetime | None, **asked: Any
+) -> None:
     """Build what is due in ENV by its models' cron: new intervals, and tables that are refreshed whole.
 
     Works from what ENV shows, not from the project's files: changed files wait for a plan. Nothing due is a success,
@@ -198,10 +218,12 @@ def run(session: Session, *, environment: str | None, skip_janitor: bool, execut
       isomesh run prod                        what a scheduler calls
       isomesh run dev                         bring dev up to now
       isomesh run prod --execution-time 2013-02-01    as if it were that day
+      isomesh run prod --select-model core.flights    this model and what it reads
+      isomesh run prod --ignore-cron                  up to the last complete interval, now
     """
     console = session.console
     with session.project() as project:
-        due = project.run_plan(environment, now=execution_time)
+        due = project.run_plan(environment, now=execution_time, wish=run_wish(asked, now=execution_time))
         console.plan(due)
         if due.is_empty:
             from isomesh_dagster.cli.intervals import next_words
@@ -293,15 +315,10 @@ def _test_json(session: Session, project: Project, plan: Plan, document: dict[st
 
 def _agreed(session: Session, plan: Plan) -> bool:
     """Whether somebody at the terminal wants the plan applied."""
-    from isomesh_dagster.plan.explain import category_words
-
     if not can_ask():
-        chosen = "".join(
-            f" --categorize {name}={category_words(one)}" for name, one in sorted(plan.wish.choices.items())
-        )
         session.console.note(
             f"Not applied: there is no terminal to ask on. To apply: isomesh --gateway {plan.gateway}"
-            f" plan {plan.environment}{chosen}{flags(plan.wish)} --auto-apply",
+            f" plan {plan.environment}{as_flags(plan.wish)}{flags(plan.wish)} --auto-apply",
             "yellow",
         )
         return False

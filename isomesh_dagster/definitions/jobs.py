@@ -6,6 +6,7 @@ changed an environment, on that environment's partition.
 
 # no postponed annotations: Dagster reads those of ops and assets when it makes them
 from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timezone
 from typing import Any
 
 import dagster as dg
@@ -29,10 +30,13 @@ from isomesh_dagster.definitions.resource import register_environments
 from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.definitions.sync import sync
 from isomesh_dagster.definitions.translator import IsomeshTranslator, check_names, is_built
+from isomesh_dagster.errors import PlanError
 from isomesh_dagster.execution.events import Audited, Built, Dropped, Failed, Promoted, Skipped, Waiting
 from isomesh_dagster.plan.explain import summary
 from isomesh_dagster.plan.plan import Plan
+from isomesh_dagster.plan.wish import RunWish, Wish
 from isomesh_dagster.project import Project
+from isomesh_dagster.snapshot.interval import to_ms
 from isomesh_dagster.snapshot.snapshot import Snapshot
 
 AnyJob = (
@@ -44,6 +48,25 @@ class RollbackConfig(dg.Config):
     """Where to go back to."""
 
     to: int | None = Field(default=None, description="A promotion's number; by default the one before the present one.")
+
+
+class RestateConfig(dg.Config):
+    """Which rows to make again."""
+
+    models: list[str] = Field(
+        description="Selections, as on the command line: core.flights, tag:x, core.*, joined by & | ^ ( ). What reads"
+        " the models is restated too. The resource's start and end say which range; without them it is everything."
+    )
+
+
+class RunConfig(dg.Config):
+    """What of all that is due to build. The resource's start and end limit the range."""
+
+    models: list[str] = Field(default=[], description="Selections of the models to build; by default all that are due.")
+    auto_upstream: bool = Field(default=True, description="Build what the selected models read, too.")
+    ignore_cron: bool = Field(
+        default=False, description="Build up to now, in whole intervals, whatever the models' crons say."
+    )
 
 
 class JanitorConfig(dg.Config):
@@ -82,6 +105,7 @@ def build_jobs(project: Project, translator: IsomeshTranslator, executor: dg.Exe
                 ("promote", _promote_op(environment)),
                 ("rollback", _rollback_op(environment)),
                 ("run", _run_op(environment, translator)),
+                ("restate", _restate_op(environment, translator)),
                 ("invalidate", _invalidate_op()),
                 ("sync", _sync_op(environment, translator)),
                 ("janitor", _janitor_op()),
@@ -146,28 +170,17 @@ def _rollback_op(key: dg.AssetKey) -> dg.OpDefinition:
 
 
 def _run_op(key: dg.AssetKey, translator: IsomeshTranslator) -> dg.OpDefinition:
-    def compute(context: dg.OpExecutionContext) -> Iterator[Any]:
-        session = _session(context)
+    def compute(context: dg.OpExecutionContext, config: RunConfig) -> Iterator[Any]:
+        session, now = _session(context), datetime.now(timezone.utc)
         with failures():
-            plan = session.project.run_plan(session.environment)
-            for event in session.project.apply(plan):
-                match event:
-                    case Built():
-                        tell_built(context, event, plan, session.project, translator)
-                    case Failed():
-                        tell_audits(context, plan.snapshots[event.model], event.audits, translator)
-                        context.log.error(str(event.error))
-                    case Waiting():
-                        told = waiting_metadata((event,), plan.snapshots[event.model].model)
-                        waits = f"waits for {told[keys.WAITING]}"
-                        context.log.info(f"{event.model} {waits}")
-                        model_key = translator.get_asset_key(event.model)
-                        context.log_event(dg.AssetObservation(asset_key=model_key, description=waits, metadata=told))
-                    case Skipped():
-                        context.log.warning(f"{event.model} is skipped: {event.because} failed")
-                    case Promoted():
-                        metadata = {**promoted_metadata(event), keys.REUSED: False}
-                        log_environment(context, key, event.environment, metadata, event.plan_id)
+            wish = RunWish(
+                within=session.span(to_ms(now)),
+                select=tuple(config.models),
+                auto_upstream=config.auto_upstream,
+                ignore_cron=config.ignore_cron,
+            )
+            plan = session.project.run_plan(session.environment, now=now, wish=wish)
+            _apply(context, plan, session.project, key, translator)
         yield dg.Output(None, metadata=plan_metadata(plan))
 
     return _op(
@@ -176,6 +189,49 @@ def _run_op(key: dg.AssetKey, translator: IsomeshTranslator) -> dg.OpDefinition:
         "Load the intervals that are due by the models' crons, for the snapshots the environment shows now,"
         " whatever the files say.",
     )
+
+
+def _restate_op(key: dg.AssetKey, translator: IsomeshTranslator) -> dg.OpDefinition:
+    def compute(context: dg.OpExecutionContext, config: RestateConfig) -> Iterator[Any]:
+        session, now = _session(context), datetime.now(timezone.utc)
+        with failures():
+            if not config.models:
+                raise PlanError("no models to restate", hint="name them in the op's configuration: models")
+            wish = Wish(restate=tuple(config.models), within=session.span(to_ms(now)))
+            plan = session.project.plan(session.environment, now=now, wish=wish)
+            _apply(context, plan, session.project, key, translator)
+        yield dg.Output(None, metadata=plan_metadata(plan))
+
+    return _op(
+        "make_rows_again",
+        compute,
+        "Make the rows of some models, and of all that reads them, again where the environment shows them, whatever the"
+        " files say. In production, tables of other versions that stand on these rows are due again.",
+    )
+
+
+def _apply(
+    context: dg.OpExecutionContext, plan: Plan, project: Project, key: dg.AssetKey, translator: IsomeshTranslator
+) -> None:
+    """Apply the plan within one op, telling what happens as it happens."""
+    for event in project.apply(plan):
+        match event:
+            case Built():
+                tell_built(context, event, plan, project, translator)
+            case Failed():
+                tell_audits(context, plan.snapshots[event.model], event.audits, translator)
+                context.log.error(str(event.error))
+            case Waiting():
+                told = waiting_metadata((event,), plan.snapshots[event.model].model)
+                waits = f"waits for {told[keys.WAITING]}"
+                context.log.info(f"{event.model} {waits}")
+                model_key = translator.get_asset_key(event.model)
+                context.log_event(dg.AssetObservation(asset_key=model_key, description=waits, metadata=told))
+            case Skipped():
+                context.log.warning(f"{event.model} is skipped: {event.because} failed")
+            case Promoted():
+                metadata = {**promoted_metadata(event), keys.REUSED: False}
+                log_environment(context, key, event.environment, metadata, event.plan_id)
 
 
 def tell_built(

@@ -17,7 +17,7 @@ from isomesh_dagster.errors import IsomeshError, LockedError, PlanError
 from isomesh_dagster.graph.order import build_graph
 from isomesh_dagster.plan.missing import due_end, missing, starts
 from isomesh_dagster.plan.plan import Audit, Build, Plan
-from isomesh_dagster.plan.wish import Wish
+from isomesh_dagster.plan.wish import Wish, span
 from isomesh_dagster.snapshot.interval import Interval, merge, to_ms
 
 if TYPE_CHECKING:
@@ -193,17 +193,13 @@ class RunSession:
 
     def _wish(self, now: int) -> Wish:
         effective = None if self._effective_from is None else dates.to_ms(self._effective_from, now_ms=now)
-        return Wish(within=self._span(now), forward_only=self._forward_only, effective_from=effective)
+        return Wish(within=self.span(now), forward_only=self._forward_only, effective_from=effective)
 
-    def _span(self, now: int) -> Interval | None:
-        """The range to build; without a start from the beginning of time, without an end until now."""
-        if self._start is None and self._end is None:
-            return None
-        end = now if self._end is None else dates.to_exclusive_end_ms(self._end, now_ms=now)
-        start = min(0, end - 1) if self._start is None else dates.to_ms(self._start, now_ms=now)
-        if start >= end:
-            raise PlanError(f"the range ends before it starts: {self._start} to {self._end or 'now'}")
-        return Interval(start, end)
+    def span(self, now: int) -> Interval | None:
+        """The range this run is about; `now` epoch milliseconds UTC; None: all of time. Raises PlanError, ModelError."""
+        start = None if self._start is None else dates.to_ms(self._start, now_ms=now)
+        end = None if self._end is None else dates.to_exclusive_end_ms(self._end, now_ms=now)
+        return span(start, end, now)
 
     def _tell_work(self) -> Work:
         if self._work is None:

@@ -104,6 +104,21 @@ class RunWish:
 EVERYTHING_DUE = RunWish()
 
 
+def span(start: int | None, end: int | None, now: int) -> Interval | None:
+    """`[start, end)` as people ask for it: without a start from the beginning of time, without an end up to `now`; None
+    without both. Raises PlanError when it ends before it starts.
+    """
+    if start is None and end is None:
+        return None
+    stop = now if end is None else end
+    first = min(0, stop - 1) if start is None else start
+    if first >= stop:
+        raise PlanError(
+            "the range ends before it starts", hint="the start must be before the end, which is now if left out"
+        )
+    return Interval(first, stop)
+
+
 def wish_to_json(wish: Wish) -> dict[str, Json]:
     """The wish as JSON; only what differs from asking nothing."""
     asked: dict[str, Json] = {}
