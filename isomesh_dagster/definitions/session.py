@@ -196,7 +196,7 @@ class RunSession:
         return Wish(within=self.span(now), forward_only=self._forward_only, effective_from=effective)
 
     def span(self, now: int) -> Interval | None:
-        """The range this run is about; `now` epoch milliseconds UTC; None: all of time. Raises PlanError, ModelError."""
+        """The range this run is about; None: all of time. `now` is epoch milliseconds UTC."""
         start = None if self._start is None else dates.to_ms(self._start, now_ms=now)
         end = None if self._end is None else dates.to_exclusive_end_ms(self._end, now_ms=now)
         return span(start, end, now)
