@@ -128,6 +128,8 @@ def promoted_metadata(promoted: Promoted, plan: Plan | None = None) -> dict[str,
     changed = [*(("created", view) for view in promoted.created), *(("dropped", view) for view in promoted.dropped)]
     if changed:
         metadata[keys.VIEWS] = table([{"view": view, "change": change} for change, view in changed])
+    if promoted.notes:
+        metadata["isomesh/notes"] = dg.MetadataValue.md("\n".join(f"- {note}" for note in promoted.notes))
     if models is not None:
         metadata["isomesh/models"] = models
     return metadata

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -21,6 +22,9 @@ from isomesh_dagster.execution.promote import rollback
 from isomesh_dagster.execution.reconcile import reconcile
 from isomesh_dagster.model import kinds
 from isomesh_dagster.model.connections import PostgresConnection
+from isomesh_dagster.plan.plan import Build, Migrate
+from isomesh_dagster.relation import Relation
+from isomesh_dagster.snapshot.snapshot import Category
 from isomesh_dagster_tests.factories import System, days, model, snapshots
 from isomesh_dagster_tests.postgres_server import PostgresServer
 
@@ -318,3 +322,59 @@ def test_a_rollback(ground):
 
 def back(system: System, killer: Callable[[str], None] = lambda name: None) -> None:
     rollback(system.state, system.connection, "prod", identity=system.identity, now=system.now, checkpoint=killer)
+
+
+def test_a_migration_is_whole_or_not_at_all(ground):
+    """Columns, views and record move together, whatever is killed; what comes after the swap is gone on with."""
+    kind = kinds.IncrementalByTimeRange(time_column="ds")
+    source = model(
+        "raw.days", "SELECT DATE '2020-01-01' + CAST(x AS INT) AS ds FROM (VALUES (0), (1), (2), (3)) AS r(x)"
+    )
+
+    def project_of(columns: str):
+        daily = model("mart.daily", f"SELECT {columns} FROM raw.days", kind)
+        return snapshots([source, daily, model("mart.view", "SELECT * FROM mart.daily", kinds.View())])
+
+    old, new = project_of("ds, 1 AS generation"), project_of("ds, 2 AS generation, 'x' AS tag")
+    kept = {
+        name: replace(
+            one, version=old[name].version, physical=old[name].physical, category=Category.FORWARD_ONLY, parents=()
+        )
+        if name != "raw.days"
+        else old[name]
+        for name, one in new.items()
+    }
+    parents = {"mart.daily": ("raw.days",), "mart.view": ("mart.daily",)}
+    for name, above in parents.items():
+        kept[name] = replace(kept[name], parents=tuple(kept[parent].id for parent in above))
+    with ground.system("base") as system:
+        system.apply(system.plan(old, batches=BATCHES))
+        again = days(2, 4)
+        plan = replace(
+            system.plan(kept),
+            migrations=(Migrate(snapshot=kept["mart.daily"]),),
+            later=(Build(snapshot=kept["mart.daily"], intervals=(again,), batches=(again,), later=True),),
+        )
+    seen = set()
+
+    def work(system: System, killer: Killer) -> None:
+        system.apply(plan, concurrency=1, checkpoint=killer)
+
+    def check(system: System) -> None:
+        with system.connection.session() as session:
+            columns, again = (
+                [name for name, _ in session.columns(Relation.parse(view))] for view in ("mart.daily", "mart.view")
+            )
+        assert columns == again
+        record = system.rows("SELECT plan_id FROM isomesh_meta.environments")
+        is_new = record == [(plan.id,)]
+        assert ("tag" in columns) == is_new
+        seen.add((is_new, *(row[0] for row in system.rows("SELECT generation FROM mart.daily ORDER BY ds"))))
+        system.apply(plan, concurrency=1)
+        assert system.rows("SELECT generation, tag FROM mart.view ORDER BY ds") == [
+            *[(1, None)] * 2,
+            *[(2, "x")] * 2,
+        ]
+
+    assert every_point(ground, work, check) > 10
+    assert seen == {(False, 1, 1, 1, 1), (True, 1, 1, 1, 1), (True, 1, 1, 2, 2)}

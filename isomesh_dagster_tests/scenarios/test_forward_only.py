@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from isomesh_dagster.errors import PlanError
 from isomesh_dagster.execution.events import Event
@@ -73,6 +76,12 @@ class Files:
     def run(self, day: int, environment: str = "prod") -> list[Event]:
         with Project.load(self.root) as project:
             return list(project.apply(project.run_plan(environment, now=moment(day))))
+
+    def table(self, name: str) -> tuple[list[dict[str, Any]], list[str]]:
+        """The rows by id, each by column, and the columns' names."""
+        with Project.load(self.root) as project:
+            names, rows = project.fetch(f"SELECT * FROM {name} ORDER BY id")
+        return [dict(zip(names, row, strict=True)) for row in rows], names
 
     def rows(self, table: str, columns: str = "*") -> list[tuple[Any, ...]]:
         with Project.load(self.root) as project:
@@ -313,3 +322,31 @@ def test_another_environment_cannot_bring_back_what_prod_has_dropped(files: File
     files.apply(wish=Wish())
     with Project.load(files.root) as project, pytest.raises(PlanError, match="have been dropped in prod"):
         project.rollback("dev")
+
+
+COLUMNS = st.lists(
+    st.sampled_from(["id * 5 AS v", "id + 0.5 AS w", "'t' AS x", "ds AS y", "NULL AS z"]), min_size=1, unique=True
+)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(edits=st.lists(COLUMNS, min_size=1, max_size=3))
+def test_no_edit_rewrites_what_is_there(edits: list[list[str]]) -> None:
+    """A column keeps every value of the past as long as each definition has it, with one type."""
+    with TemporaryDirectory() as folder:
+        files = Files(Path(folder))
+        files.write("totals", "MODEL (name s.totals, kind FULL);\nSELECT COUNT(*) AS total FROM s.days")
+        files.apply(wish=Wish())
+        for number, columns in enumerate(edits):
+            day = 5 + number
+            before, names = files.table("s.days")
+            files.days(", ".join(["id", "ds", *columns]), ", forward_only true, on_destructive_change allow")
+            files.apply(day=day - 1, wish=Wish())
+            after, new_names = files.table("s.days")
+            kept = [name for name in names if name in new_names]
+            assert {"id", "ds"} <= set(kept)
+            assert [[row[name] for name in kept] for row in after] == [[row[name] for name in kept] for row in before]
+            files.run(day)
+            grown, _ = files.table("s.days")
+            assert grown[:-1] == after
+            assert grown[-1]["id"] == len(after)
