@@ -136,9 +136,10 @@ class Session(Protocol):
         """
         ...
 
-    def replace_view(self, relation: Relation, query: str) -> None:
+    def replace_view(self, relation: Relation, query: str, *, materialized: bool = False) -> None:
         """The view shows the query afterwards, whatever it showed before. What people have granted on it stays.
 
+        `materialized` asks to keep the rows, those of now; an engine that cannot makes a plain view.
         EngineError that names the views of others which would not work any more.
         """
         ...

@@ -442,8 +442,8 @@ class DuckDBSession:
                     hint="mend the file, or the type under `columns`",
                 )
 
-    def replace_view(self, relation: Relation, query: str) -> None:
-        """The view shows the query afterwards, whatever it showed before."""
+    def replace_view(self, relation: Relation, query: str, *, materialized: bool = False) -> None:
+        """The view shows the query afterwards, whatever it showed before. DuckDB has no materialized ones."""
         self._run(f"CREATE OR REPLACE VIEW {self._sql(relation)} AS\n{query}")
 
     def grant(self, relation: Relation, grants: Mapping[str, Sequence[str]]) -> None:

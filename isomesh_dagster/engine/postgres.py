@@ -512,13 +512,21 @@ class PostgresSession:
     def _ran(self, statement: str) -> None:
         self.execute(statement)
 
-    def replace_view(self, relation: Relation, query: str) -> None:
+    def replace_view(self, relation: Relation, query: str, *, materialized: bool = False) -> None:
         """The view shows the query afterwards, whatever it showed before.
+
+        A materialized one holds the rows of now; what is there as one stays one. It is refreshed where its query is the
+        same: readers wait for the end of the transaction then.
 
         Where its columns stay or are added to, it is replaced in place. Else it is made anew, and with it the views
         that read it; owners, grants, options and comments stay. EngineError that names them when they would not work
         any more.
         """
+        kind = self._kind(relation)
+        if materialized or kind == "m":
+            with self._atomic():
+                self._materialize(relation, query, kind)
+            return
         options = postgres_dependents.view_options(self, relation)
         create = f"CREATE OR REPLACE VIEW {relation.sql}{options} AS\n{query}"
         with self._atomic():
@@ -531,6 +539,27 @@ class PostgresSession:
                 self.execute("ROLLBACK TO SAVEPOINT isomesh_view")
                 postgres_dependents.rebuilt_around(self, relation, lambda: self._remake(relation, create))
             self.execute("RELEASE SAVEPOINT isomesh_view")
+
+    def _materialize(self, relation: Relation, query: str, kind: str | None) -> None:
+        create = f"CREATE MATERIALIZED VIEW {relation.sql} AS\n{query}"
+        if kind is None:
+            self.execute(create)
+        elif kind == "m" and self._shows(relation, query):
+            self.execute(f"REFRESH MATERIALIZED VIEW {relation.sql}")
+        else:
+            drop = f"DROP {'MATERIALIZED VIEW' if kind == 'm' else 'VIEW'} {relation.sql}"
+            postgres_dependents.rebuilt_around(self, relation, lambda: self._ran(f"{drop}; {create}"))
+
+    def _shows(self, relation: Relation, query: str) -> bool:
+        """Whether a view shows just this query: the server writes both down in its own words."""
+        self.execute(f"CREATE TEMPORARY VIEW _isomesh_shape AS\n{query}")
+        ((is_same,),) = self.fetch(
+            "SELECT pg_catalog.pg_get_viewdef(CAST(? AS regclass)) "
+            "= pg_catalog.pg_get_viewdef('pg_temp._isomesh_shape'::regclass)",
+            (Relation(schema=relation.schema, name=relation.name).sql,),
+        )
+        self.execute("DROP VIEW pg_temp._isomesh_shape")
+        return bool(is_same)
 
     def _remake(self, relation: Relation, create: str) -> None:
         self.execute(f"DROP VIEW {relation.sql}")
@@ -577,7 +606,10 @@ class PostgresSession:
 
     def drop(self, relation: Relation, *, view: bool) -> None:
         """Drop it if it exists; never cascades."""
-        self.execute(f"DROP {'VIEW' if view else 'TABLE'} IF EXISTS {relation.sql} RESTRICT")
+        kind = "TABLE"
+        if view:
+            kind = "MATERIALIZED VIEW" if self._kind(relation) == "m" else "VIEW"
+        self.execute(f"DROP {kind} IF EXISTS {relation.sql} RESTRICT")
 
     def list_relations(self, schema: str) -> list[tuple[str, str]]:
         """Name and type ("table" or "view") of everything in the schema; empty when there is no such schema."""

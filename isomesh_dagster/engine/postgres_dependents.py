@@ -26,6 +26,9 @@ class Conversation(Protocol):
         ...
 
 
+_KINDS = {"r": "TABLE", "v": "VIEW", "m": "MATERIALIZED VIEW"}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Grant:
     """One right: `column` None for the whole relation, `grantee` None for PUBLIC."""
@@ -209,8 +212,8 @@ def _is_copy(definition: str, columns: Sequence[str], base: Sequence[str]) -> bo
 def _restore(session: Conversation, saved: _Saved) -> None:
     """Give what was made anew its owner, grants and comments; those of columns it has no more are gone."""
     sql = saved.relation.sql
-    kind = "VIEW" if saved.kind == "v" else "TABLE"
     now = _standing_on(session, saved.relation)[0]
+    kind = _KINDS[now.kind]
     then = {(one.privilege, one.grantee, one.column) for one in saved.grants}
     statements = [
         f"REVOKE {_right(one)} ON {sql} FROM {_grantee(one)}"  # what default privileges have added

@@ -26,8 +26,8 @@ from isomesh_dagster.snapshot.snapshot import Snapshot
 def write(session: Session, work: Write) -> Written:
     """Write the batch as its kind asks. Raises EngineError, or ModelError when the model and its rows do not fit."""
     match work.snapshot.model.kind:
-        case kinds.View():
-            return _write_view(session, work)
+        case kinds.View(materialized=materialized):
+            return _write_view(session, work, materialized=materialized)
         case kinds.Full():
             return _write_full(session, work)
         case IncrementalByTimeRange() as kind:
@@ -48,8 +48,8 @@ def write(session: Session, work: Write) -> Written:
             raise ModelError(f"{kinds.kind_name(kind)} models have nothing to build", model=work.snapshot.name)
 
 
-def _write_view(session: Session, work: Write) -> Written:
-    session.replace_view(work.physical, cast(work.query, work.typed))
+def _write_view(session: Session, work: Write, *, materialized: bool) -> Written:
+    session.replace_view(work.physical, cast(work.query, work.typed), materialized=materialized)
     return Written(rows=None)
 
 

@@ -192,4 +192,6 @@ def _is_over(model: Model, begin: int, now: int) -> bool:
 
 def _is_once(model: Model) -> bool:
     """Kinds that a tick of the clock does not make due: a seed's rows and a view's text change with the files only."""
-    return isinstance(model.kind, kinds.Seed) or (isinstance(model.kind, kinds.View) and not model.audits)
+    return isinstance(model.kind, kinds.Seed) or (
+        isinstance(model.kind, kinds.View) and not model.kind.materialized and not model.audits
+    )

@@ -62,7 +62,7 @@ def restatements(
         tick, own = _ticked(model, done, before, since=since, now=now)
         again = _again(model, done, (*own, *above))
         if tick != before.tick or again:
-            pending = () if isinstance(model.kind, View) and not model.audits else again
+            pending = () if isinstance(model.kind, View) and not model.kind.materialized and not model.audits else again
             result[physical] = Restatement(tick=tick, pending=merge([*before.pending, *pending]))
         spread[name] = again
     return result

@@ -12,7 +12,7 @@ import pytest
 from isomesh_dagster.engine import open_connection
 from isomesh_dagster.errors import EngineError, ModelError, WriteConflict
 from isomesh_dagster.model.connections import PostgresConnection
-from isomesh_dagster.relation import Relation
+from isomesh_dagster.relation import ColumnChange, Relation
 
 T = Relation(schema="s", name="t")
 V = Relation(schema="s", name="v")
@@ -407,3 +407,43 @@ def test_what_the_parser_takes_is_told_without_running_it(connection):
     assert connection.reads("DROP TABLE everything")  # no query: not asked, and not run
     with connection.session() as session:
         assert session.fetch("SELECT 1") == [(1,)]
+
+
+# ---- materialized views, altered tables --------------------------------------------------------------------
+
+
+def test_a_materialized_view_holds_the_rows_of_its_last_refresh(session):
+    session.replace_table(T, "SELECT 1 AS a")
+    query = "SELECT a, 'x' AS b FROM s.t -- its rows"
+    session.replace_view(V, query, materialized=True)
+    session.execute("CREATE VIEW s.reader AS SELECT a FROM s.v; COMMENT ON MATERIALIZED VIEW s.v IS 'kept'")
+    ((oid,),) = session.fetch("SELECT 's.v'::regclass::oid")
+    session.insert(T, "SELECT 2 AS a", ["a"])
+    assert session.fetch("SELECT a FROM s.reader") == [(1,)]
+    session.replace_view(V, query, materialized=True)
+    assert session.fetch("SELECT a FROM s.reader ORDER BY a") == [(1,), (2,)]
+    assert session.fetch("SELECT 's.v'::regclass::oid") == [(oid,)]
+    session.replace_view(V, "SELECT 'y' AS b, a FROM s.t")  # it stays one
+    assert session.columns(V) == [("b", "text"), ("a", "integer")]
+    assert session.fetch("SELECT relkind, obj_description(oid) FROM pg_class WHERE relname = 'v'") == [("m", "kept")]
+    session.drop(Relation(schema="s", name="reader"), view=True)
+    session.drop(V, view=True)
+    assert session.list_relations("s") == [("t", "table")]
+    session.replace_view(V, "SELECT 1 AS a")
+    session.replace_view(V, "SELECT 1 AS a", materialized=True)
+    assert session.fetch("SELECT relkind FROM pg_class WHERE relname = 'v'") == [("m",)]
+
+
+def test_an_altered_table_keeps_its_rows_and_its_views(session):
+    session.replace_table(T, "SELECT 1 AS a, '2' AS b, 3 AS c")
+    session.replace_view(V, "SELECT * FROM s.t")
+    session.execute("CREATE VIEW s.users_own AS SELECT a FROM s.v")
+    session.alter_table(T, [ColumnChange(name="d", was=None, type="date")])
+    session.alter_table(T, [ColumnChange(name="b", was="text", type="integer")])
+    assert session.fetch("SELECT a, b + 1, c, d FROM s.t") == [(1, 3, 3, None)]
+    session.replace_view(V, "SELECT * FROM s.t")
+    session.alter_table(T, [ColumnChange(name="c", was="integer", type=None)])
+    assert session.fetch("SELECT a FROM s.users_own") == [(1,)]
+    with pytest.raises(EngineError, match=r"s\.users_own"):
+        session.alter_table(T, [ColumnChange(name="a", was="integer", type=None)])
+    assert [name for name, _ in session.columns(T)] == ["a", "b", "d"]
