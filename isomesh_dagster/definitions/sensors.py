@@ -19,6 +19,7 @@ from isomesh_dagster.definitions.git_jobs import DEPLOY, DEPLOY_OP, PREVIEW, PRE
 from isomesh_dagster.definitions.reload import reload_location
 from isomesh_dagster.delivery import Delivery, Deploy, Due, Expire, Preview
 from isomesh_dagster.errors import RemoteError
+from isomesh_dagster.model.git_config import short_ref
 from isomesh_dagster.project import Project
 
 DEPLOY_SENSOR, PREVIEW_SENSOR = "deploy_on_merge", "preview_on_push"
@@ -146,7 +147,9 @@ def _preview(context: dg.SensorEvaluationContext, delivery: Delivery) -> dg.Sens
     for line in told:
         context.log.warning(line)
     if not requests:
-        return _skipped("; ".join(told) or "every preview shows its branch", cursor)
+        asked = ", ".join(sorted(short_ref(ref) for ref in cursor.asked))
+        quiet = f"runs were requested for {asked}" if asked else "every preview shows its branch"
+        return _skipped("; ".join(told) or quiet, cursor)
     return dg.SensorResult(run_requests=requests, cursor=cursor.text())
 
 

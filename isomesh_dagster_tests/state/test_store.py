@@ -7,7 +7,7 @@ import pytest
 from isomesh_dagster.errors import ConflictingPlanError, StateError
 from isomesh_dagster.snapshot.environment import Environment, Promotion
 from isomesh_dagster.snapshot.interval import Interval
-from isomesh_dagster.state.protocol import Identity, StateStore
+from isomesh_dagster.state.protocol import GitRef, Identity, StateStore
 from isomesh_dagster.state.store import SqlStateStore
 from isomesh_dagster_tests.state.examples import (
     DAY_MS,
@@ -333,3 +333,30 @@ def test_plans_are_listed_newest_first_whatever_their_status(store: SqlStateStor
     assert [(record.id, record.status) for record in store.plans()] == [("c", "open"), ("b", "open"), ("a", "done")]
     assert [record.document for record in store.plans("prod")] == ["document of c", "document of a"]
     assert store.plans("nowhere") == []
+
+
+# --- refs of a repository
+
+
+def test_what_was_done_about_refs(store: SqlStateStore) -> None:
+    main = GitRef(ref="refs/heads/main", environment="prod", commit="a" * 40, status="shown", changed_at=at(1))
+    branch = GitRef(
+        ref="refs/heads/feature/ü",
+        environment="feature",
+        commit="b" * 40,
+        status="waiting",
+        changed_at=at(2),
+        shown="a" * 40,
+        told="it waits",
+        document='{"x": 1}',
+    )
+    assert store.git_refs() == []
+    for record in (main, branch):
+        store.record_git_ref(record)
+    assert store.git_refs() == [branch, main]
+    later = GitRef(ref=main.ref, environment="prod", commit="c" * 40, status="failed", changed_at=at(3))
+    store.record_git_ref(later)
+    assert store.git_refs() == [branch, later]
+    store.forget_git_ref(branch.ref)
+    store.forget_git_ref("refs/heads/nothing")
+    assert store.git_refs() == [later]
