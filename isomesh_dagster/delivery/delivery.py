@@ -34,7 +34,8 @@ from isomesh_dagster.execution.unit_test import UnitTestResult
 from isomesh_dagster.git.mirror import Commit, Mirror, check_commit, check_ref
 from isomesh_dagster.model.git_config import GitConfig, short_ref
 from isomesh_dagster.model.settings import Settings, load_settings
-from isomesh_dagster.plan.plan import Plan
+from isomesh_dagster.plan.diff import diff
+from isomesh_dagster.plan.plan import ChangeType, Plan
 from isomesh_dagster.plan.saved import plan_document, read_document
 from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.project import FOLDER, Project
@@ -42,6 +43,7 @@ from isomesh_dagster.project.compiling import compile_commit
 from isomesh_dagster.project.system import System
 from isomesh_dagster.snapshot.environment import PROD
 from isomesh_dagster.snapshot.interval import Interval, to_ms
+from isomesh_dagster.snapshot.snapshot import Category, Snapshot
 from isomesh_dagster.state.protocol import GitRef
 
 _PASSING = (LockedError, WriteConflict, ConflictingPlanError, RemoteError)
@@ -261,7 +263,7 @@ class Delivery:
                     raise PlanError(f"the plan that waits is {saved.id}, not {approve}", hint="look at it again")
                 plan = project.plan_again(saved)
             else:
-                plan = project.plan(PROD, wish=Wish(no_gaps=True))
+                plan = project.plan(PROD, wish=Wish(no_gaps=True, choices=self._forward_only(project, shown)))
             found.plan = plan
             found.destructive = gates.destructive_changes(plan, shown, project.columns)
             if found.destructive and self.config.on_destructive_change == "error":
@@ -293,20 +295,39 @@ class Delivery:
     ) -> tuple[Outcome, str]:
         with Project.from_manifest(self.compile(ref, commit), environ=self._environ) as project:
             self._test(project, found)
-            plan = found.plan = project.plan(environment, wish=self._preview_wish())
+            plan = found.plan = project.plan(environment, wish=self._preview_wish(ref))
             found.destructive = gates.destructive_changes(plan, project.system.shown(PROD), project.columns)
             self._apply(project, plan, found, on_event)
             if self.config.data_diff and project.environment(PROD) is not None:
                 found.rows = tuple(project.table_diff(PROD, environment))
             return "shown", applied_words(plan, found.events, commit)
 
-    def _preview_wish(self) -> Wish:
+    def _forward_only(self, project: Project, shown: Mapping[str, Snapshot]) -> dict[str, Category]:
+        """The edits that a branch with a forward-only preview brought: what it showed is what is meant in `prod`."""
+        changes = diff(project.graph, project.fingerprints, shown).changed
+        edited = {name: project.own[name] for name, change in changes.items() if change is ChangeType.DIRECT}
+        branches = {record.environment for record in self.records() if self.config.is_forward_only(record.ref)}
+        found: dict[str, Category] = {}
+        for environment in project.environments() if edited and branches else ():
+            if environment.name in branches:
+                for name, snapshot in project.system.snapshots(environment).items():
+                    is_same = name in edited and snapshot.fingerprint.data == edited[name].data
+                    if is_same and snapshot.category is Category.FORWARD_ONLY:
+                        found[name] = Category.FORWARD_ONLY
+        return found
+
+    def _preview_wish(self, ref: str) -> Wish:
         config = self.config
         within = None
         if config.default_pr_start is not None:
             now = to_ms(_now())
             within = Interval(dates.to_ms(config.default_pr_start, now_ms=now), now)
-        return Wish(within=within, min_intervals=config.pr_min_intervals, skip_backfill=config.skip_pr_backfill)
+        return Wish(
+            within=within,
+            min_intervals=config.pr_min_intervals,
+            skip_backfill=config.skip_pr_backfill,
+            forward_only=config.is_forward_only(ref),
+        )
 
     def _test(self, project: Project, found: _Found) -> None:
         """Run the unit tests; raises PlanError when one fails."""

@@ -192,6 +192,7 @@ class GitConfig(_Config):
     deployment                  synchronized: what is merged is deployed; desynchronized: when somebody says so
     default_pr_start, pr_min_intervals    from when previews build, and at least how many of the latest intervals
     skip_pr_backfill            previews build nothing: what is not built yet is an empty table there
+    forward_only_branch_suffix  branches with this end have forward-only previews
     approval                    which deploys wait for somebody
     on_destructive_change       what a deploy does that removes or retypes what prod's readers see
     sensors                     whether Dagster's two sensors start by themselves
@@ -214,6 +215,7 @@ class GitConfig(_Config):
     default_pr_start: str | None = None
     pr_min_intervals: int = Field(default=0, ge=0)
     skip_pr_backfill: bool = False
+    forward_only_branch_suffix: str = "-forward-only"
     data_diff: bool = True
     sensors: Literal["running", "stopped"] = "stopped"
     poll_seconds: int = Field(default=30, ge=5)
@@ -238,6 +240,11 @@ class GitConfig(_Config):
         """Whether the ref gets an environment of its own."""
         return ref != self.deploy_ref and any(matches(pattern, ref) for pattern in self.previews)
 
+    def is_forward_only(self, ref: str) -> bool:
+        """Whether the ref's name makes its changes forward-only."""
+        suffix = self.forward_only_branch_suffix
+        return bool(suffix) and ref.startswith(HEADS) and ref.endswith(suffix)
+
 
 BOT_KEYS: Mapping[str, str | None] = {
     "type": None,
@@ -253,7 +260,7 @@ BOT_KEYS: Mapping[str, str | None] = {
     "merge_method": "nothing is merged: what was merged is deployed",
     "auto_categorize_changes": "plan.auto_categorize_changes counts everywhere",
     "pr_include_unmodified": "an environment always shows all models",
-    "forward_only_branch_suffix": "no branch name makes a plan forward-only",
+    "forward_only_branch_suffix": "forward_only_branch_suffix",
     "check_if_blocked_on_deploy_to_prod": "the host decides what can be merged",
     "default_pr_preview_start": "previews build what is missing, from default_pr_start on",
     "pr_preview_min_intervals": "previews build what is missing, from default_pr_start on",

@@ -16,6 +16,7 @@ from isomesh_dagster.delivery import Deploy, Due, Expire, Preview, Report
 from isomesh_dagster.delivery.report import report_json, report_markdown
 from isomesh_dagster.errors import ConfigError, ConflictingPlanError, GitError, PlanError
 from isomesh_dagster.project import Project
+from isomesh_dagster.snapshot.snapshot import Category
 from isomesh_dagster_tests.repositories import MODELS, Team
 
 AMOUNT = "MODEL (name core.orders, kind FULL);\nSELECT 1 AS id, {} AS amount\n"
@@ -371,6 +372,21 @@ class TestWhatPreviewsBuild:
         team.merge(BRANCH)
         assert sync(team)[0].outcome == "shown"
         assert self.rows(team, "core") == 10
+
+
+def test_a_forward_only_branch_keeps_its_rows_in_prod(team: Team) -> None:
+    days = TestWhatPreviewsBuild.DAYS.replace("AS day FROM", "AS day, {} AS x FROM")
+    team.commit("Days", {"models/days.sql": days.format(1)})
+    sync(team)
+    branch = "feature/x-forward-only"
+    team.commit("Two", {"models/days.sql": days.format(2)}, branch=branch)
+    (preview,) = sync(team)
+    assert preview.plan is not None
+    assert {change.model: change.category for change in preview.plan.changes} == {"core.days": Category.FORWARD_ONLY}
+    team.merge(branch)
+    deploy = sync(team)[0]
+    assert (deploy.outcome, deploy.views_only) == ("shown", True)
+    assert team.query("SELECT x, count(*) FROM core.days GROUP BY x") == [(1, 10)]
 
 
 class _Host(BaseHTTPRequestHandler):
