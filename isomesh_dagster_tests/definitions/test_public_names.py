@@ -7,7 +7,8 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster.components import load_from_defs_folder
+import yaml
+from dagster.components import ScaffoldRequest, load_from_defs_folder
 
 from isomesh_dagster import (
     IsomeshProject,
@@ -21,6 +22,7 @@ from isomesh_dagster import (
     isomesh_assets,
     isomesh_executor,
 )
+from isomesh_dagster.definitions.component import IsomeshProjectScaffolder
 from isomesh_dagster.errors import ConfigError, GraphError, ModelError, SelectionError
 from isomesh_dagster_tests.definitions.conftest import Shop, materialized
 
@@ -183,6 +185,29 @@ def test_a_component_is_a_project(loaded_shop: Shop, tmp_path: Path) -> None:
     shown = definitions.resolve_asset_graph().get(TOTAL).to_asset_spec()
     assert shown.metadata["isomesh/gateway"] == "there"
     assert "isomesh/query" not in shown.metadata
+
+
+def test_the_scaffolder_writes_a_component_that_loads(loaded_shop: Shop, tmp_path: Path) -> None:
+    place = tmp_path / "platform" / "defs" / "shop"
+    place.mkdir(parents=True)
+    IsomeshProjectScaffolder().scaffold(
+        ScaffoldRequest(
+            type_name="isomesh_dagster.IsomeshProjectComponent",
+            target_path=place,
+            scaffold_format="yaml",
+            project_root=None,
+            params=IsomeshProjectScaffolder.get_scaffold_params()(project=str(loaded_shop.root)),
+        )
+    )
+    written = yaml.safe_load((place / "defs.yaml").read_text())
+    assert written["type"] == "isomesh_dagster.IsomeshProjectComponent"
+    assert (place / written["attributes"]["project"]).resolve() == loaded_shop.root
+
+
+def test_the_command_dg_finds_the_component() -> None:
+    from dagster.components.core.package_entry import discover_package_objects
+
+    assert "IsomeshProjectComponent" in {key.name for key in discover_package_objects(["isomesh_dagster"])}
 
 
 def test_a_component_with_an_unknown_setting_or_translator_is_refused(shop: Shop) -> None:
