@@ -141,6 +141,7 @@ def _preview(context: dg.SensorEvaluationContext, delivery: Delivery) -> dg.Sens
         config = {"ref": task.ref, "commit": task.commit}
         requests.append(_request(PREVIEW, PREVIEW_OP, config, task, task.environment, delivery, cursor))
     if ended:
+        delivery.clean()
         cursor = replace(cursor, number=cursor.number + 1)
         key = f"{delivery.settings.gateway}:{cursor.number}:{JANITOR}"
         requests.append(dg.RunRequest(key, job_name=JANITOR, tags={keys.GATEWAY_TAG: delivery.settings.gateway}))

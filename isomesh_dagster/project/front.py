@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from isomesh_dagster.cache.macro_files import macros_on_demand
-from isomesh_dagster.errors import GraphError, PlanError
+from isomesh_dagster.errors import GraphError, PlanError, StateError
 from isomesh_dagster.graph.order import ModelGraph, build_graph
 from isomesh_dagster.model.names import validate_environment
 from isomesh_dagster.model.settings import Settings, load_settings
@@ -151,6 +151,11 @@ class Project:
         place = Path(path).resolve()
         manifest = read_manifest(place)
         root, source = place.parents[3], manifest.source
+        if source is not None and not (root / source.files).is_dir():
+            raise StateError(
+                f"the files of commit {source.commit[:12]} are gone: nothing used them for long",
+                hint="reload the code location, or deploy the commit again",
+            )
         settings = load_settings(
             root,
             manifest.gateway,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import stat
 import threading
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 
 from isomesh_dagster.delivery import Deploy, Due, Expire, Preview, Report
 from isomesh_dagster.delivery.report import report_json, report_markdown
-from isomesh_dagster.errors import ConfigError, ConflictingPlanError, GitError, PlanError
+from isomesh_dagster.errors import ConfigError, ConflictingPlanError, GitError, PlanError, StateError
 from isomesh_dagster.project import Project
 from isomesh_dagster.snapshot.snapshot import Category
 from isomesh_dagster_tests.repositories import MODELS, Team
@@ -465,6 +466,15 @@ class TestStatus:
         assert "refused the status" in warning
         assert "sesame" not in warning
         assert len(_Host.asked) == 2  # a redirect is not followed with the token
+
+
+def test_files_of_a_commit_that_are_gone_are_told(team: Team) -> None:
+    with team.delivery() as delivery:
+        manifest = delivery.compile("main", team.git("rev-parse", "HEAD"))
+        shutil.rmtree(team.system / ".isomesh" / "git" / "trees")
+        with pytest.raises(StateError, match="the files of commit"):
+            Project.from_manifest(manifest, environ={})
+        assert delivery.deploy().outcome == "shown"  # they are fetched again
 
 
 def test_no_repository_no_delivery(team: Team) -> None:
