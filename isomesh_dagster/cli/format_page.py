@@ -35,7 +35,7 @@ SAYS: dict[tuple[str, str], tuple[str, str]] = {
     ("MODEL", "virtual_properties"): (KEPT, "a change is one of the metadata; no engine here has options of views"),
     ("MODEL", "optimize_query"): (KEPT, "queries run as they are written anyway"),
     ("MODEL", "retention"): (IDLE, "as in SQLMesh"),
-    ("kind", "VIEW"): (YES, "`materialized` must be false"),
+    ("kind", "VIEW"): (YES, "`materialized` keeps rows on Postgres, not on DuckDB"),
 }
 """What the table says of a row instead, by part and name."""
 

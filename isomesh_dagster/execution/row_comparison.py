@@ -46,6 +46,7 @@ _WHOLE_NUMBERS = (
     "UBIGINT",
     "UHUGE",
 )
+_WITHOUT_EQUALITY = frozenset({"JSON", "XML", "POINT"})
 _FLOATS = ("FLOAT", "DOUBLE", "REAL")
 _DECIMALS = ("DECIMAL", "NUMERIC")
 _TEXTS = ("VARCHAR", "TEXT", "CHAR", "STRING")
@@ -155,7 +156,8 @@ def _comparable(source: tuple[str, str], target: tuple[str, str], decimals: int)
     """What is compared of a column on both sides: floats rounded, types that do not mix as text."""
     names = quote(source[0]), quote(target[0])
     families = _family(source[1]), _family(target[1])
-    if source[1] != target[1] and (families[0] != families[1] or families[0] == "other"):
+    is_mixed = source[1] != target[1] and (families[0] != families[1] or families[0] == "other")
+    if is_mixed or source[1].upper() in _WITHOUT_EQUALITY:
         return f"CAST({names[0]} AS VARCHAR)", f"CAST({names[1]} AS VARCHAR)"
     rounded = [
         _rounded(name, decimals) if _is_float(type_) else name

@@ -80,3 +80,44 @@ def test_one_database_is_not_shared_by_two_gateways(on_postgres: Shop):
     result = on_postgres("plan", "--auto-apply", gateway="other")
     assert result.exit_code == 1
     assert "belongs to gateway 'main'" in result.output
+
+
+PYTHON = """
+import pandas as pd
+from isomesh_dagster.python import model
+
+@model(
+    "shop.by_python",
+    columns={"month": "date", "share": "double", "word": "text"},
+    depends_on=["shop.monthly_revenue"],
+)
+def execute(context, **kwargs):
+    revenue = context.resolve_table("shop.monthly_revenue")
+    frame = context.fetchdf(f"SELECT month, revenue FROM {revenue} ORDER BY month")
+    total = float(frame["revenue"].astype(float).sum())
+    return pd.DataFrame({"month": frame["month"], "share": frame["revenue"].astype(float) / total, "word": "it's"})
+"""
+
+
+def test_the_other_commands(on_postgres: Shop, rows):
+    (on_postgres.root / "models" / "shop" / "by_python.py").write_text(PYTHON)
+    rows("CREATE SCHEMA ext; CREATE TABLE ext.rates (at TIMESTAMPTZ, rate NUMERIC(10, 4), note TEXT); COMMIT; SELECT 1")
+    (on_postgres.root / "models" / "shop" / "rates.sql").write_text(
+        "MODEL (name shop.rates, kind VIEW, dialect postgres);\nSELECT at::DATE AS day, rate FROM ext.rates\n"
+    )
+    ok(on_postgres("create_external_models"))
+    declared = (on_postgres.root / "external_models.yaml").read_text()
+    assert "ext" in declared
+    assert "rate: " in declared
+    ok(on_postgres("plan", "--auto-apply"))
+    assert rows("SELECT ROUND(SUM(share)), MIN(word), COUNT(*) FROM shop.by_python") == [(1, "it's", 3)]
+    on_postgres.edit("models/shop/monthly_revenue.sql", "SUM(amount)", "SUM(amount) + 1")
+    ok(on_postgres("plan", "dev", "--auto-apply", "--skip-tests"))
+    told = on_postgres("table_diff", "prod:dev", "shop.monthly_revenue").output
+    assert "3" in told
+    assert "revenue" in told
+    assert "revenue" in ok(on_postgres("evaluate", "shop.monthly_revenue"))
+    rows("CREATE TABLE ext.a AS SELECT 1 AS id, '{}'::json AS j; CREATE TABLE ext.b AS TABLE ext.a; COMMIT; SELECT 1")
+    ok(on_postgres("table_diff", "ext.a:ext.b", "--on", "id"))
+    assert ok(on_postgres("fetchdf", "SELECT COUNT(*) AS n FROM shop.orders"))
+    assert on_postgres("doctor").exit_code == 0

@@ -205,3 +205,16 @@ def test_external_tables_are_read_as_they_are_named(system):
     system.apply(system.plan(snapshots([known, reader])))
     assert system.rows("SELECT id FROM mart.reader") == [(42,)]
     assert system.relations("ext") == ["orders"]
+
+
+def test_a_materialized_view_shows_the_rows_of_its_last_build(tmp_path, postgres):
+    with System(tmp_path, postgres) as system:
+        source = model("raw.source", "SELECT 1 AS x")
+        kept = model("mart.kept", "SELECT x FROM raw.source", kinds.View(materialized=True))
+        shown = snapshots([source, kept])
+        system.apply(system.plan(shown))
+        with system.connection.session() as session:
+            session.execute(f"INSERT INTO {shown['raw.source'].physical.sql} VALUES (2)")
+        assert system.rows("SELECT x FROM mart.kept") == [(1,)]
+        system.apply(system.plan(shown, batches={"mart.kept": [days(0, 11)]}, restates=["mart.kept"]))
+        assert system.rows("SELECT x FROM mart.kept ORDER BY x") == [(1,), (2,)]

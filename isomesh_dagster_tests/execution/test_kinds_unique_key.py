@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from isomesh_dagster.errors import AuditError, EngineError
+from isomesh_dagster.errors import AuditError, EngineError, ModelError
 from isomesh_dagster.execution.events import Audited, Evaluated
 from isomesh_dagster.model import kinds
 from isomesh_dagster.relation import Column
@@ -129,6 +130,22 @@ def test_when_matched_says_what_becomes_of_a_row(system):
     system.apply(system.plan(shown, batches={"mart.latest": [days(0, 1), days(1, 2)]}))
     assert table(system) == [(1, 15), (3, 30)]
     assert system.rows("SELECT CAST(ts AS DATE)::TEXT FROM mart.latest WHERE id = 1") == [("2020-01-01",)]
+
+
+def test_a_server_without_merge_gets_the_same_rows_in_two_statements(tmp_path, postgres):
+    with System(tmp_path, postgres) as system:
+        capabilities = replace(system.connection.capabilities, merge=False)
+        system.connection.capabilities = capabilities
+        events(system, (1, 10, 0), (2, 20, 0), (None, 30, 0), (1, 12, 3), (1, 11, 3), (3, 33, 3), (None, 29, 3))
+        shown = snapshots([latest()])
+        system.apply(system.plan(shown, batches={"mart.latest": [days(0, 3)]}))
+        told = system.apply(system.plan(shown, batches={"mart.latest": [days(3, 4)]}))
+        assert table(system) == [(1, 12), (2, 20), (3, 33), (None, 29)]
+        assert [event.rows for event in told if isinstance(event, Evaluated)] == [3]
+        matched = kinds.IncrementalByUniqueKey(unique_key=('"id"',), when_matched="WHEN MATCHED THEN DELETE")
+        choosy = snapshots([latest(matched)])
+        with pytest.raises(ModelError, match="has no MERGE"):
+            system.apply(system.plan(choosy, "dev", batches={"mart.latest": [days(0, 3), days(3, 4)]}))
 
 
 def test_a_merge_filter_limits_what_is_matched(system):
