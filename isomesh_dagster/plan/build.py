@@ -11,6 +11,7 @@ from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.model.kinds import is_incremental
 from isomesh_dagster.plan.audits import audit_steps
 from isomesh_dagster.plan.cadence import Recorded, due_builds, pending_restatements
+from isomesh_dagster.plan.coverage import Coverage
 from isomesh_dagster.plan.forward_steps import again_batches, later_builds, migrations, preview_build, preview_range
 from isomesh_dagster.plan.layer import Layer, plan_id
 from isomesh_dagster.plan.missing import must_begin_again, starts
@@ -60,9 +61,11 @@ def build_plan(
     reuses: list[SnapshotId] = []
     migrated = migrations(graph, decision.snapshots, already, wish) if environment == PROD else ()
     stay = {step.snapshot.name for step in migrated}
+    coverage = Coverage(graph, begins)
     for name in graph.order:
         snapshot = decision.snapshots[name]
         if not snapshot.is_physical:
+            coverage.note(snapshot, recorded, None, 0)
             continue
         is_shown = already.get(name) == snapshot.id
         step: Build | None = None
@@ -73,10 +76,17 @@ def build_plan(
             span = preview_range(snapshot.model, begins[name], steps.end(snapshot.model), wish)
             step = preview_build(snapshot, recorded.get(str(snapshot.physical)), span if layer.fills_previews else None)
         elif name not in stay:  # what is missing of a table that stays waits for the clock: its columns come first
-            step = steps.of(snapshot, begins[name], is_shown=is_shown, repoint=name in decision.repoints)
+            step = steps.of(
+                snapshot,
+                begins[name],
+                is_shown=is_shown,
+                repoint=name in decision.repoints,
+                below=coverage.below(name),
+            )
         if step is not None:
             builds.append(step)
-        elif not is_shown:
+        coverage.note(snapshot, recorded, step, steps.end(snapshot.model))
+        if step is None and not is_shown:
             reuses.append(snapshot.id)
     if wish.no_gaps and current is not None:
         refuse_gaps(shown, decision.snapshots, builds, recorded)

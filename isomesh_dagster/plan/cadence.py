@@ -16,6 +16,7 @@ from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.model import cron, kinds
 from isomesh_dagster.model.kinds import auto_restatement, is_incremental
 from isomesh_dagster.model.model import Model
+from isomesh_dagster.plan.coverage import Coverage, of_whole, within
 from isomesh_dagster.plan.missing import batches, due_end, in_order, limited, missing, starts
 from isomesh_dagster.plan.plan import Build
 from isomesh_dagster.plan.restatement import Restatement, restatements
@@ -112,26 +113,48 @@ def due_builds(
     spans = None if wish.within is None else (wish.within,)
     begins = starts(graph, now)
     builds = []
+    coverage = Coverage(graph, begins)
     for name in graph.order:
         snapshot = snapshots[name]
-        if not snapshot.is_physical or name not in chosen:
-            continue
-        model = snapshot.model
-        done = recorded.get(str(snapshot.physical), ())
-        if done and _is_once(model):
-            continue
-        end = clock_end(model, now, ignore_cron=wish.ignore_cron)
-        begin = begins[name]
-        if snapshot.is_preview and is_incremental(model.kind):
-            if not done:
-                continue  # it is to stay empty
-            begin = max(begin, done[0].start)  # the clock never fills the past of a preview
-        gaps = limited(model, missing(model, done, start=begin, end=end), spans)
-        pending = again[str(snapshot.physical)].pending if str(snapshot.physical) in again else ()
-        if gaps or pending:
-            whole = Interval(min(begins[name], end - 1), end)
-            builds.append(_step(snapshot, done, merge([*gaps, *pending]), whole))
+        end = clock_end(snapshot.model, now, ignore_cron=wish.ignore_cron)
+        step: Build | None = None
+        if snapshot.is_physical and name in chosen:
+            pending = again[str(snapshot.physical)].pending if str(snapshot.physical) in again else ()
+            done = recorded.get(str(snapshot.physical), ())
+            history = (begins[name], end)
+            step = _due_step(snapshot, done, history, pending, spans, coverage.below(name))
+        if step is not None:
+            builds.append(step)
+        coverage.note(snapshot, recorded, step, end)
     return tuple(builds)
+
+
+def _due_step(
+    snapshot: Snapshot,
+    done: tuple[Interval, ...],
+    history: tuple[int, int],
+    pending: tuple[Interval, ...],
+    spans: tuple[Interval, ...] | None,
+    below: tuple[Interval, ...] | None,
+) -> Build | None:
+    """The step that builds what of `history` (start and end) is missing, and what is `pending`; None when nothing is.
+
+    `spans` are the ranges that are asked for, `below` those for which what the model reads is there (None: all).
+    """
+    model, (begin, end) = snapshot.model, history
+    if done and _is_once(model):
+        return None
+    if not is_incremental(model.kind):
+        whole = of_whole(begin, end, below)
+        is_due = limited(model, missing(model, done, start=max(begin, whole.start), end=whole.end), spans)
+        return Build(snapshot=snapshot, intervals=(whole,), batches=(whole,)) if is_due or pending else None
+    if snapshot.is_preview:
+        if not done:
+            return None  # it is to stay empty
+        begin = max(begin, done[0].start)  # the clock never fills the past of a preview
+    gaps = within(model, limited(model, missing(model, done, start=begin, end=end), spans), below)
+    gaps = in_order(model, done, merge([*gaps, *pending]))
+    return Build(snapshot=snapshot, intervals=gaps, batches=batches(model, gaps)) if gaps else None
 
 
 def clock_end(model: Model, now: int, *, ignore_cron: bool) -> int:
@@ -142,9 +165,9 @@ def clock_end(model: Model, now: int, *, ignore_cron: bool) -> int:
     return end if model.end is None else min(end, dates.to_exclusive_end_ms(model.end, now_ms=now))
 
 
-def is_due(model: Model, recorded: Sequence[Interval], start: int, end: int) -> bool:
-    """Whether a model that is made whole, and was made as `recorded` tells, is to be made again by `end`."""
-    return not _is_once(model) and bool(missing(model, recorded, start=start, end=end))
+def is_due(model: Model, recorded: Sequence[Interval], span: Interval) -> bool:
+    """Whether a model that is made whole, and was made as `recorded` tells, is to be made again for `span`."""
+    return not _is_once(model) and bool(missing(model, recorded, start=span.start, end=span.end))
 
 
 def next_tick(graph: ModelGraph, snapshots: Mapping[str, Snapshot], recorded: Recorded, now: int) -> int | None:
@@ -159,14 +182,6 @@ def next_tick(graph: ModelGraph, snapshots: Mapping[str, Snapshot], recorded: Re
         if tick is not None:
             ticks.append(tick)
     return min(ticks, default=None)
-
-
-def _step(snapshot: Snapshot, done: Sequence[Interval], gaps: tuple[Interval, ...], whole: Interval) -> Build:
-    model = snapshot.model
-    if not is_incremental(model.kind):
-        return Build(snapshot=snapshot, intervals=(whole,), batches=(whole,))
-    gaps = in_order(model, done, gaps)
-    return Build(snapshot=snapshot, intervals=gaps, batches=batches(model, gaps))
 
 
 def _next_due(model: Model, begin: int, now: int) -> int | None:

@@ -15,6 +15,7 @@ from isomesh_dagster.model.kinds import (
 )
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.plan.cadence import Recorded, clock_end, is_due
+from isomesh_dagster.plan.coverage import Spans, of_whole, within
 from isomesh_dagster.plan.missing import batches, due_end, in_order, limited, missing, must_begin_again
 from isomesh_dagster.plan.plan import Build
 from isomesh_dagster.plan.wish import Wish
@@ -46,8 +47,11 @@ class Steps:
         }
         self._furthest = max(self._ends.values(), default=None)
 
-    def of(self, snapshot: Snapshot, start: int, *, is_shown: bool, repoint: bool) -> Build | None:
+    def of(
+        self, snapshot: Snapshot, start: int, *, is_shown: bool, repoint: bool, below: Spans | None = None
+    ) -> Build | None:
         """The step that makes the snapshot whole, `start` being when the model begins; None when nothing is to do.
+        `below` are the ranges for which what it reads is there (None: all).
 
         Of what the environment shows already (`is_shown`) only what was taken back is missing, or was never built at
         all, unless more is asked for.
@@ -58,13 +62,16 @@ class Steps:
         done = self._recorded.get(str(snapshot.physical))
         end = self.end(model)
         if not is_incremental(model.kind):
-            if done is None or (self._wish.run and is_due(model, done, start, end)):
-                return self._shaped(whole(snapshot, start, end, repoint=repoint))
+            step = whole(snapshot, of_whole(start, end, below), repoint=repoint)
+            is_open = not is_shown and not isinstance(model.kind, View)  # a view that is there shows what is there
+            if done is None or ((is_open or self._wish.run) and is_due(model, done, step.intervals[0])):
+                return self._shaped(step)
             return None
         again = self._due_again.get(str(snapshot.physical), ())
         is_asked = self._wish.run or model.name in self._wish.backfill
         gaps = again if is_shown and done and not is_asked else missing(model, done or (), start=start, end=end)
-        gaps = in_order(model, done or (), limited(model, merge([*gaps, *again]), self._spans(model, end)))
+        gaps = within(model, limited(model, merge([*gaps, *again]), self._spans(model, end)), below)
+        gaps = in_order(model, done or (), gaps)
         if not gaps and (done is not None or is_shown):
             return None
         # nothing may be due yet (a start to come): the step then makes the empty table its view needs
@@ -107,9 +114,8 @@ class Steps:
         return step
 
 
-def whole(snapshot: Snapshot, start: int, end: int, *, repoint: bool) -> Build:
-    """The step that makes a table or view of a kind without intervals."""
-    interval = Interval(min(start, end - 1), end)
+def whole(snapshot: Snapshot, interval: Interval, *, repoint: bool) -> Build:
+    """The step that makes a table or view of a kind without intervals, which counts as built for `interval`."""
     return Build(snapshot=snapshot, intervals=(interval,), batches=(interval,), repoint=repoint)
 
 

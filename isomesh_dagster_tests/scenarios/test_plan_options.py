@@ -103,6 +103,22 @@ def test_backfill_fills_what_a_range_left_out(new: Life) -> None:
     assert new.recorded("dev")["m.daily"] == (days(1, 8),)
 
 
+def test_what_is_built_over_a_part_counts_for_that_part(life: Life) -> None:
+    life.edit("m.inc", "id, ds, v", "id, ds, v * 2 AS v")
+    life.apply("dev", within=days(5, 8))
+    assert life.plan("dev").is_empty
+    assert life.apply("same", within=days(5, 8)) == {}
+    assert life.tables("dev")["m.agg"] == {(9, 18): 1}
+    life.edit("m.daily", "SUM(v)", "MAX(v)")
+    life.apply("dev")
+    assert life.recorded("dev")["m.daily"] == (days(5, 8),), "its rows are those of what it reads"
+    assert life.apply().keys() == {"m.inc", "m.daily", "m.keyed", "m.agg"}
+    assert life.tables()["m.agg"] == {(21, 42): 1}
+    assert sum(life.tables()["m.daily"].values()) == 7
+    assert len(life.tables()["m.keyed"]) == 21
+    assert life.tables("dev")["m.daily"] == life.tables()["m.daily"]
+
+
 # ---- without rows ----------------------------------------------------------------------------------------
 
 
@@ -157,7 +173,7 @@ def test_at_least_so_many_of_the_latest_intervals(new: Life) -> None:
     plan = new.plan("dev", within=days(2, 3), min_intervals=2)
     spans = {step.snapshot.name: step.intervals for step in plan.builds}
     assert spans["m.inc"] == (days(2, 3), days(6, 8))
-    assert spans["m.keyed"] == (days(1, 8),)
+    assert spans["m.keyed"] == (days(6, 8),)
 
 
 def test_a_new_environment_from_another(life: Life) -> None:
@@ -205,7 +221,9 @@ def test_a_run_of_some_models(life: Life) -> None:
     assert life.recorded()["m.inc"] == (days(1, 9),)
     assert life.run(now=later, select=("m.agg",), auto_upstream=False).keys() == {"m.agg"}
     assert life.run(now=later, select=("m.daily",)).keys() == {"m.inc", "m.daily"}
-    assert life.run(now=later).keys() == {"m.keyed", "m.alone"}
+    # m.agg was made when m.inc had the first of the two days only
+    assert life.run(now=later).keys() == {"m.keyed", "m.alone", "m.agg"}
+    assert life.run(now=later) == {}
 
 
 def test_very_many_batches_are_told(new: Life) -> None:
