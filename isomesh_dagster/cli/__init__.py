@@ -6,7 +6,7 @@ What is here: `main.py` (the group, global options, errors to exit codes), one f
 (events as they happen, on stderr), `report.py` (events as one document), `session.py` (from options to the project),
 `parameters.py` (options that several commands share), `outcome.py` (exit codes).
 
-What is not: decisions (`plan/`), their words (`plan/explain.py`), effects (`project.py` and below).
+What is not: decisions (`plan/`), their words (`plan/explain.py`, `plan/words.py`), effects (`project.py` and below).
 
 Imports: click and rich live here. The modules that `isomesh --help` needs import click only; rich, the project and
 what it stands on are imported by the command that uses them.

@@ -114,7 +114,7 @@ def _ask(session: Session, reasons: Mapping[str, tuple[str, str]]) -> dict[str, 
 
 
 def _words(category: Category) -> str:
-    from isomesh_dagster.plan.explain import category_words
+    from isomesh_dagster.plan.words import category_words
 
     return category_words(category)
 

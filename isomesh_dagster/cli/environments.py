@@ -131,7 +131,7 @@ def rollback(session: Session, *, environment: str, number: int | None) -> None:
       isomesh environments --history    which promotions there are
       isomesh rollback prod --to 4      that one
     """
-    from isomesh_dagster.plan.explain import count
+    from isomesh_dagster.plan.words import count
 
     console = session.console
     with session.project() as project:

@@ -70,7 +70,7 @@ def check_intervals(
             {"gateway": gateway, "environment": told.environment, "missing": [_missing_json(one) for one in found]}
         )
         return
-    from isomesh_dagster.plan.explain import count, range_words
+    from isomesh_dagster.plan.words import count, range_words
 
     console.line(
         f"gateway {gateway} · {told.environment} · {count(len(found), 'model')} with intervals to build", "bold"

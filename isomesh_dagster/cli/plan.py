@@ -105,7 +105,7 @@ def plan(
     What is chosen with --categorize, or asked at the terminal, is kept in decisions/: commit it, and the other systems
     decide the same (`isomesh decisions`).
     """
-    from isomesh_dagster.plan.explain import plan_json
+    from isomesh_dagster.plan.documents import plan_json
     from isomesh_dagster.snapshot.interval import to_ms
 
     if all_tests and skip_tests:
@@ -174,7 +174,7 @@ def apply(session: Session, *, plan: str, skip_tests: bool, as_json: bool) -> No
       isomesh apply 4b86d476521e           go on with one that was interrupted
     """
     from isomesh_dagster.cli.ci import go_on, waits
-    from isomesh_dagster.plan.explain import plan_json
+    from isomesh_dagster.plan.documents import plan_json
 
     if not Path(plan).is_file() and waits(session, plan):
         go_on(session, plan, markdown=False, as_json=as_json)

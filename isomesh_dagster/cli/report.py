@@ -18,7 +18,7 @@ from isomesh_dagster.execution.events import (
     Skipped,
     Waiting,
 )
-from isomesh_dagster.plan.explain import count
+from isomesh_dagster.plan.words import count
 
 
 @dataclass(slots=True, kw_only=True)

@@ -262,7 +262,7 @@ def _cell(value: Any) -> str:
 
 
 def _sentence(results: Sequence[UnitTestResult], gateway: str) -> str:
-    from isomesh_dagster.plan.explain import count
+    from isomesh_dagster.plan.words import count
 
     failed = len(_failed(results))
     seconds = sum(result.seconds for result in results)

@@ -127,7 +127,7 @@ def _within(asked: dict[str, Any], now: datetime | None) -> Interval | None:
 
 def as_flags(wish: Wish) -> str:
     """The wish as it is written on the command line, each option after a space; "" when nothing is asked."""
-    from isomesh_dagster.plan.explain import category_words
+    from isomesh_dagster.plan.words import category_words
 
     words = [f"--categorize {name}={category_words(one)}" for name, one in sorted(wish.choices.items())]
     if wish.within is not None:

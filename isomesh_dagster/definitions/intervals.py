@@ -15,7 +15,7 @@ from isomesh_dagster import dates
 from isomesh_dagster.model import cron
 from isomesh_dagster.model.kinds import IncrementalByTimeRange, is_incremental
 from isomesh_dagster.model.model import Model
-from isomesh_dagster.plan.explain import range_words
+from isomesh_dagster.plan.words import range_words
 from isomesh_dagster.snapshot.interval import Interval, from_ms
 
 CHECK = "intervals_complete"

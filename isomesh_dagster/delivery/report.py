@@ -13,8 +13,10 @@ from isomesh_dagster.execution.unit_test import UnitTestResult
 from isomesh_dagster.git.mirror import Commit
 from isomesh_dagster.model.git_config import short_ref
 from isomesh_dagster.model.model import Json
-from isomesh_dagster.plan.explain import builds_of, count, plan_json, plan_markdown
+from isomesh_dagster.plan.documents import plan_json, plan_markdown
+from isomesh_dagster.plan.explain import builds_of
 from isomesh_dagster.plan.plan import Plan
+from isomesh_dagster.plan.words import count
 
 Outcome = Literal["shown", "waiting", "failed", "skipped", "ended"]
 

@@ -20,7 +20,7 @@ from isomesh_dagster.execution.table_diff import (
     TableDiff,
 )
 from isomesh_dagster.model.model import Json
-from isomesh_dagster.plan.explain import count
+from isomesh_dagster.plan.words import count
 
 _SHOWN_IN_CELL = 60
 

@@ -1,9 +1,8 @@
-"""A plan, told to people and to scripts: JSON, Markdown, and the sections a terminal prints. Pure and deterministic.
+"""A plan, told to people: the sections a terminal prints and a page shows. Pure and deterministic.
 
-`plan_json` is what `isomesh plan --json` prints and what the state keeps as a plan's document. `plan_sections` says
-what changes, what is built, reused and swapped; `plan_steps` says what an apply does, in order. `plan_markdown` is
-headline and sections as Markdown, for a Dagster page or a pull request. Whoever shows a plan renders these; nobody
-else decides what a plan's parts are called.
+`plan_sections` says what changes, what is built, reused and swapped; `plan_steps` says what an apply does, in order.
+`documents` writes the same as JSON and Markdown, `words` has the smaller pieces. Whoever shows a plan renders these;
+nobody else decides what a plan's parts are called.
 """
 
 from __future__ import annotations
@@ -11,34 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from isomesh_dagster.model.kinds import Embedded, External, Seed, View, is_incremental, kind_name
-from isomesh_dagster.model.model import Json
+from isomesh_dagster.model.kinds import is_incremental, kind_name
 from isomesh_dagster.plan.plan import Audit, Build, Change, ChangeType, DueAgain, Migrate, Plan
-from isomesh_dagster.plan.wish import wish_to_json
-from isomesh_dagster.snapshot.interval import Interval, from_ms, iso, to_ms
-from isomesh_dagster.snapshot.snapshot import Category, Snapshot, SnapshotId
+from isomesh_dagster.plan.words import build_words, category_words, count, interval_words, listed, range_words
+from isomesh_dagster.snapshot.interval import iso
+from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 
-# More ranges or names than this are told as a number: a plan is read by people, the JSON has them all.
-_RANGES_SHOWN = 3
+# More names than this are told as a number: a plan is read by people, the JSON has them all.
 _NAMES_SHOWN = 3
-
-# Epoch milliseconds per unit where that is constant; months and years are counted on the calendar.
-_UNIT_MS = {
-    "day": 86_400_000,
-    "hour": 3_600_000,
-    "half_hour": 1_800_000,
-    "quarter_hour": 900_000,
-    "five_minute": 300_000,
-}
-_UNIT_WORDS = {
-    "year": ("year", "years"),
-    "month": ("month", "months"),
-    "day": ("day", "days"),
-    "hour": ("hour", "hours"),
-    "half_hour": ("half hour", "half hours"),
-    "quarter_hour": ("quarter of an hour", "quarters of an hour"),
-    "five_minute": ("five-minute step", "five-minute steps"),
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,81 +45,6 @@ class Section:
     title: str
     tone: str
     items: tuple[Item, ...]
-
-
-# ── words ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def count(number: int, one: str, many: str | None = None) -> str:
-    """A number with its noun: `1 model`, `1,200 models`."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
-
-
-def category_words(category: Category | None) -> str:
-    """A category as people read it: `non-breaking`; "" for None."""
-    return "" if category is None else category.value.replace("_", "-")
-
-
-def range_words(intervals: Sequence[Interval], unit: str) -> str:
-    """Intervals as people read them, last unit included where units are days or longer.
-
-    `2013-01-01 → 2013-12-31` for days, `2013-01 → 2013-12` for months, `2013 → 2015` for years, moments in UTC with an
-    exclusive end for smaller units and for ends that do not lie on a boundary.
-    """
-    shown = [_one_range(interval, unit) for interval in intervals[:_RANGES_SHOWN]]
-    if len(intervals) > _RANGES_SHOWN:
-        shown.append(f"{count(len(intervals) - _RANGES_SHOWN, 'more range')}")
-    return ", ".join(shown)
-
-
-def build_words(build: Build) -> str:
-    """What a build writes: `2013-01-01 → 2013-12-31 (365 days, 13 batches)`, `whole table`, `seed file`, `view`."""
-    model = build.snapshot.model
-    if build.hollow:
-        told = range_words(build.intervals, model.interval_unit) if is_incremental(model.kind) else "all of it"
-        return f"empty table, {told} counted as built" if build.intervals else "empty table, to be filled later"
-    if is_incremental(model.kind):
-        ranges = range_words(build.intervals, model.interval_unit)
-        units = sum(_units(interval, model.interval_unit) for interval in build.intervals)
-        amount = count(units, *_UNIT_WORDS[model.interval_unit])
-        return f"{ranges} ({amount}, {count(len(build.batches), 'batch', 'batches')})"
-    match model.kind:
-        case View():
-            return "view"
-        case Seed():
-            return "seed file"
-        case Embedded() | External():
-            return "nothing physical"
-        case _:
-            return "whole table"
-
-
-def _one_range(interval: Interval, unit: str) -> str:
-    start, end = from_ms(interval.start), from_ms(interval.end)
-    last = from_ms(interval.end - 1)
-    on_day = all((m.hour, m.minute, m.second, m.microsecond) == (0, 0, 0, 0) for m in (start, end))
-    if unit == "year" and on_day and (start.month, start.day, end.month, end.day) == (1, 1, 1, 1):
-        first_text, last_text = f"{start:%Y}", f"{last:%Y}"
-    elif unit == "month" and on_day and (start.day, end.day) == (1, 1):
-        first_text, last_text = f"{start:%Y-%m}", f"{last:%Y-%m}"
-    elif unit in ("year", "month", "day") and on_day:
-        first_text, last_text = f"{start:%Y-%m-%d}", f"{last:%Y-%m-%d}"
-    else:
-        form = "%Y-%m-%d %H:%M" if interval.start % 60_000 == interval.end % 60_000 == 0 else "%Y-%m-%d %H:%M:%S"
-        return f"{start.strftime(form)} → {end.strftime(form)} UTC"
-    return first_text if first_text == last_text else f"{first_text} → {last_text}"
-
-
-def _units(interval: Interval, unit: str) -> int:
-    """How many units the interval holds, a begun one counted as whole."""
-    if unit in _UNIT_MS:
-        return -(-(interval.end - interval.start) // _UNIT_MS[unit])
-    start, last = from_ms(interval.start), from_ms(interval.end - 1)
-    years = last.year - start.year
-    return years + 1 if unit == "year" else years * 12 + last.month - start.month + 1
-
-
-# ── the parts of a plan ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def changes_of(plan: Plan, change: ChangeType) -> tuple[Change, ...]:
@@ -210,7 +114,7 @@ def summary(plan: Plan) -> str:
         parts.append("changes no view")
     if plan.later:
         parts.append(f"then computes {count(len(plan.later), 'table')} again from {_effective(plan)} on")
-    return f"Applying it {_listed(parts)}."
+    return f"Applying it {listed(parts)}."
 
 
 def plan_sections(plan: Plan, *, diffs: bool = True) -> tuple[Section, ...]:
@@ -402,7 +306,7 @@ def _effective(plan: Plan) -> str:
 def _due_again_item(one: DueAgain) -> Item:
     model = one.snapshot.model
     label = range_words(one.intervals, model.interval_unit) if is_incremental(model.kind) else "whole table"
-    shown = f"shown by {_listed(one.environments)}" if one.environments else "shown nowhere"
+    shown = f"shown by {listed(one.environments)}" if one.environments else "shown nowhere"
     return Item(name=model.name, label=label, text=f"{one.snapshot.physical}, {shown}")
 
 
@@ -412,7 +316,7 @@ def _step_item(build: Build) -> Item:
     if build.repoint:
         return Item(name=snapshot.name, label="view over new tables, no rows", children=tuple(children))
     if len(build.batches) > 1:
-        first = _one_range(build.batches[0], snapshot.model.interval_unit)
+        first = interval_words(build.batches[0], snapshot.model.interval_unit)
         children.append(f"{count(len(build.batches), 'batch', 'batches')}, first {first}")
     children += [f"audit {text}" for text in _audit_texts(snapshot)]
     return Item(
@@ -440,150 +344,3 @@ def _physical(plan: Plan, wanted: SnapshotId) -> str:
 
 def _schema(snapshot: Snapshot) -> str:
     return str(snapshot.physical).rsplit(".", 1)[0]
-
-
-def _listed(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
-
-
-# ── documents ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def plan_json(plan: Plan) -> dict[str, Json]:
-    """The whole decision as a JSON document; moments are ISO 8601 in UTC, intervals pairs of them, half-open.
-
-    `builds` compute rows, `repoints` do not; `audits` run over tables that are not built; `promotes` is None when no
-    view and no record changes.
-    """
-    return {
-        "gateway": plan.gateway,
-        "environment": plan.environment,
-        "plan_id": plan.id,
-        "based_on": plan.based_on,
-        "compared_with": plan.compared_with,
-        "is_new_environment": plan.is_new_environment,
-        "is_empty": plan.is_empty,
-        "execution_time": iso(to_ms(plan.execution_time)),
-        "changes": [
-            {
-                "model": change.model,
-                "change": change.change.value,
-                "category": change.category.value if change.category is not None else None,
-                "reason": change.reason,
-                "columns": list(change.columns),
-                "diff": change.diff,
-            }
-            for change in plan.changes
-        ],
-        "builds": [_build_json(build) for build in builds_of(plan)],
-        "repoints": [_build_json(build) for build in repoints_of(plan)],
-        "migrations": [
-            {
-                "model": step.snapshot.name,
-                "physical_table": str(step.snapshot.physical),
-                "changes": None
-                if step.changes is None
-                else [{"column": one.name, "type": one.type, "was": one.was} for one in step.changes],
-            }
-            for step in plan.migrations
-        ],
-        "effective_from": None if plan.wish.effective_from is None else iso(plan.wish.effective_from),
-        "later": [_build_json(build) for build in plan.later],
-        "before_all": [*plan.before_all],
-        "after_all": [*plan.after_all],
-        "audits": [
-            {
-                "model": step.snapshot.name,
-                "physical_table": str(step.snapshot.physical),
-                "interval": list(step.interval.iso()) if step.interval is not None else None,
-                "audits": [audit.name for audit in step.snapshot.model.audits],
-            }
-            for step in plan.audits
-        ],
-        "reuses": [
-            {"model": each.name, "version": each.version, "physical_table": _physical(plan, each)}
-            for each in plan.reuses
-        ],
-        "due_again": [
-            {
-                "model": one.snapshot.name,
-                "physical_table": str(one.snapshot.physical),
-                "intervals": [list(interval.iso()) for interval in one.intervals],
-                "environments": list(one.environments),
-            }
-            for one in plan.due_again
-        ],
-        "wish": wish_to_json(plan.wish),
-        "promotes": _promotes_json(plan),
-        "warnings": list(plan.warnings),
-    }
-
-
-def _build_json(build: Build) -> dict[str, Json]:
-    snapshot = build.snapshot
-    return {
-        "model": snapshot.name,
-        "version": snapshot.version,
-        "physical_table": str(snapshot.physical),
-        "intervals": [list(interval.iso()) for interval in build.intervals],
-        "kind": kind_name(snapshot.model.kind),
-        "category": snapshot.category.value,
-        "batches": len(build.batches),
-        "without_rows": build.hollow,
-        "is_preview": snapshot.is_preview,
-    }
-
-
-def _promotes_json(plan: Plan) -> dict[str, Json] | None:
-    promote = plan.promote
-    if promote is None:
-        return None
-    return {
-        "environment": promote.environment,
-        "views_created": [*sorted(promote.create)],
-        "views_dropped": [*sorted(promote.drop)],
-        "views": [
-            {"model": model, "view": view.view, "physical_table": view.physical}
-            for model, view in sorted(promote.target.views.items())
-        ],
-        "expires_at": iso(to_ms(promote.expires_at)) if promote.expires_at is not None else None,
-    }
-
-
-def plan_markdown(plan: Plan) -> str:
-    """The plan as Markdown: a table of facts, the summary, the sections, text diffs in fences. Ends with a newline."""
-    lines = [
-        f"### Plan for `{plan.environment}` on gateway `{plan.gateway}`",
-        "",
-        f"{summary(plan)}",
-        "",
-        f"`plan {plan.id}`" + (f" · based on `{plan.based_on}`" if plan.based_on else " · new environment"),
-    ]
-    for section in plan_sections(plan):
-        lines += ["", f"**{section.title}**", ""]
-        for item in section.items:
-            lines.append(_markdown_line(item, as_code=section.tone != "warning"))
-            lines += [f"  - {child}" for child in item.children]
-            if item.diff:
-                fence = "`" * max(3, _longest_backticks(item.diff) + 1)
-                lines += ["", f"  {fence}diff", *(f"  {line}" for line in item.diff.splitlines()), f"  {fence}", ""]
-    if plan.promote is not None and (plan.promote.create or plan.promote.drop):
-        lines += ["", "**Views**", ""]
-        lines += [f"- `{view}` → `{table}`" for view, table in sorted(plan.promote.create.items())]
-        lines += [f"- `{view}` dropped" for view in sorted(plan.promote.drop)]
-    return "\n".join(lines) + "\n"
-
-
-def _markdown_line(item: Item, *, as_code: bool) -> str:
-    line = f"- `{item.name}`" if as_code else f"- {item.name}"
-    if item.label:
-        line += f" **{item.label}**"
-    return f"{line}: {item.text}" if item.text else line
-
-
-def _longest_backticks(text: str) -> int:
-    longest = run = 0
-    for character in text:
-        run = run + 1 if character == "`" else 0
-        longest = max(longest, run)
-    return longest

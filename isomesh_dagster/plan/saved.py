@@ -14,7 +14,8 @@ from typing import Any
 
 from isomesh_dagster.errors import ConflictingPlanError, PlanError
 from isomesh_dagster.model.kinds import is_incremental
-from isomesh_dagster.plan.explain import plan_json, plan_markdown, summary
+from isomesh_dagster.plan.documents import plan_json, plan_markdown
+from isomesh_dagster.plan.explain import summary
 from isomesh_dagster.plan.plan import Build, Plan
 from isomesh_dagster.plan.wish import Wish, wish_from_json, wish_to_json
 from isomesh_dagster.snapshot.interval import Interval, from_ms, subtract, to_ms

@@ -11,19 +11,10 @@ from hypothesis import strategies as st
 
 from isomesh_dagster.model.kinds import Full, IncrementalByTimeRange, ModelKind, Seed, View
 from isomesh_dagster.model.model import AuditCall, Model
-from isomesh_dagster.plan.explain import (
-    affected_readers,
-    build_words,
-    change_sections,
-    headline,
-    plan_json,
-    plan_markdown,
-    plan_sections,
-    plan_steps,
-    range_words,
-    summary,
-)
+from isomesh_dagster.plan.documents import plan_json, plan_markdown
+from isomesh_dagster.plan.explain import affected_readers, change_sections, headline, plan_sections, plan_steps, summary
 from isomesh_dagster.plan.plan import Build, Change, ChangeType, Plan, Promote
+from isomesh_dagster.plan.words import build_words, range_words
 from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot import environment as env
 from isomesh_dagster.snapshot.interval import Interval, to_ms

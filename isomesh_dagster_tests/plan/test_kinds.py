@@ -8,10 +8,10 @@ import pytest
 
 from isomesh_dagster.model import kinds
 from isomesh_dagster.plan.build import build_plan, build_run
-from isomesh_dagster.plan.explain import build_words
 from isomesh_dagster.plan.layer import Layer
 from isomesh_dagster.plan.missing import batches, missing, must_begin_again
 from isomesh_dagster.plan.wish import Wish
+from isomesh_dagster.plan.words import build_words
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Category
 from isomesh_dagster_tests.plan.projects import DAY, NOW, System, graph, model

@@ -9,7 +9,7 @@ import pytest
 from isomesh_dagster.errors import ConflictingPlanError, PlanError
 from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.model.kinds import IncrementalByTimeRange
-from isomesh_dagster.plan.explain import plan_json, plan_markdown
+from isomesh_dagster.plan.documents import plan_json, plan_markdown
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.plan.saved import SavedPlan, check_same, plan_document, read_document
 from isomesh_dagster.snapshot.interval import from_ms

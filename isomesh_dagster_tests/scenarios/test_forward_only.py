@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from isomesh_dagster.errors import PlanError
 from isomesh_dagster.execution.events import Event
-from isomesh_dagster.plan.explain import plan_markdown, plan_steps
+from isomesh_dagster.plan.documents import plan_markdown
+from isomesh_dagster.plan.explain import plan_steps
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.plan.saved import plan_document, read_document
 from isomesh_dagster.plan.wish import Wish

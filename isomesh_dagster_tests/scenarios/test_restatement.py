@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from isomesh_dagster.errors import EngineError, PlanError, SelectionError
-from isomesh_dagster.plan.explain import plan_json, plan_markdown
+from isomesh_dagster.plan.documents import plan_json, plan_markdown
 from isomesh_dagster.plan.saved import plan_document, read_document
 from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.project import Project
