@@ -1,6 +1,7 @@
 """Execution: a plan's effects. Everything that writes to a warehouse is here, and nothing here decides.
 
-Here      application (begin, build, promote, finish: the protocol), schedule (builds in threads, critical path first),
+Here      application (begin, build, promote, finish: the protocol; beginning has its checks and the intent, writing its
+          batches), schedule (builds in threads, critical path first),
           evaluate (one function per kind; `rows` is what they share, merge, partitions and scd2 are the larger ones),
           timerange, texts (the SQL of a batch), audit, promote (and rollback), reconcile, janitor, doctor, stamp,
           warehouse (what it records), record (the state's share, in bulk), ask, events, log (of events);

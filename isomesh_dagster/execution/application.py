@@ -22,35 +22,32 @@ from functools import partial
 from pathlib import Path
 
 from isomesh_dagster.engine.connection import Connection, Session
-from isomesh_dagster.errors import ConflictingPlanError, PlanError, WriteConflict
+from isomesh_dagster.errors import ConflictingPlanError, PlanError
 from isomesh_dagster.execution import statements, warehouse
 from isomesh_dagster.execution.audit import refuse_failures, run_audits
-from isomesh_dagster.execution.batch import Batch
+from isomesh_dagster.execution.batch import Batch, physical_of
+from isomesh_dagster.execution.beginning import check_base, check_catalogs, check_rights, open_intent, unchanged_target
 from isomesh_dagster.execution.events import Audited, Built, Evaluated, Event, Failed, Promoted, Reused, Waiting
 from isomesh_dagster.execution.failures import located
 from isomesh_dagster.execution.migrate import Alteration, definition_columns, prepare
 from isomesh_dagster.execution.promote import Swap, swap
 from isomesh_dagster.execution.reconcile import adopt_loaded, reconcile_in
 from isomesh_dagster.execution.record import Recorder
-from isomesh_dagster.execution.rows import Columns, Written
+from isomesh_dagster.execution.rows import Columns
 from isomesh_dagster.execution.stamp import check_stamp
 from isomesh_dagster.execution.statements import StatementSettings
 from isomesh_dagster.execution.take_back import take_back
 from isomesh_dagster.execution.texts import Surroundings, Texts
 from isomesh_dagster.execution.waiting import Waits
 from isomesh_dagster.execution.warehouse import Loaded
+from isomesh_dagster.execution.writing import BatchWriter
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
-from isomesh_dagster.model.kinds import depends_on_past, is_incremental, keeps_history, lookback
+from isomesh_dagster.model.kinds import is_incremental
 from isomesh_dagster.plan.plan import Audit, Build, Plan
-from isomesh_dagster.plan.saved import plan_document
-from isomesh_dagster.relation import Relation
-from isomesh_dagster.snapshot.environment import Environment, Target, View
-from isomesh_dagster.snapshot.interval import Interval, subtract
-from isomesh_dagster.snapshot.naming import view_relation
+from isomesh_dagster.snapshot.environment import Target
+from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
-from isomesh_dagster.state.protocol import Identity, PlanRecord, StateStore
-
-_CONFLICT_TRIES = 5
+from isomesh_dagster.state.protocol import Identity, StateStore
 
 
 def utc_now() -> datetime:
@@ -98,6 +95,7 @@ class Application:
         self._now = now
         self._checkpoint = checkpoint
         self._recorder = Recorder(state)
+        self._writer = BatchWriter(plan, self._recorder, checkpoint)
         self._around = Surroundings(
             snapshots=plan.snapshots,
             engine_dialect=connection.capabilities.dialect,
@@ -132,27 +130,17 @@ class Application:
                 return
             with self._connection.session() as session:
                 if not self.plan.is_empty:
-                    self._check_rights(session)
+                    check_rights(self.plan, session)
                 check_stamp(session, self._state, self._identity)
                 self._checkpoint("stamped")
                 reconcile_in(session, self._state, self.plan.environment)
                 self._checkpoint("reconciled")
-                self._check_base(self._state.environment(self.plan.environment))
+                check_base(self.plan, self._state.environment(self.plan.environment))
                 if not self.plan.is_empty:
-                    self._check_catalogs()
+                    check_catalogs(self.plan, self._around.default_catalog)
                     self._open_intent(session)
                     self._before_all(session)
             self._begun = True
-
-    def _check_base(self, current: Environment | None) -> None:
-        shown = current.plan_id if current is not None else None
-        if shown in (self.plan.based_on, self.plan.id):
-            return
-        raise ConflictingPlanError(
-            f"environment {self.plan.environment!r} moved since the plan was made: it shows {shown or 'nothing'}, "
-            f"the plan is based on {self.plan.based_on or 'a new environment'}",
-            hint="plan again",
-        )
 
     def _check_still_shown(self) -> None:
         """Raises ConflictingPlanError when somebody promoted while this plan, which only builds, is at work: what it
@@ -168,46 +156,9 @@ class Application:
                 hint="what is built is kept; run again",
             )
 
-    def _check_rights(self, session: Session) -> None:
-        """Whether this user may write where the plan writes; EngineError before anything is done."""
-        views = [Relation.parse(view) for view in (self.plan.promote.create if self.plan.promote is not None else ())]
-        built = [_physical_of(step) for step in self.plan.builds]
-        schemas = {relation.schema for relation in (*views, *built)}
-        session.preflight(sorted({warehouse.META_SCHEMA, *schemas}), views)
-
-    def _check_catalogs(self) -> None:
-        """Rows and the record of them commit together, and a transaction writes one database only."""
-        for step in self.plan.builds:
-            catalog = _physical_of(step).catalog
-            if catalog not in (None, self._around.default_catalog):
-                raise PlanError(
-                    f"lives in catalog {catalog!r}; models are written to the default catalog only",
-                    model=step.snapshot.name,
-                    path=step.snapshot.model.path,
-                    line=step.snapshot.model.line,
-                    hint="leave the catalog out of the model's name; other catalogs can be read as external tables",
-                )
-
     def _open_intent(self, session: Session) -> None:
         plan = self.plan
-        promote = plan.promote
-        target = promote.target if promote is not None else self._unchanged_target()
-        # every snapshot that nothing else protects: the janitor may have taken some away since the plan was made
-        wanted = {*plan.new_snapshots, *plan.reuses, *(step.snapshot.id for step in plan.builds)}
-        record = PlanRecord(
-            id=plan.id,
-            environment=plan.environment,
-            based_on=plan.based_on,
-            status="open",
-            target=target,
-            created_at=self._now(),
-            document=plan_document(plan),
-            expires_at=promote.expires_at if promote is not None else None,
-            suffix_target=promote.suffix_target if promote is not None else "schema",
-        )
-        self._state.open_plan(record, [one for one in plan.snapshots.values() if one.id in wanted])
-        if plan.restatements:
-            self._state.mark_restatements(plan.restatements)
+        open_intent(plan, self._state, self._now())
         self._checkpoint("intent")
         schemas = {
             (step.snapshot.physical.catalog, step.snapshot.physical.schema)
@@ -229,7 +180,7 @@ class Application:
     def _before_all(self, session: Session) -> None:
         """Run the statements that come first; those that come last are rendered now, so that they fail now."""
         plan = self.plan
-        views = (plan.promote.target if plan.promote is not None else self._unchanged_target()).views
+        views = (plan.promote.target if plan.promote is not None else unchanged_target(self.plan, self._state)).views
         first, self._after_all = (
             statements.rendered(texts, stage, plan, views, self._around, self._statements)
             for stage, texts in (("before_all", plan.before_all), ("after_all", plan.after_all))
@@ -242,21 +193,6 @@ class Application:
         last, self._after_all = self._after_all, ()
         statements.run(session, last, "after_all")
 
-    def _unchanged_target(self) -> Target:
-        """What the environment shows, for a plan that only builds."""
-        current = self._state.environment(self.plan.environment)
-        if current is not None:
-            return current.target
-        snapshots = self.plan.snapshots
-        return Target(
-            snapshots={name: one.id for name, one in snapshots.items()},
-            views={
-                name: View(view=str(view_relation(name, self.plan.environment)), physical=str(one.physical))
-                for name, one in snapshots.items()
-                if one.physical is not None
-            },
-        )
-
     # ---- build -------------------------------------------------------------------------------------------
 
     def build(self, step: Build) -> Iterator[Event]:
@@ -267,12 +203,12 @@ class Application:
         """
         self._require_begun()
         snapshot = step.snapshot
-        physical = _physical_of(step)
+        physical = physical_of(step)
         started = time.perf_counter()
         if self._stopped.is_set():
             raise PlanError("stopped", model=snapshot.name)
         self._check_still_shown()
-        todo = self._todo(step, self._loaded.get(str(physical), ()))
+        todo = self._writer.todo(step, self._loaded.get(str(physical), ()))
         waiting: tuple[Waiting, ...] = ()
         if todo and not step.hollow and self._waits.concern(step):
             try:
@@ -281,7 +217,7 @@ class Application:
                 yield (failed := self._failure(snapshot, error))
                 raise failed.error from error.__cause__
             yield from waiting
-            todo = self._todo(step, self._loaded.get(str(physical), ()))
+            todo = self._writer.todo(step, self._loaded.get(str(physical), ()))
             if waiting and not todo:
                 self._finished(step)
                 return
@@ -306,7 +242,7 @@ class Application:
                     is_empty = step.hollow or (bool(waiting) and interval is None)
                     attempt = Batch(step, physical, interval, texts, around, self._root, is_empty=is_empty)
                     begun = time.perf_counter()
-                    written = self._write_batch(session, attempt)
+                    written = self._writer.write(session, attempt)
                     if written is None:
                         continue  # somebody else did it meanwhile
                     wrote = True
@@ -395,84 +331,10 @@ class Application:
 
     def _without_waiting(self, step: Build, todo: Sequence[Interval | None]) -> tuple[Build, tuple[Waiting, ...]]:
         """The step without what signals hold back, and what that is."""
-        loaded = warehouse.intervals(self._loaded.get(str(_physical_of(step)), ()))
+        loaded = warehouse.intervals(self._loaded.get(str(physical_of(step)), ()))
         wanted = [one for one in todo if one is not None]
         with self._connection.session() as session:
             return self._waits.ask(session, step, wanted, loaded)
-
-    def _todo(self, step: Build, loaded: Sequence[Loaded]) -> list[Interval | None]:
-        """The batches that are not there yet; `[None]` when only the empty table is missing."""
-        if not step.batches:
-            return [] if loaded else [None]
-        return [batch for batch in step.batches if not self._is_there(step, batch, loaded)]
-
-    def _is_there(self, step: Build, batch: Interval | None, loaded: Sequence[Loaded]) -> bool:
-        """Whether the batch was built already, by an earlier try of this plan or by somebody else.
-
-        What the plan makes again although it is loaded (restated, or looked back upon) counts only when this plan has
-        done it.
-        """
-        kind = step.snapshot.model.kind
-        if step.later:
-            return batch is None or not subtract([batch], warehouse.intervals(loaded))
-        again = step.snapshot.name in self.plan.restates or lookback(kind) > 0
-        counting = [one for one in loaded if one.plan_id == self.plan.id] if again else loaded
-        if batch is None:
-            return bool(counting)
-        if not is_incremental(kind) and not again:
-            return any(one.end >= batch.end for one in counting)
-        return not subtract([batch], warehouse.intervals(counting))
-
-    def _begins_again(self, step: Build, before: Sequence[Loaded]) -> bool:
-        """Whether the next batch is the first of a history that this plan makes again from its beginning."""
-        is_again = step.snapshot.name in self.plan.restates and depends_on_past(step.snapshot.model.kind)
-        return is_again and all(one.plan_id != self.plan.id for one in before)
-
-    def _write_batch(self, session: Session, batch: Batch) -> Written | None:
-        """The batch in one transaction; None when it was there already."""
-        for left in reversed(range(_CONFLICT_TRIES)):
-            try:
-                return self._try_batch(session, batch)
-            except WriteConflict:  # noqa: PERF203 (another writer was first: look again what is left to do)
-                if not left:
-                    raise
-                time.sleep(0.02 * (_CONFLICT_TRIES - left))
-        raise AssertionError("unreachable")
-
-    def _try_batch(self, session: Session, batch: Batch) -> Written | None:
-        step, interval = batch.step, batch.interval
-        physical = str(batch.physical)
-        batch.audits = ()
-        kind = step.snapshot.model.kind
-        with session.transaction(claim=physical):
-            before = warehouse.loaded_of(session, physical)
-            there = bool(before) and self._is_there(step, interval, before)
-            written = None
-            # what each batch stands on is gone when nothing counts as loaded any more
-            is_void = depends_on_past(kind) and not warehouse.intervals(before)
-            anew = not before or is_void or self._begins_again(step, before)
-            whole = not is_incremental(kind) or anew
-            if not there:
-                if keeps_history(kind) and not anew:
-                    _refuse_overlap(step, interval, before)
-                is_first = anew or not warehouse.intervals(before)
-                written = batch.write(session, is_new=anew, is_first=is_first)
-                self._checkpoint("written")
-                record = Loaded(
-                    start=interval.start if interval is not None else 0,
-                    end=interval.end if interval is not None else 0,
-                    plan_id=self.plan.id,
-                    rows=written.rows,
-                )
-                (warehouse.record_whole if whole else warehouse.record_range)(session, physical, record, before)
-                self._checkpoint("recorded")
-        self._checkpoint("built")
-        if there:
-            self._recorder.add(physical, warehouse.intervals(before), whole=whole)
-        elif interval is not None:
-            self._recorder.add(physical, (interval,), whole=whole)
-        self._checkpoint("noted")
-        return written
 
     def _failure(self, snapshot: Snapshot, error: Exception, audits: tuple[Audited, ...] = ()) -> Failed:
         """Note that a step failed; the event that tells it, with the error to raise."""
@@ -556,7 +418,7 @@ class Application:
         missing = [
             step.snapshot.name
             for step in self.plan.builds
-            if step.snapshot.id not in done and self._todo(step, loaded.get(str(step.snapshot.physical), ()))
+            if step.snapshot.id not in done and self._writer.todo(step, loaded.get(str(step.snapshot.physical), ()))
         ]
         missing += sorted(
             name for name, view in target.views.items() if view.physical not in loaded and name not in missing
@@ -599,18 +461,3 @@ def _begins_later(step: Build, effective_from: int) -> int:
     whole, the effective date.
     """
     return step.intervals[0].start if is_incremental(step.snapshot.model.kind) else effective_from
-
-
-def _refuse_overlap(step: Build, interval: Interval | None, before: Sequence[Loaded]) -> None:
-    """Rows that a batch adds must not be added twice: what somebody else loaded since the plan was made is told."""
-    loaded = warehouse.intervals(before)
-    if interval is not None and subtract([interval], loaded) != (interval,):
-        raise ConflictingPlanError(
-            f"a part of {interval} was loaded since the plan was made", model=step.snapshot.name, hint="plan again"
-        )
-
-
-def _physical_of(step: Build) -> Relation:
-    if step.snapshot.physical is None:
-        raise PlanError("has no relation to build", model=step.snapshot.name)
-    return step.snapshot.physical

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from isomesh_dagster.engine.connection import Session
+from isomesh_dagster.errors import PlanError
 from isomesh_dagster.execution.audit import refuse_failures, run_audits
 from isomesh_dagster.execution.evaluate import write
 from isomesh_dagster.execution.events import Audited
@@ -17,6 +18,13 @@ from isomesh_dagster.model.kinds import Full, is_incremental
 from isomesh_dagster.plan.plan import Build
 from isomesh_dagster.relation import Column, Relation
 from isomesh_dagster.snapshot.interval import Interval
+
+
+def physical_of(step: Build) -> Relation:
+    """Where the step's rows go. Raises PlanError for a model without a table or view of its own."""
+    if step.snapshot.physical is None:
+        raise PlanError("has no relation to build", model=step.snapshot.name)
+    return step.snapshot.physical
 
 
 class Batch:
