@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from isomesh_dagster.lint.fixes import Edit
     from isomesh_dagster.lint.rules import Violation
     from isomesh_dagster.model.unit_tests import UnitTest
-    from isomesh_dagster.project.front import Project
+    from isomesh_dagster.project.files import ProjectFiles
 
 
-def lint(project: Project, models: Collection[str] | None) -> tuple[Violation, ...]:
+def lint(project: ProjectFiles, models: Collection[str] | None) -> tuple[Violation, ...]:
     """What breaks the lint rules of the configuration; see `Project.lint`."""
     from isomesh_dagster.cache.findings import find_doubts, on_file_lines
     from isomesh_dagster.cache.star_fixes import with_star_fixes
@@ -54,7 +54,7 @@ def lint(project: Project, models: Collection[str] | None) -> tuple[Violation, .
     return with_star_fixes(found, project.models, columns, project.settings.files)
 
 
-def mend(project: Project, found: Iterable[Violation]) -> tuple[str, ...]:
+def mend(project: ProjectFiles, found: Iterable[Violation]) -> tuple[str, ...]:
     """Do the fixes of the violations: the paths that were written; see `Project.mend`."""
     from isomesh_dagster.lint.fixes import edited
 
@@ -78,7 +78,7 @@ def mend(project: Project, found: Iterable[Violation]) -> tuple[str, ...]:
     return tuple(sorted(file.relative_to(project.root.resolve()).as_posix() for file in written))
 
 
-def lint_warnings(project: Project) -> tuple[str, ...]:
+def lint_warnings(project: ProjectFiles) -> tuple[str, ...]:
     """What a plan warns of when the linter is on. Raises LintError when a rule that is an error is broken."""
     settings = project.settings.linter
     if not settings.enabled or not (settings.rules or settings.warn_rules):
@@ -90,7 +90,7 @@ def lint_warnings(project: Project) -> tuple[str, ...]:
     return tuple(f"{one.path}:{one.line} ({one.model}): {one.message} ({one.rule})" for one in found)
 
 
-def tests_of(project: Project, plan: Plan) -> tuple[UnitTest, ...]:
+def tests_of(project: ProjectFiles, plan: Plan) -> tuple[UnitTest, ...]:
     """The unit tests of models whose rows `plan` may change; see `Project.unit_tests_of`."""
     quiet = (ChangeType.METADATA, ChangeType.REMOVED)
     changed = {change.model for change in plan.changes if change.change not in quiet}
@@ -99,7 +99,7 @@ def tests_of(project: Project, plan: Plan) -> tuple[UnitTest, ...]:
     return tuple(test for test in tests if test.model in concerned)
 
 
-def test_bed(project: Project) -> UnitTestBed:
+def test_bed(project: ProjectFiles) -> UnitTestBed:
     """What unit tests run on: the models, over a warehouse in memory."""
     from isomesh_dagster.execution.unit_test import UnitTestBed
 
