@@ -1,9 +1,11 @@
 """Engines: the only room where database drivers live.
 
-Here      the `Connection` and `Session` protocols and one file per engine that speaks them, same headings, same order.
+Here      the `Connection` and `Session` protocols, and three files per engine that speak them, with the same headings
+          in the same order: opening and closing (`duckdb`), statements (`duckdb_statements`) and relations
+          (`duckdb_session`).
 Not here  what is written and in which order (`execution/`), what is remembered (`state/`).
-Imports   model (connection settings), relation, errors; the driver inside the engine's own file, when it is opened.
-Decided   one file per engine; an engine is chosen by the type of its settings; a driver's error never leaves the room.
+Imports   model (connection settings), relation, errors; the driver inside the engine's own files, when it is opened.
+Decided   an engine is chosen by the type of its settings; a driver's error never leaves the room.
 """
 
 from __future__ import annotations

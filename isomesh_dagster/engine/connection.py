@@ -1,4 +1,4 @@
-"""What the house asks of a warehouse: one small protocol, one file per engine that speaks it.
+"""What the house asks of a warehouse: one small protocol, spoken by each engine.
 
 A `Connection` belongs to one process (the one that opened it; it refuses another pid) and is used from many threads:
 each thread works on its own `session()`. Everything that changes rows or views happens inside `transaction()`.

@@ -1,4 +1,4 @@
-"""DuckDB: one process per file, many threads inside it, everything transactional, readers never wait.
+"""DuckDB, opening and closing: one process per file, many threads inside it, readers never wait.
 
 A file is held through `<file>.lock` (flock) before DuckDB opens it: waiting for that lock is fair and quick, and the
 lock file tells who holds it. All sessions are cursors of one parent connection. A forked child is refused: DuckDB
@@ -10,34 +10,26 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from difflib import get_close_matches
-from importlib.util import find_spec
-from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 from filelock import FileLock, Timeout
 
-from isomesh_dagster.engine import seed_file
-from isomesh_dagster.engine.connection import Capabilities
-from isomesh_dagster.errors import EngineError, LockedError, ModelError, WriteConflict
-from isomesh_dagster.relation import ColumnChange, Relation, quote
+from isomesh_dagster.engine.duckdb_session import DuckDBSession
+from isomesh_dagster.engine.duckdb_statements import CAPABILITIES, short
+from isomesh_dagster.errors import EngineError, LockedError
+from isomesh_dagster.relation import quote
 
 if TYPE_CHECKING:
     from isomesh_dagster.model.connections import DuckDBCatalog, DuckDBConnection
 
 MEMORY = ":memory:"
 
-_CAPABILITIES = Capabilities(dialect="duckdb")
 _NULL_TYPE = "legacy_disable_null_type"
 _EXTERNAL = "enable_external_access"
-_CONFINED = (
-    "SQL may use the project's own visible folders; allow more in config.yaml, in the gateway's connection:"
-    " `allowed_paths: [folder, 's3://bucket/']`, or `external_access: true` for everything"
-)
 _OWN_FOLDERS = (".isomesh/git", ".isomesh/files")
 _READABLE = frozenset({".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".gz", ".zst"})
 """Files beside the project's configuration that SQL may read: data, and no database."""
@@ -59,7 +51,7 @@ _SCHEMES = {
 class DuckDBWarehouse:
     """An open DuckDB database (`Connection`)."""
 
-    capabilities = _CAPABILITIES
+    capabilities = CAPABILITIES
 
     def __init__(
         self,
@@ -211,277 +203,6 @@ def _confine(parent: duckdb.DuckDBPyConnection, settings: DuckDBConnection, proj
     parent.execute(f"SET {_EXTERNAL} = false")
 
 
-# ---- sessions --------------------------------------------------------------------------------------------
-
-
-class DuckDBSession:
-    """One thread's cursor (`Session`)."""
-
-    capabilities = _CAPABILITIES
-
-    def __init__(
-        self, cursor: duckdb.DuckDBPyConnection, *, database: str, default_catalog: str, catalogs: frozenset[str]
-    ) -> None:
-        self._cursor = cursor
-        self._database = database
-        self._default_catalog = default_catalog
-        self._catalogs = catalogs
-        self._in_transaction = False
-
-    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int | None:
-        """Run one statement; the number of rows it wrote where DuckDB tells, else None."""
-        return _count(self._run(sql, parameters))
-
-    def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """Run one query and return all rows."""
-        try:
-            rows: list[tuple[Any, ...]] = self._run(sql, parameters).fetchall()
-        except duckdb.Error as error:
-            raise _engine_error(error) from None
-        return rows
-
-    def fetch_table(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """Run one query; column names and all rows."""
-        try:
-            result = self._run(sql)
-            return [column[0] for column in result.description or ()], result.fetchall()
-        except duckdb.Error as error:
-            raise _engine_error(error) from None
-
-    def fetch_frame(self, sql: str, library: str) -> Any:
-        """Run one query; its rows as a data frame of `library`: pandas, polars or pyarrow."""
-        need_installed(library)
-        try:
-            result = self._cursor.sql(sql)
-            if result is None:
-                raise EngineError("the statement returns no rows", hint="write a query")
-            table = result.df() if library == "pandas" else result.to_arrow_table()
-        except duckdb.Error as error:
-            raise _engine_error(error) from None
-        if library != "polars":
-            return table
-        import polars
-
-        return polars.from_arrow(table)
-
-    @contextmanager
-    def frame(self, frame: Any) -> Iterator[str]:
-        """A data frame as a relation of this session; its SQL name."""
-        need_installed(type(frame).__module__.partition(".")[0])
-        name = f"_isomesh_frame_{next(_frames)}"
-        try:
-            self._cursor.register(name, frame)
-        except (duckdb.InvalidInputException, TypeError):
-            raise ModelError(f"{type(frame).__name__} is no data frame with columns") from None
-        except duckdb.Error as error:
-            raise _engine_error(error) from None
-        try:
-            yield quote(name)
-        finally:
-            with suppress(duckdb.Error):  # after a failed statement; the name goes with the session then
-                self._cursor.unregister(name)
-
-    def transaction(self, claim: str | None = None) -> AbstractContextManager[None]:
-        """All or nothing: commits at the end, rolls back on any exception. Not nested.
-
-        `claim` is a name that one transaction on this database holds at a time; the others wait before they begin.
-        """
-        if claim is None:
-            return self._transaction()
-        return self._claimed_transaction(claim)
-
-    @contextmanager
-    def _claimed_transaction(self, claim: str) -> Iterator[None]:
-        # one process has the file, so a lock of this process is a lock on the warehouse
-        with _claimed((self._database, claim)), self._transaction():
-            yield
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        if self._in_transaction:
-            raise EngineError("transactions do not nest")
-        self._run("BEGIN TRANSACTION")
-        self._in_transaction = True
-        try:
-            yield
-            self._run("COMMIT")
-        except BaseException:
-            with suppress(duckdb.Error):  # a failed commit has already rolled back
-                self._cursor.execute("ROLLBACK")
-            raise
-        finally:
-            self._in_transaction = False
-
-    def swapping(self, views: Sequence[Relation], claim: str) -> AbstractContextManager[None]:
-        """A transaction with a claim; readers never wait for it, nor it for them."""
-        return self.transaction(claim)
-
-    def columns(self, relation: Relation) -> list[tuple[str, str]]:
-        """Name and type of each column in order; empty when the relation does not exist.
-
-        Inside a transaction the relation must exist: there a failed look-up would abort the transaction (EngineError).
-        """
-        try:
-            rows = self._cursor.execute(f"DESCRIBE {self._sql(relation)}").fetchall()
-        except duckdb.CatalogException as error:
-            if self._in_transaction:
-                raise _engine_error(error) from None
-            return []
-        except duckdb.Error as error:
-            raise _engine_error(error) from None
-        return [(row[0], row[1]) for row in rows]
-
-    def query_columns(self, query: str) -> list[tuple[str, str]]:
-        """Name and type of each column that a table made by the query would have."""
-        # DESCRIBE would tell the query's own types, of which a table has not all
-        self._run(
-            f"CREATE OR REPLACE TEMPORARY TABLE _isomesh_shape AS\nSELECT * FROM (\n{query}\n) AS _rows\nWHERE 1 = 0"
-        )
-        columns = self.fetch("DESCRIBE temp._isomesh_shape")
-        self._run("DROP TABLE temp._isomesh_shape")
-        return [(row[0], row[1]) for row in columns]
-
-    def same(self, left: Sequence[str], right: Sequence[str]) -> str:
-        """The condition that two keys are the same; what is missing in both is the same, too."""
-        return " AND ".join(f"{one} IS NOT DISTINCT FROM {other}" for one, other in zip(left, right, strict=True))
-
-    def exists(self, relation: Relation) -> bool:
-        """Whether a table or view of that name exists."""
-        found = self.fetch(
-            "SELECT 1 FROM (SELECT database_name, schema_name, table_name FROM duckdb_tables() "
-            "UNION ALL SELECT database_name, schema_name, view_name FROM duckdb_views()) "
-            "WHERE lower(database_name) = lower(?) AND lower(schema_name) = lower(?) "
-            "AND lower(table_name) = lower(?) LIMIT 1",
-            (relation.catalog or self._default_catalog, relation.schema, relation.name),
-        )
-        return bool(found)
-
-    def preflight(self, schemas: Sequence[str], views: Sequence[Relation]) -> None:
-        """Nothing: who may open the file may do everything in it."""
-
-    def create_schema(self, schema: str, catalog: str | None = None) -> None:
-        """Create the schema if it is not there."""
-        self._run(f"CREATE SCHEMA IF NOT EXISTS {quote(catalog or self._default_catalog)}.{quote(schema)}")
-
-    def create_table(self, relation: Relation, columns: Sequence[tuple[str, str]]) -> None:
-        """The table has these columns (name and type, DuckDB's spelling) and no rows afterwards.
-
-        DuckDB 2.0.0 loses sight of 122,880 rows and more that are inserted, in the transaction that made it, into a
-        table made by a query without rows: `COUNT(*)` has them, a scan has none until the file is opened again. A table
-        made by its columns has all of them.
-        """
-        items = ", ".join(f"{quote(name)} {kind}" for name, kind in columns)
-        self._run(f"CREATE OR REPLACE TABLE {self._sql(relation)} ({items})")
-
-    def alter_table(self, relation: Relation, changes: Sequence[ColumnChange]) -> None:
-        """The table has the changed columns afterwards, its rows stay. Views are bound when they are read."""
-        table = self._sql(relation)
-        for change in changes:
-            column = quote(change.name)
-            if change.was is None:
-                self._run(f"ALTER TABLE {table} ADD COLUMN {column} {change.type}")
-            elif change.type is None:
-                self._run(f"ALTER TABLE {table} DROP COLUMN {column}")
-            else:
-                self._run(f"ALTER TABLE {table} ALTER COLUMN {column} SET DATA TYPE {change.type}")
-
-    def replace_table(self, relation: Relation, query: str) -> int | None:
-        """The table holds exactly the query's rows afterwards; the number of rows."""
-        return _count(self._run(f"CREATE OR REPLACE TABLE {self._sql(relation)} AS\n{query}"))
-
-    def insert(self, relation: Relation, query: str, columns: Sequence[str]) -> int | None:
-        """Append the query's rows, columns matched by name; the number of rows."""
-        names = ", ".join(quote(column) for column in columns)
-        return _count(
-            self._run(f"INSERT INTO {self._sql(relation)} ({names})\nSELECT {names} FROM (\n{query}\n) AS _new_rows")
-        )
-
-    def load_csv(
-        self,
-        relation: Relation,
-        path: str,
-        columns: Sequence[tuple[str, str]] | None,
-        settings: dict[str, Any],
-    ) -> int | None:
-        """The table holds exactly the rows of the CSV file (absolute path); `columns` None: types are inferred.
-
-        `settings` are the model format's `csv_settings`, only those that were given. Columns are matched by the
-        header's names; a type "UNKNOWN" leaves the column text.
-        """
-        with seed_file.readable(path, settings) as (file, given):
-            rows = seed_file.source(file, given)
-            if columns is None:
-                names = self.fetch_table(f"SELECT * FROM {rows} LIMIT 0")[0]
-                (told,) = self.fetch(f"SELECT {seed_file.survey(names, given)} FROM {rows}")
-                items = seed_file.inferred(names, told, given)
-            else:
-                self._check_seed(rows, columns, given)
-                items = [seed_file.value(name, None if kind == "UNKNOWN" else kind, given) for name, kind in columns]
-            return self.replace_table(relation, f"SELECT {', '.join(items)} FROM {rows}")
-
-    def _check_seed(self, rows: str, columns: Sequence[tuple[str, str]], given: dict[str, Any]) -> None:
-        """Raises EngineError for a declared column that the file lacks, or a value that is not of its type."""
-        names = self.fetch_table(f"SELECT * FROM {rows} LIMIT 0")[0]
-        known = {name.lower() for name in names}
-        for name, _ in columns:
-            if name.lower() not in known:
-                near = get_close_matches(name, names, n=1)
-                raise EngineError(
-                    f"the seed's file has no column {name}; it has {', '.join(names)}",
-                    hint=f"did you mean {near[0]}?" if near else "its first line names the columns",
-                )
-        typed = [(name, kind) for name, kind in columns if kind != "UNKNOWN"]
-        if not typed:
-            return
-        wrong = ", ".join(seed_file.misfit(name, kind, given) for name, kind in typed)
-        (found,) = self.fetch(f"SELECT {wrong} FROM {rows}")
-        for (name, kind), value in zip(typed, found, strict=True):
-            if value is not None:
-                raise EngineError(
-                    f"the seed's column {name} holds {value!r}, which is no {kind}",
-                    hint="mend the file, or the type under `columns`",
-                )
-
-    def replace_view(self, relation: Relation, query: str, *, materialized: bool = False) -> None:
-        """The view shows the query afterwards, whatever it showed before. DuckDB has no materialized ones."""
-        self._run(f"CREATE OR REPLACE VIEW {self._sql(relation)} AS\n{query}")
-
-    def grant(self, relation: Relation, grants: Mapping[str, Sequence[str]]) -> None:
-        """Nothing: DuckDB has no users."""
-
-    def drop(self, relation: Relation, *, view: bool) -> None:
-        """Drop it if it exists; never cascades."""
-        self._run(f"DROP {'VIEW' if view else 'TABLE'} IF EXISTS {self._sql(relation)} RESTRICT")
-
-    def list_relations(self, schema: str) -> list[tuple[str, str]]:
-        """Name and type ("table" or "view") of everything in the schema; empty when there is no such schema."""
-        rows = self.fetch(
-            "SELECT table_name, 'table' FROM duckdb_tables() WHERE database_name = ? AND lower(schema_name) = lower(?) "
-            "UNION ALL SELECT view_name, 'view' FROM duckdb_views() "
-            "WHERE NOT internal AND database_name = ? AND lower(schema_name) = lower(?) ORDER BY 1",
-            (self._default_catalog, schema, self._default_catalog, schema),
-        )
-        return [(row[0], row[1]) for row in rows]
-
-    def drop_schema_if_empty(self, schema: str) -> None:
-        """Drop the schema unless something is in it or it is DuckDB's own `main`."""
-        if schema.lower() == "main" or self.list_relations(schema):
-            return
-        self._run(f"DROP SCHEMA IF EXISTS {quote(self._default_catalog)}.{quote(schema)} RESTRICT")
-
-    def _sql(self, relation: Relation) -> str:
-        # "x"."t" is ambiguous when a catalog is called x too, as with a file named like a schema
-        if relation.catalog is None and relation.schema.lower() in self._catalogs:
-            return f"{quote(self._default_catalog)}.{relation.sql}"
-        return relation.sql
-
-    def _run(self, sql: str, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
-        try:
-            return self._cursor.execute(sql, list(parameters)) if parameters else self._cursor.execute(sql)
-        except duckdb.Error as error:
-            raise _engine_error(error) from None
-
-
 # ---- the file's lock -------------------------------------------------------------------------------------
 
 
@@ -509,31 +230,6 @@ def _hold(file: str, deadline: float, on_wait: Callable[[str], None] | None) -> 
             return lock
 
 
-_frames = count()
-"""Numbers for the names of data frames."""
-
-_claims: dict[tuple[str, str], tuple[threading.Lock, int]] = {}
-"""Claims that somebody holds or waits for: the lock, and how many they are."""
-_claims_lock = threading.Lock()
-
-
-@contextmanager
-def _claimed(key: tuple[str, str]) -> Iterator[None]:
-    with _claims_lock:
-        lock, users = _claims.get(key, (threading.Lock(), 0))
-        _claims[key] = (lock, users + 1)
-    try:
-        with lock:
-            yield
-    finally:
-        with _claims_lock:
-            lock, users = _claims[key]
-            if users == 1:
-                del _claims[key]
-            else:
-                _claims[key] = (lock, users - 1)
-
-
 def _holder(path: Path) -> str:
     with suppress(OSError):
         if text := path.read_text().strip():
@@ -552,7 +248,7 @@ def _connect(
         except duckdb.IOException as error:  # noqa: PERF203 (the loop is a wait)
             text = str(error)
             if "lock" not in text.lower():
-                raise EngineError(f"cannot open the warehouse {path}: {_short(text)}") from None
+                raise EngineError(f"cannot open the warehouse {path}: {short(text)}") from None
             holder = f"process {text.split('PID ', 1)[1].split(')', 1)[0]}" if "PID " in text else "another process"
             if time.monotonic() >= deadline:
                 raise LockedError(
@@ -565,42 +261,14 @@ def _connect(
             time.sleep(0.1)
         except duckdb.Error as error:
             raise EngineError(
-                f"cannot open the warehouse {path}: {_short(str(error))}",
+                f"cannot open the warehouse {path}: {short(str(error))}",
                 hint="check connector_config of the gateway's connection"
                 if "not recognized" in str(error)
                 else "within one process a DuckDB file is opened with one and the same configuration",
             ) from None
 
 
-# ---- data frames -----------------------------------------------------------------------------------------
-
-
-def need_installed(library: str) -> None:
-    """Refuse a library that is not there, or that DuckDB cannot work with alone."""
-    for name in (library, *(("pyarrow",) if library == "polars" else ())):
-        if find_spec(name) is None:
-            raise EngineError(
-                f"{name} is not installed" + (", which DuckDB needs for polars" if name != library else ""),
-                hint=f"install {name} beside isomesh-dagster",
-            )
-
-
 # ---- small things ----------------------------------------------------------------------------------------
-
-
-def _engine_error(error: duckdb.Error) -> EngineError:
-    """The driver's error as ours: the message without the statement's whole text."""
-    text = str(error)
-    if isinstance(error, duckdb.PermissionException) and "disabled" in text:
-        return EngineError(_short(text), hint=_CONFINED)
-    lost_race = isinstance(error, duckdb.TransactionException) and ("conflict" in text.lower() or "PRIMARY KEY" in text)
-    return (WriteConflict if lost_race else EngineError)(_short(text))
-
-
-def _short(text: str) -> str:
-    """At most a dozen lines of two hundred characters."""
-    lines = [line.rstrip()[:200] for line in text.strip().splitlines()]
-    return "\n".join(line for line in lines[:12] if line)
 
 
 def _setup(parent: duckdb.DuckDBPyConnection, sql: str, what: str, otherwise: str | None = None) -> None:
@@ -639,12 +307,3 @@ def _setting(value: Any) -> Any:
 
 def _literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
-
-
-def _count(result: duckdb.DuckDBPyConnection) -> int | None:
-    """The number of rows that INSERT, DELETE, UPDATE and CREATE TABLE AS answer with."""
-    description = result.description
-    if description is None or len(description) != 1 or description[0][0] != "Count":
-        return None
-    row = result.fetchone()
-    return None if row is None else int(row[0])

@@ -1,0 +1,203 @@
+"""DuckDB, statements: running them, data frames in and out, transactions and claims, the driver's errors.
+
+A claim is a lock of this process: one process has the file.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import Any
+
+import duckdb
+
+from isomesh_dagster.engine import frames
+from isomesh_dagster.engine.connection import Capabilities
+from isomesh_dagster.errors import EngineError, ModelError, WriteConflict
+from isomesh_dagster.relation import Relation, quote
+
+CAPABILITIES = Capabilities(dialect="duckdb")
+_CONFINED = (
+    "SQL may use the project's own visible folders; allow more in config.yaml, in the gateway's connection:"
+    " `allowed_paths: [folder, 's3://bucket/']`, or `external_access: true` for everything"
+)
+
+
+class DuckDBStatements:
+    """One thread's cursor: the part of `Session` that knows of no relation."""
+
+    capabilities = CAPABILITIES
+
+    def __init__(
+        self, cursor: duckdb.DuckDBPyConnection, *, database: str, default_catalog: str, catalogs: frozenset[str]
+    ) -> None:
+        self._cursor = cursor
+        self._database = database
+        self._default_catalog = default_catalog
+        self._catalogs = catalogs
+        self._in_transaction = False
+
+    # ---- statements --------------------------------------------------------------------------------------
+
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int | None:
+        """Run one statement; the number of rows it wrote where DuckDB tells, else None."""
+        return row_count(self._run(sql, parameters))
+
+    def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one query and return all rows."""
+        try:
+            rows: list[tuple[Any, ...]] = self._run(sql, parameters).fetchall()
+        except duckdb.Error as error:
+            raise engine_error(error) from None
+        return rows
+
+    def fetch_table(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """Run one query; column names and all rows."""
+        try:
+            result = self._run(sql)
+            return [column[0] for column in result.description or ()], result.fetchall()
+        except duckdb.Error as error:
+            raise engine_error(error) from None
+
+    def query_columns(self, query: str) -> list[tuple[str, str]]:
+        """Name and type of each column that a table made by the query would have."""
+        # DESCRIBE would tell the query's own types, of which a table has not all
+        self._run(
+            f"CREATE OR REPLACE TEMPORARY TABLE _isomesh_shape AS\nSELECT * FROM (\n{query}\n) AS _rows\nWHERE 1 = 0"
+        )
+        columns = self.fetch("DESCRIBE temp._isomesh_shape")
+        self._run("DROP TABLE temp._isomesh_shape")
+        return [(row[0], row[1]) for row in columns]
+
+    def _run(self, sql: str, parameters: Sequence[Any] = ()) -> duckdb.DuckDBPyConnection:
+        try:
+            return self._cursor.execute(sql, list(parameters)) if parameters else self._cursor.execute(sql)
+        except duckdb.Error as error:
+            raise engine_error(error) from None
+
+    # ---- data frames -------------------------------------------------------------------------------------
+
+    def fetch_frame(self, sql: str, library: str) -> Any:
+        """Run one query; its rows as a data frame of `library`: pandas, polars or pyarrow."""
+        frames.need_installed(library)
+        try:
+            result = self._cursor.sql(sql)
+            if result is None:
+                raise EngineError("the statement returns no rows", hint="write a query")
+            table = result.df() if library == "pandas" else result.to_arrow_table()
+        except duckdb.Error as error:
+            raise engine_error(error) from None
+        if library != "polars":
+            return table
+        import polars
+
+        return polars.from_arrow(table)
+
+    @contextmanager
+    def frame(self, frame: Any) -> Iterator[str]:
+        """A data frame as a relation of this session; its SQL name."""
+        frames.need_installed(type(frame).__module__.partition(".")[0])
+        name = frames.new_name("frame")
+        try:
+            self._cursor.register(name, frame)
+        except (duckdb.InvalidInputException, TypeError):
+            raise ModelError(f"{type(frame).__name__} is no data frame with columns") from None
+        except duckdb.Error as error:
+            raise engine_error(error) from None
+        try:
+            yield quote(name)
+        finally:
+            with suppress(duckdb.Error):  # after a failed statement; the name goes with the session then
+                self._cursor.unregister(name)
+
+    # ---- transactions ------------------------------------------------------------------------------------
+
+    def transaction(self, claim: str | None = None) -> AbstractContextManager[None]:
+        """All or nothing: commits at the end, rolls back on any exception. Not nested.
+
+        `claim` is a name that one transaction on this database holds at a time; the others wait before they begin.
+        """
+        if claim is None:
+            return self._transaction()
+        return self._claimed_transaction(claim)
+
+    @contextmanager
+    def _claimed_transaction(self, claim: str) -> Iterator[None]:
+        # one process has the file, so a lock of this process is a lock on the warehouse
+        with _claimed((self._database, claim)), self._transaction():
+            yield
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        if self._in_transaction:
+            raise EngineError("transactions do not nest")
+        self._run("BEGIN TRANSACTION")
+        self._in_transaction = True
+        try:
+            yield
+            self._run("COMMIT")
+        except BaseException:
+            with suppress(duckdb.Error):  # a failed commit has already rolled back
+                self._cursor.execute("ROLLBACK")
+            raise
+        finally:
+            self._in_transaction = False
+
+    def swapping(self, views: Sequence[Relation], claim: str) -> AbstractContextManager[None]:
+        """A transaction with a claim; readers never wait for it, nor it for them."""
+        return self.transaction(claim)
+
+
+# ---- claims ----------------------------------------------------------------------------------------------
+
+_claims: dict[tuple[str, str], tuple[threading.Lock, int]] = {}
+"""Claims that somebody holds or waits for: the lock, and how many they are."""
+_claims_lock = threading.Lock()
+
+
+@contextmanager
+def _claimed(key: tuple[str, str]) -> Iterator[None]:
+    with _claims_lock:
+        lock, users = _claims.get(key, (threading.Lock(), 0))
+        _claims[key] = (lock, users + 1)
+    try:
+        with lock:
+            yield
+    finally:
+        with _claims_lock:
+            lock, users = _claims[key]
+            if users == 1:
+                del _claims[key]
+            else:
+                _claims[key] = (lock, users - 1)
+
+
+# ---- errors ----------------------------------------------------------------------------------------------
+
+
+def engine_error(error: duckdb.Error) -> EngineError:
+    """The driver's error as ours: the message without the statement's whole text."""
+    text = str(error)
+    if isinstance(error, duckdb.PermissionException) and "disabled" in text:
+        return EngineError(short(text), hint=_CONFINED)
+    lost_race = isinstance(error, duckdb.TransactionException) and ("conflict" in text.lower() or "PRIMARY KEY" in text)
+    return (WriteConflict if lost_race else EngineError)(short(text))
+
+
+def short(text: str) -> str:
+    """At most a dozen lines of two hundred characters."""
+    lines = [line.rstrip()[:200] for line in text.strip().splitlines()]
+    return "\n".join(line for line in lines[:12] if line)
+
+
+# ---- small things ----------------------------------------------------------------------------------------
+
+
+def row_count(result: duckdb.DuckDBPyConnection) -> int | None:
+    """The number of rows that INSERT, DELETE, UPDATE and CREATE TABLE AS answer with."""
+    description = result.description
+    if description is None or len(description) != 1 or description[0][0] != "Count":
+        return None
+    row = result.fetchone()
+    return None if row is None else int(row[0])
