@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel
 
@@ -62,8 +62,10 @@ from isomesh_dagster.model.connections import (
     StateConnection,
     WarehouseConnection,
 )
-from isomesh_dagster.model.git_config import BOT_KEYS, GitConfig, from_bot
 from isomesh_dagster.model.model import Json
+
+if TYPE_CHECKING:
+    from isomesh_dagster.model.git_config import GitConfig
 
 GATEWAY_VARIABLE = "ISOMESH_GATEWAY"
 HOME_VARIABLE = "ISOMESH_HOME"
@@ -459,6 +461,10 @@ class _Loading:
 
     def git(self, tree: MappingNode, gateway: MappingNode, key: str) -> tuple[GitConfig | None, tuple[str, ...]]:
         """`git` of the gateway, else of the root, completed by `cicd_bot`; and notes about the latter."""
+        if not {"git", "cicd_bot"} & {*tree.items, *gateway.items}:
+            return None, ()
+        from isomesh_dagster.model.git_config import BOT_KEYS, GitConfig, from_bot  # only who uses it pays for it
+
         bot = tree.items.get("cicd_bot")
         bot_node = _mapping(bot, "cicd_bot") if bot is not None else None
         if bot_node is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from isomesh_dagster.errors import PlanError
 from isomesh_dagster.model.kinds import (
@@ -23,8 +24,10 @@ from isomesh_dagster.model.kinds import (
     kind_name,
 )
 from isomesh_dagster.model.model import Model
-from isomesh_dagster.plan.categorize import Judgement
 from isomesh_dagster.snapshot.snapshot import Category, Snapshot
+
+if TYPE_CHECKING:  # it compares queries, so it loads the SQL library: a plan without a change needs none
+    from isomesh_dagster.plan.categorize import Judgement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
