@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import importlib.metadata
+import json
 import shutil
 import subprocess
 import sys
@@ -48,15 +49,35 @@ if __name__ == "__main__":
     sys.exit(0 if result.success else 1)
 """
 
+LOCATION = """
+from isomesh_dagster import build_definitions
+build_definitions(".").get_repository_def()
+"""
+EMPTY = """
+import json, sys, dagster as dg
+def empty(name, parents):
+    @dg.asset(key=name.split("."), deps=[parent.split(".") for parent in parents])
+    def nothing() -> None: ...
+    return nothing
+if __name__ == "__main__":
+    assets = [empty(name, parents) for name, parents in json.load(open(sys.argv[1]))]
+    definitions = dg.Definitions(assets=assets, jobs=[dg.define_asset_job("apply")], executor=dg.in_process_executor)
+    definitions.get_repository_def()
+    if len(sys.argv) > 2:
+        with dg.DagsterInstance.local_temp(sys.argv[2]) as instance:
+            definitions.resolve_job_def("apply").execute_in_process(instance=instance)
+"""
+
 
 @dataclass
 class Row:
-    """One measured step."""
+    """One measured step. `empty` is Dagster with as many assets that do nothing."""
 
     step: str
     isomesh: Cost | None = None
     raw: Cost | None = None
     sqlmesh: Cost | None = None
+    empty: Cost | None = None
 
 
 class Bench:
@@ -145,12 +166,25 @@ class Bench:
         rows.append(told(self._plan("one added column at a root to dev", "dev")))
         rows.append(told(self._plan("promotion to prod, nothing to build", "prod")))
         if self.dagster:
+            graph = self.ours / "graph.json"
+            graph.write_text(json.dumps([(model.name, model.parents) for model in self.models]))
+            self._python(self.ours, LOCATION)  # compiles the manifest
+            rows.append(
+                told(
+                    Row(
+                        "code location load",
+                        self._python(self.ours, LOCATION),
+                        empty=self._python(self.ours, EMPTY, str(graph)),
+                    )
+                )
+            )
             rows.append(
                 told(
                     Row(
                         "first apply through a Dagster job in process",
                         self._dagster(),
                         rows[3].raw,
+                        empty=self._empty_run(graph),
                     )
                 )
             )
@@ -163,6 +197,11 @@ class Bench:
             None,
             self._sqlmesh("plan", environment, "--auto-apply", "--no-prompts"),
         )
+
+    def _empty_run(self, graph: Path) -> Cost:
+        home = graph.with_name("empty_home")
+        home.mkdir()
+        return self._python(self.ours, EMPTY, str(graph), str(home))
 
     def _dagster(self) -> Cost:
         project = self.ours.with_name("dagster")
@@ -182,16 +221,21 @@ def table(count: int, rows: list[Row]) -> str:
         f"### {count} models",
         "",
         "| step | isomesh CPU s | wall s | MB | SQLMesh CPU s | wall s | MB | SQLMesh / isomesh CPU "
-        "| raw SQL CPU s | isomesh / raw beyond the start |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| raw SQL CPU s | isomesh / raw beyond the start | empty assets CPU s | ms a model beyond them |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         cells = [row.step, *_cost(row.isomesh), *_cost(row.sqlmesh)]
         cells.append(f"**{row.sqlmesh.cpu / row.isomesh.cpu:.1f}**" if row.sqlmesh and row.isomesh else "")
         cells.append(f"{row.raw.cpu:.2f}" if row.raw else "")
         cells.append(f"**{(row.isomesh.cpu - start) / (row.raw.cpu - start):.2f}**" if row.raw and row.isomesh else "")
+        cells += ["", ""] if row.empty is None or row.isomesh is None else _beyond(row.isomesh, row.empty, count)
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _beyond(ours: Cost, empty: Cost, count: int) -> list[str]:
+    return [f"{empty.cpu:.2f}", f"**{(ours.cpu - empty.cpu) * 1000 / count:.1f}**"]
 
 
 def _cost(cost: Cost | None) -> tuple[str, str, str]:
