@@ -7,6 +7,9 @@ import pytest
 from isomesh_dagster.model.connections import DuckDBConnection, PostgresConnection, WarehouseConnection
 from isomesh_dagster_tests.postgres_server import PostgresServer
 
+IS_LONG = os.environ.get("ISOMESH_TESTS_LONG") == "1"
+"""Whether Postgres gets as many examples and kills as DuckDB does; without, what differs on a server."""
+
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
@@ -57,3 +60,10 @@ def new_warehouse(request: pytest.FixtureRequest) -> Callable[[Path], WarehouseC
 def warehouse(new_warehouse: Callable[[Path], WarehouseConnection], tmp_path: Path) -> WarehouseConnection:
     """A warehouse in which nothing is, on each engine."""
     return new_warehouse(tmp_path)
+
+
+@pytest.fixture
+def examples(request: pytest.FixtureRequest) -> Callable[[int], int]:
+    """How many examples of a law are tried: on Postgres a fifth, unless ISOMESH_TESTS_LONG=1."""
+    engine = request.node.callspec.params["new_warehouse"]
+    return (lambda number: max(1, number // 5)) if engine == "postgres" and not IS_LONG else (lambda number: number)

@@ -6,7 +6,7 @@ import itertools
 from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isomesh_dagster.errors import AuditError
@@ -239,42 +239,52 @@ KINDS = st.one_of(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(kind=KINDS, loads=LOADS)
-def test_versions_of_a_key_never_overlap_and_one_is_open(tmp_path_factory, new_warehouse, kind, loads):
-    folder = tmp_path_factory.mktemp("versions")
-    with System(folder, new_warehouse(folder)) as system:
-        life = Life(system, kind)
-        before = []
-        seen = set()
-        for day, rows in enumerate(loads, start=10):
-            life.load(day, *rows)
-            table = system.rows("SELECT id, v, updated_at, valid_from, valid_to FROM mart.customers")
-            present = {key for key, _, _ in rows}
-            seen |= present
-            versions = {}
-            for key, *_, first, last in table:
-                assert first is not None
-                assert last is None or last >= first
-                versions.setdefault(key, []).append((first, last or datetime.max))
-            for times in versions.values():
-                times.sort()
-                assert all(one[1] <= other[0] for one, other in itertools.pairwise(times))
-            opened = [key for key, *_, last in table if last is None]
-            assert len(opened) == len(set(opened))
-            assert set(opened) == (present if kind.invalidate_hard_deletes else seen)
-            # what ended stays as it was
-            assert all(row in table for row in before if row[-1] is not None)
-            before = table
+def test_versions_of_a_key_never_overlap_and_one_is_open(tmp_path_factory, new_warehouse, examples):
+    @settings(max_examples=examples(25), deadline=None)
+    @given(kind=KINDS, loads=LOADS)
+    def law(kind, loads):
+        folder = tmp_path_factory.mktemp("versions")
+        with System(folder, new_warehouse(folder)) as system:
+            versions_of(system, kind, loads)
+
+    law()
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(kind=KINDS, rows=st.lists(ROW, max_size=6))
-def test_the_same_source_again_changes_nothing(tmp_path_factory, new_warehouse, kind, rows):
-    folder = tmp_path_factory.mktemp("versions")
-    with System(folder, new_warehouse(folder)) as system:
-        life = Life(system, kind)
-        life.load(10, *rows)
-        first = life.table()
-        life.load(11, *rows)
-        assert life.table() == first
+def versions_of(system, kind, loads):
+    life = Life(system, kind)
+    before = []
+    seen = set()
+    for day, rows in enumerate(loads, start=10):
+        life.load(day, *rows)
+        table = system.rows("SELECT id, v, updated_at, valid_from, valid_to FROM mart.customers")
+        present = {key for key, _, _ in rows}
+        seen |= present
+        versions = {}
+        for key, *_, first, last in table:
+            assert first is not None
+            assert last is None or last >= first
+            versions.setdefault(key, []).append((first, last or datetime.max))
+        for times in versions.values():
+            times.sort()
+            assert all(one[1] <= other[0] for one, other in itertools.pairwise(times))
+        opened = [key for key, *_, last in table if last is None]
+        assert len(opened) == len(set(opened))
+        assert set(opened) == (present if kind.invalidate_hard_deletes else seen)
+        # what ended stays as it was
+        assert all(row in table for row in before if row[-1] is not None)
+        before = table
+
+
+def test_the_same_source_again_changes_nothing(tmp_path_factory, new_warehouse, examples):
+    @settings(max_examples=examples(10), deadline=None)
+    @given(kind=KINDS, rows=st.lists(ROW, max_size=6))
+    def law(kind, rows):
+        folder = tmp_path_factory.mktemp("versions")
+        with System(folder, new_warehouse(folder)) as system:
+            life = Life(system, kind)
+            life.load(10, *rows)
+            first = life.table()
+            life.load(11, *rows)
+            assert life.table() == first
+
+    law()

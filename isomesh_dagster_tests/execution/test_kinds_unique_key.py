@@ -6,7 +6,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isomesh_dagster.errors import AuditError, EngineError, ModelError
@@ -238,19 +238,22 @@ ROWS = st.lists(st.tuples(st.one_of(st.none(), st.integers(0, 3)), st.integers(0
 CUTS = st.sets(st.integers(1, 5))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(rows=ROWS, cuts=CUTS)
-def test_any_cut_of_history_gives_the_same_table(tmp_path_factory, new_warehouse, rows, cuts):
-    folder = tmp_path_factory.mktemp("keys")
-    with System(folder, new_warehouse(folder)) as system:
-        events(system, *rows)
-        shown = snapshots([latest()])
-        borders = [0, *sorted(cuts), 6]
-        batches = [days(first, last) for first, last in itertools.pairwise(borders)]
-        system.apply(system.plan(shown, batches={"mart.latest": batches}))
-        expected = {key: value for key, value, _day in sorted(rows, key=lambda row: (row[2], row[1]))}
-        assert dict(table(system)) == expected
-        assert len(table(system)) == len(expected)
+def test_any_cut_of_history_gives_the_same_table(tmp_path_factory, new_warehouse, examples):
+    @settings(max_examples=examples(15), deadline=None)
+    @given(rows=ROWS, cuts=CUTS)
+    def law(rows, cuts):
+        folder = tmp_path_factory.mktemp("keys")
+        with System(folder, new_warehouse(folder)) as system:
+            events(system, *rows)
+            shown = snapshots([latest()])
+            borders = [0, *sorted(cuts), 6]
+            batches = [days(first, last) for first, last in itertools.pairwise(borders)]
+            system.apply(system.plan(shown, batches={"mart.latest": batches}))
+            expected = {key: value for key, value, _day in sorted(rows, key=lambda row: (row[2], row[1]))}
+            assert dict(table(system)) == expected
+            assert len(table(system)) == len(expected)
+
+    law()
 
 
 def test_a_merge_sees_the_moment_of_each_batch(system):
