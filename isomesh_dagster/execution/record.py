@@ -40,6 +40,14 @@ class Recorder:
             if self._count >= _MOST_RECORDS or time.monotonic() - self._flushed_at >= _MOST_SECONDS:
                 self._flush()
 
+    def forget(self, physical: str) -> None:
+        """All of the relation is about to be made again: the state forgets first, it never knows of more than is there.
+        What is not made after all is adopted again.
+        """
+        with self._lock:
+            self._flush()
+            self._state.add_intervals({physical: ()}, replace=True)
+
     def flush(self) -> None:
         """Everything added so far is in the state afterwards."""
         with self._lock:

@@ -8,13 +8,23 @@ from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.execution import warehouse
 from isomesh_dagster.execution.reconcile import adopt_loaded
 from isomesh_dagster.plan.plan import Plan
+from isomesh_dagster.snapshot.interval import subtract
 from isomesh_dagster.state.protocol import StateStore
 
 
 def take_back(session: Session, state: StateStore, plan: Plan, checkpoint: Callable[[str], None]) -> None:
-    """The intervals of `plan.due_again` no longer count as loaded, in the warehouse and then in the state. Rows stay
-    until they are built again. Idempotent.
+    """The intervals of `plan.due_again` no longer count as loaded, in the state and then in the warehouse: the state
+    never knows of more than is there. Rows stay until they are built again. Idempotent.
     """
+    recorded = state.intervals({str(one.snapshot.physical) for one in plan.due_again})
+    left = {
+        str(one.snapshot.physical): subtract(recorded[str(one.snapshot.physical)], one.intervals)
+        for one in plan.due_again
+        if str(one.snapshot.physical) in recorded
+    }
+    if left:
+        state.add_intervals(left, replace=True)
+        checkpoint("forgotten")
     for one in plan.due_again:
         physical = str(one.snapshot.physical)
         with session.transaction(claim=physical):

@@ -83,7 +83,11 @@ class BatchWriter:
             written = None
             # what each batch stands on is gone when nothing counts as loaded any more
             is_void = depends_on_past(kind) and not warehouse.intervals(before)
-            anew = not before or is_void or self._begins_again(step, before)
+            again = bool(before) and self._begins_again(step, before)
+            anew = not before or is_void or again
+            if again and not there:
+                self._recorder.forget(physical)
+                self._checkpoint("forgotten")
             whole = not is_incremental(kind) or anew
             if not there:
                 if keeps_history(kind) and not anew:
