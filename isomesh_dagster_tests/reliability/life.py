@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from isomesh_dagster.execution.events import Evaluated
@@ -19,12 +20,17 @@ from isomesh_dagster.execution.promote import rollback
 from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster_tests.postgres_server import PostgresServer
-from isomesh_dagster_tests.reliability.files import FIRST, Files
+from isomesh_dagster_tests.reliability import files
+from isomesh_dagster_tests.reliability.files import CHANGE, FIRST, Files
 from isomesh_dagster_tests.reliability.lab import Checkpoint, Done, Killer, Lab, Process, apply, at_noon, free, lab
 from isomesh_dagster_tests.reliability.observer import Observer
 from isomesh_dagster_tests.reliability.verify import DAY, START, Known, Numbers, verify
 
 TRIES_KILLED = 3
+FILLED = ("m.inc", "m.log", "m.keyed", "m.days")
+"""Models that hold every day once the clock was followed."""
+Usual = dict[str, tuple[float, int]]
+Held = Mapping[str, Collection[int]]
 Work = Callable[[Lab, Checkpoint], Any]
 
 
@@ -46,9 +52,11 @@ class Tally:
 
 
 class Life:
-    """One system from its first plan on."""
+    """One system from its first plan on. `usual` is how many seconds each kind of work takes and how many checkpoints
+    it passes, so that it is killed while it lasts.
+    """
 
-    def __init__(self, made: Lab, chance: random.Random, tally: Tally, usual: dict[str, tuple[float, int]]) -> None:
+    def __init__(self, made: Lab, chance: random.Random, tally: Tally, usual: Usual) -> None:
         self.lab = made
         self.chance = chance
         self.tally = tally
@@ -60,16 +68,15 @@ class Life:
         self.numbers: Numbers = {}
         self.history: list[str] = []
         self.plans: dict[str, str] = {}
+        self.held: dict[str, dict[str, list[int]]] = {}
 
     def step(self) -> None:
         """One piece of work, to its end."""
         if "prod" not in self.plans:
             self.plan("prod")
             return
-        what = self.chance.choices(
-            (self.change, self.run, self.restate, self.roll_back, self.sweep), weights=(5, 2, 2, 1, 2)
-        )[0]
-        what()
+        works = (self.change, self.run, self.restate, self.roll_back, self.sweep)
+        self.chance.choices(works, weights=(5, 2, 2, 1, 2))[0]()
 
     def change(self) -> None:
         for _ in range(self.chance.choice((1, 1, 2))):
@@ -85,7 +92,8 @@ class Life:
                 plan = project.plan(environment, now=moment)
                 return evaluated(project.apply(plan) if checkpoint is free else apply(project, plan, checkpoint))
 
-        self.do("plan", environment, work, days=self.day)
+        held = self.held.get(environment, {}) if self.plans else dict.fromkeys(FILLED, range(self.day))
+        self.do("plan", environment, work, held=held)
 
     def run(self) -> None:
         self.day += self.chance.choice((1, 1, 2))
@@ -96,13 +104,12 @@ class Life:
                 plan = project.run_plan("prod", now=moment)
                 return evaluated(project.apply(plan) if checkpoint is free else apply(project, plan, checkpoint))
 
-        self.do("run", "prod", work, days=self.day)
+        self.do("run", "prod", work, held=dict.fromkeys(FILLED, range(self.day)))
 
     def restate(self) -> None:
         day = self.chance.randrange(self.day)
         changes = {**self.known.changes, day: self.known.changes.get(day, 0) + 1}
-        at = f"{FIRST.replace(day=1):%Y-%m-}{day + 1:02d}"
-        statement = f"UPDATE raw.t SET v = v + 100 WHERE ds = DATE '{at}'"
+        statement = f"UPDATE raw.t SET v = v + {CHANGE} WHERE ds = DATE '{FIRST + day * files.DAY:%Y-%m-%d}'"
         done = Process(lambda say: self.lab.sql(statement, "SELECT 1")).result()
         assert done.outcome == "done", done.told
         self.known = replace(self.known, changes=changes, dirty=day)
@@ -114,7 +121,7 @@ class Life:
                 events = project.apply(plan) if checkpoint is free else apply(project, plan, checkpoint)
                 return len(list(events))
 
-        self.do("restate", "prod", work, clean=True)
+        self.do("restate", "prod", work, held=self.held["prod"], clean=True)
 
     def roll_back(self) -> None:
         def work(made: Lab, checkpoint: Checkpoint) -> Any:
@@ -154,7 +161,14 @@ class Life:
         self.do("janitor", None, work, swept=True)
 
     def do(
-        self, what: str, environment: str | None, work: Work, *, days: int | None = None, clean: bool = False, swept: bool = False
+        self,
+        what: str,
+        environment: str | None,
+        work: Work,
+        *,
+        held: Held = MappingProxyType({}),
+        clean: bool = False,
+        swept: bool = False,
     ) -> None:
         """Try it until it comes to its end."""
         self.history.append(f"{what} {environment or ''} day {self.day}")
@@ -163,7 +177,7 @@ class Life:
         for _ in range(self.chance.choice((0, 1, 1, 2, TRIES_KILLED))):
             done = self._killed(what, work)
             if done.outcome != "killed":
-                if self._end(what, environment, done, days, clean, swept):
+                if self._end(what, environment, done, held, clean, swept):
                     return
                 continue
             if self.chance.random() < 0.6:  # else it is tried again while the dead one's sessions may be at work
@@ -176,12 +190,13 @@ class Life:
                 self.lab.rest()
                 self.look(self.known)
                 return
-        self._end(what, environment, self._whole(what, work), days, clean, swept)
+        self._end(what, environment, self._whole(what, work), held, clean, swept)
 
     def _killed(self, what: str, work: Work) -> Done:
         seconds, points = self.usual.get(what, (1.5, 40))
         if self.chance.random() < 0.5 or what == "janitor":
-            point = self.chance.randrange(1, points + 2)
+            # half of them late, where views and records change hands
+            point = self.chance.randrange(self.chance.choice((1, 1 + points * 2 // 3)), points + 2)
             done = Process(lambda say: work(self.lab, Killer(point, say))).result()
             if done.outcome == "killed":
                 where = next((text.removeprefix("at ") for text in done.said), "?")
@@ -212,9 +227,7 @@ class Life:
             self.usual[what] = (done.seconds, passed)
         return done
 
-    def _end(
-        self, what: str, environment: str | None, done: Done, days: int | None, clean: bool, swept: bool
-    ) -> bool:
+    def _end(self, what: str, environment: str | None, done: Done, held: Held, clean: bool, swept: bool) -> bool:
         """It came to an end: whether that was all there is to do."""
         if done.outcome == "refused" and what == "rollback":
             self.tally.refused[f"{what}: {done.told[:60]}"] += 1
@@ -225,7 +238,7 @@ class Life:
         if clean:
             self.known = replace(self.known, dirty=None)
         self.lab.rest()
-        self.look(replace(self.known, rested=environment, days=days, swept=swept))
+        self.look(replace(self.known, rested=environment, held=held, swept=swept))
         return True
 
     def look(self, known: Known) -> None:
@@ -241,7 +254,7 @@ class Life:
             self._problem(f"could not be verified: {done.told}")
             return
         self.numbers |= done.returned["numbers"]
-        self.plans = done.returned["plans"]
+        self.plans, self.held = done.returned["plans"], done.returned["held"]
         for problem in done.returned["problems"]:
             self._problem(problem)
 
@@ -263,7 +276,7 @@ def live(
     tally: Tally,
     *,
     steps: int,
-    usual: dict[str, tuple[float, int]],
+    usual: Usual,
     enough: Callable[[], bool],
 ) -> None:
     """One life of so many steps, observed where the engine lets others read; ends early at `enough`, or at the first
