@@ -26,6 +26,7 @@ from isomesh_dagster.model.kinds import (
 )
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.render import is_jinja, is_template, loading_context, render
+from isomesh_dagster.plan.forward_only import WITHOUT_HISTORY
 from isomesh_dagster.relation import Column
 from isomesh_dagster.snapshot.fingerprint import changed_parameters, hidden_parts, python_parts
 from isomesh_dagster.snapshot.snapshot import Category
@@ -96,9 +97,7 @@ def _edit(old: Model, new: Model, old_schema: Schema, new_schema: Schema, macros
                 return Judgement(category=Category.METADATA, reason=f"{storage}; the table keeps its rows as they are")
             if storage is not None:
                 return Judgement(category=Category.NON_BREAKING, reason=storage)
-            return Judgement(
-                category=Category.METADATA, reason=f"same rows: {verdict.reason}" if verdict.reason else "same rows"
-            )
+            return Judgement(category=Category.METADATA, reason=verdict.reason or "same rows")
 
 
 def judge_indirect(
@@ -169,7 +168,7 @@ def _as_kind_writes(judgement: Judgement, sides: _Sides, breaking: Category) -> 
     kind = sides.new.kind
     if not depends_on_past(kind) or judgement.category in (Category.METADATA, Category.INDIRECT_NON_BREAKING):
         return judgement
-    reason = "another table begins without the history of this one"
+    reason = WITHOUT_HISTORY
     if judgement.category is Category.NON_BREAKING and not keeps_history(kind):
         if not is_keyed(kind) or not (judgement.added or judgement.reordered) or _chooses_alike(sides):
             return judgement

@@ -15,7 +15,7 @@ from isomesh_dagster.plan.categorize import ALL, Judgement, judge_direct, judge_
 from isomesh_dagster.plan.choices import Choices, Chooser, insisted
 from isomesh_dagster.plan.columns import ColumnCatalog
 from isomesh_dagster.plan.diff import Diff, text_diff
-from isomesh_dagster.plan.forward_only import NO_FORWARD_ONLY, ForwardOnly
+from isomesh_dagster.plan.forward_only import KEEPS_TABLE, NO_FORWARD_ONLY, ForwardOnly
 from isomesh_dagster.plan.plan import Change, ChangeType, Decision
 from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.fingerprint import digest
@@ -189,9 +189,10 @@ def _combined(own: Judgement, inherited: Judgement) -> Judgement:
     if _WEIGHT[inherited.category] == 0:
         return own
     changed = ALL if ALL in (own.changed, inherited.changed) else own.changed | inherited.changed
+    reading = inherited.reason.removesuffix(f"; {KEEPS_TABLE}") if is_anew else inherited.reason
     return Judgement(
         category=graver.category,
-        reason=f"{own.reason}; {inherited.reason}" if own.reason != inherited.reason else own.reason,
+        reason=f"{own.reason}; {reading}" if own.reason != reading else own.reason,
         changed=changed,
         added=own.added | inherited.added,
         reordered=own.reordered or inherited.reordered,

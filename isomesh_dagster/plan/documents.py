@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from isomesh_dagster.model.kinds import kind_name
 from isomesh_dagster.model.model import Json
-from isomesh_dagster.plan.explain import Item, builds_of, plan_sections, repoints_of, summary
+from isomesh_dagster.plan.explain import Item, builds_of, environment_words, plan_sections, repoints_of, summary
 from isomesh_dagster.plan.plan import Build, Plan
 from isomesh_dagster.plan.wish import wish_to_json
 from isomesh_dagster.snapshot.interval import iso, to_ms
@@ -121,7 +121,7 @@ def plan_markdown(plan: Plan) -> str:
         "",
         f"{summary(plan)}",
         "",
-        f"`plan {plan.id}`" + (f" · based on `{plan.based_on}`" if plan.based_on else " · new environment"),
+        f"`plan {plan.id}`" + (f" · based on `{plan.based_on}`" if plan.based_on else f" · {environment_words(plan)}"),
     ]
     for section in plan_sections(plan):
         lines += ["", f"**{section.title}**", ""]
@@ -130,7 +130,12 @@ def plan_markdown(plan: Plan) -> str:
             lines += [f"  - {child}" for child in item.children]
             if item.diff:
                 fence = "`" * max(3, _longest_backticks(item.diff) + 1)
-                lines += ["", f"  {fence}diff", *(f"  {line}" for line in item.diff.splitlines()), f"  {fence}", ""]
+                lines += [
+                    "",
+                    f"  {fence}diff",
+                    *(f"  {line}".rstrip() for line in item.diff.splitlines()),
+                    f"  {fence}",
+                ]
     if plan.promote is not None and (plan.promote.create or plan.promote.drop):
         lines += ["", "**Views**", ""]
         lines += [f"- `{view}` → `{table}`" for view, table in sorted(plan.promote.create.items())]

@@ -14,7 +14,7 @@ from isomesh_dagster.model.kinds import is_incremental, kind_name
 from isomesh_dagster.plan.plan import Audit, Build, Change, ChangeType, DueAgain, Migrate, Plan
 from isomesh_dagster.plan.words import build_words, category_words, count, interval_words, listed, range_words
 from isomesh_dagster.snapshot.interval import iso
-from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
+from isomesh_dagster.snapshot.snapshot import Category, Snapshot, SnapshotId
 
 # More names than this are told as a number: a plan is read by people, the JSON has them all.
 _NAMES_SHOWN = 3
@@ -74,20 +74,21 @@ def affected_readers(plan: Plan, model: str) -> tuple[str, ...]:
 
 def headline(plan: Plan) -> str:
     """One line: gateway, environment, what it is compared with, plan id."""
+    return f"gateway {plan.gateway} · environment {plan.environment} ({environment_words(plan)}) · plan {plan.id[:12]}"
+
+
+def environment_words(plan: Plan) -> str:
+    """Whether the environment is there, and what it is compared with."""
     compared = plan.compared_with or plan.environment
     if not plan.is_new_environment:
-        state = "existing environment" if compared == plan.environment else f"compared with {compared}"
-    elif plan.compared_with is None or plan.compared_with == plan.environment:
-        state = "new environment"
-    else:
-        state = f"new environment, compared with {compared}"
-    return f"gateway {plan.gateway} · environment {plan.environment} ({state}) · plan {plan.id[:12]}"
+        return "existing environment" if compared == plan.environment else f"compared with {compared}"
+    return "new environment" if compared == plan.environment else f"new environment, compared with {compared}"
 
 
 def summary(plan: Plan) -> str:
     """One sentence: what an apply does."""
     if plan.is_empty:
-        return f"Nothing to do: {plan.environment} already shows these models, with all their rows."
+        return f"Nothing to do: {plan.environment} already shows these models."
     builds, repoints = builds_of(plan), repoints_of(plan)
     verb = "restates" if plan.wish.restate else "builds"
     parts = [f"{verb} {count(len(builds), 'model')}"] if builds else ["builds nothing"]
@@ -263,7 +264,9 @@ def _change_sections(plan: Plan, *, diffs: bool) -> Iterable[Section]:
 
 def _change_item(plan: Plan, change: Change, *, diffs: bool) -> Item:
     below = affected_readers(plan, change.model) if change.change is ChangeType.DIRECT else ()
-    children = (f"affects {_some(below)}",) if below else ()
+    touched = [name for name in below if plan.snapshots[name].category not in _KEEPING]
+    told = f"affects {_some(touched)}" if touched else "what reads it keeps its rows"
+    children = (told,) if below else ()
     # That a model is new is said by the section; its category would only repeat it.
     label = "" if change.change in (ChangeType.ADDED, ChangeType.METADATA) else category_words(change.category)
     return Item(
@@ -273,6 +276,9 @@ def _change_item(plan: Plan, change: Change, *, diffs: bool) -> Item:
         children=children,
         diff=change.diff if diffs else "",
     )
+
+
+_KEEPING = (Category.INDIRECT_NON_BREAKING, Category.METADATA)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -29,6 +29,12 @@ from isomesh_dagster.snapshot.snapshot import Category, Snapshot
 if TYPE_CHECKING:  # it compares queries, so it loads the SQL library: a plan without a change needs none
     from isomesh_dagster.plan.categorize import Judgement
 
+WITHOUT_HISTORY = "another table begins without the history of this one"
+"""Why a change is graver where a table holds what no query tells again; no matter to one that keeps the table."""
+
+KEEPS_TABLE = "forward-only: the table and its rows stay"
+"""What the reason of a forward-only change ends with."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForwardOnly:
@@ -111,7 +117,7 @@ def _kept(judgement: Judgement) -> Judgement:
     return replace(
         judgement,
         category=Category.FORWARD_ONLY,
-        reason=f"{judgement.reason}; forward-only: the table and its rows stay",
+        reason=f"{judgement.reason.removesuffix(f'; {WITHOUT_HISTORY}')}; {KEEPS_TABLE}",
     )
 
 

@@ -143,7 +143,7 @@ def _left_out(environment: str, names: Sequence[str]) -> str:
             f"prod always shows every model, and these would not be built: {listed}",
             hint="backfill them too, or leave backfill out",
         )
-    return f"{environment} does not show {listed}: they are not built; a plan without backfill builds and shows them"
+    return f"{environment} does not show {listed}, left unbuilt; a plan without backfill builds and shows all"
 
 
 def plan_saved(project: Project, saved: SavedPlan) -> Plan:

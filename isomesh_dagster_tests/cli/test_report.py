@@ -167,7 +167,7 @@ def test_a_printed_plan_is_not_wrapped_in_a_pipe(capsys: pytest.CaptureFixture[s
     assert lines[0] == "gateway nonproduction · environment dev (existing environment) · plan 0123456789ab"
     assert "  ~ core.flights  breaking  rows." in lines
     assert "      +FROM b" in lines
-    assert "      └ affects core.late, marts.routes" in lines
+    assert "      └ affects marts.routes" in lines
     assert "  ▸ core.flights  2013-01-01 → 2013-12-31 (365 days, 14 batches)" in lines
     assert lines[-1].startswith("Applying it builds 2 models")
 
