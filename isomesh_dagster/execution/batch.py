@@ -50,7 +50,7 @@ class Batch:
         self._texts = texts
         self._around = around
         self._root = root
-        self._is_empty = is_empty
+        self.is_empty = is_empty
 
     def write(self, session: Session, *, is_new: bool, is_first: bool) -> Written:
         """Rows and audits, inside the caller's transaction. Raises AuditError when a blocking audit fails.
@@ -58,7 +58,7 @@ class Batch:
         A table that is filled interval by interval is first made empty, at stage `creating`; every batch of it, the
         first one too, then finds it there and runs at stage `evaluating`. A table without rows is not audited.
         """
-        if self._is_empty:
+        if self.is_empty:
             return self._run(session, None, is_new=True, is_first=True) if is_new else Written(rows=0)
         if is_new and is_incremental(self.step.snapshot.model.kind):
             written = self._run(session, None, is_new=True, is_first=True)

@@ -2,7 +2,7 @@
 
 The warehouse's `loaded` is written with the rows and is the authority; the state's intervals follow within half a
 second or fifty records, and at the latest before anything is promoted. What a crash keeps from being written, the next
-`begin` adopts.
+`begin` adopts; what batches took, which goes along, is lost then.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 
+from isomesh_dagster.plan.expected import Duration
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.state.protocol import StateStore
 
@@ -26,12 +27,17 @@ class Recorder:
         self._lock = threading.Lock()
         self._whole: dict[str, list[Interval]] = {}
         self._ranges: dict[str, list[Interval]] = {}
+        self._took: dict[str, list[Duration]] = {}
         self._count = 0
         self._flushed_at = time.monotonic()
 
-    def add(self, physical: str, intervals: Sequence[Interval], *, whole: bool) -> None:
-        """Intervals that are now loaded. `whole`: they are all that is."""
+    def add(
+        self, physical: str, intervals: Sequence[Interval], *, whole: bool, took: tuple[str, Duration] | None = None
+    ) -> None:
+        """Intervals that are now loaded. `whole`: they are all that is. `took`: the model, and what its batch took."""
         with self._lock:
+            if took is not None:
+                self._took.setdefault(took[0], []).append(took[1])
             if whole:
                 self._whole[physical] = list(intervals)
             else:
@@ -55,10 +61,10 @@ class Recorder:
 
     def _flush(self) -> None:
         if self._whole:
-            self._state.add_intervals(self._whole, replace=True)
-            self._whole = {}
+            self._state.add_intervals(self._whole, replace=True, took=self._took)
+            self._whole, self._took = {}, {}
         if self._ranges:
-            self._state.add_intervals(self._ranges)
-            self._ranges = {}
+            self._state.add_intervals(self._ranges, took=self._took)
+            self._ranges, self._took = {}, {}
         self._count = 0
         self._flushed_at = time.monotonic()

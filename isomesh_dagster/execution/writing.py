@@ -17,6 +17,7 @@ from isomesh_dagster.execution.record import Recorder
 from isomesh_dagster.execution.rows import Written
 from isomesh_dagster.execution.warehouse import Loaded
 from isomesh_dagster.model.kinds import depends_on_past, is_incremental, keeps_history, lookback
+from isomesh_dagster.plan.expected import Duration, batch_units
 from isomesh_dagster.plan.plan import Build, Plan
 from isomesh_dagster.snapshot.interval import Interval, subtract
 
@@ -78,6 +79,7 @@ class BatchWriter:
         batch.audits = ()
         kind = step.snapshot.model.kind
         with session.transaction(claim=physical):
+            began = time.perf_counter()  # nobody is waited for any more
             before = warehouse.loaded_of(session, physical)
             there = bool(before) and self._is_there(step, interval, before)
             written = None
@@ -107,9 +109,17 @@ class BatchWriter:
         if there:
             self._recorder.add(physical, warehouse.intervals(before), whole=whole)
         elif interval is not None:
-            self._recorder.add(physical, (interval,), whole=whole)
+            self._recorder.add(physical, (interval,), whole=whole, took=_took(batch, time.perf_counter() - began))
         self._checkpoint("noted")
         return written
+
+
+def _took(batch: Batch, seconds: float) -> tuple[str, Duration] | None:
+    """What to remember of the time the batch took; nothing of one that made no rows."""
+    step, interval = batch.step, batch.interval
+    if step.repoint or step.hollow or batch.is_empty or interval is None:
+        return None
+    return step.snapshot.name, Duration(units=batch_units(step.snapshot.model, interval), seconds=seconds)
 
 
 def _refuse_overlap(step: Build, interval: Interval | None, before: Sequence[Loaded]) -> None:

@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from isomesh_dagster.model.kinds import kind_name
 from isomesh_dagster.model.model import Json
-from isomesh_dagster.plan.explain import Item, builds_of, environment_words, plan_sections, repoints_of, summary
+from isomesh_dagster.plan.explain import (
+    Item,
+    builds_of,
+    environment_words,
+    plan_sections,
+    repoints_of,
+    restated_by,
+    summary,
+)
 from isomesh_dagster.plan.plan import Build, Plan
 from isomesh_dagster.plan.wish import wish_to_json
 from isomesh_dagster.snapshot.interval import iso, to_ms
@@ -39,8 +47,8 @@ def plan_json(plan: Plan) -> dict[str, Json]:
             }
             for change in plan.changes
         ],
-        "builds": [_build_json(build) for build in builds_of(plan)],
-        "repoints": [_build_json(build) for build in repoints_of(plan)],
+        "builds": [_build_json(plan, build) for build in builds_of(plan)],
+        "repoints": [_build_json(plan, build) for build in repoints_of(plan)],
         "migrations": [
             {
                 "model": step.snapshot.name,
@@ -52,7 +60,7 @@ def plan_json(plan: Plan) -> dict[str, Json]:
             for step in plan.migrations
         ],
         "effective_from": None if plan.wish.effective_from is None else iso(plan.wish.effective_from),
-        "later": [_build_json(build) for build in plan.later],
+        "later": [_build_json(plan, build) for build in plan.later],
         "before_all": [*plan.before_all],
         "after_all": [*plan.after_all],
         "audits": [
@@ -83,7 +91,7 @@ def plan_json(plan: Plan) -> dict[str, Json]:
     }
 
 
-def _build_json(build: Build) -> dict[str, Json]:
+def _build_json(plan: Plan, build: Build) -> dict[str, Json]:
     snapshot = build.snapshot
     return {
         "model": snapshot.name,
@@ -95,6 +103,8 @@ def _build_json(build: Build) -> dict[str, Json]:
         "batches": len(build.batches),
         "without_rows": build.hollow,
         "is_preview": snapshot.is_preview,
+        "restated_by": list(restated_by(plan, build)),
+        "expected_seconds": None if build.expected_seconds is None else round(build.expected_seconds, 1),
     }
 
 

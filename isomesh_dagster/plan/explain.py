@@ -10,9 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from isomesh_dagster.model.kinds import is_incremental, kind_name
+from isomesh_dagster.model.kinds import auto_restatement, is_incremental, kind_name
 from isomesh_dagster.plan.plan import Audit, Build, Change, ChangeType, DueAgain, Migrate, Plan
-from isomesh_dagster.plan.words import build_words, category_words, count, interval_words, listed, range_words
+from isomesh_dagster.plan.restatement import NONE
+from isomesh_dagster.plan.words import (
+    build_words,
+    category_words,
+    count,
+    duration_words,
+    interval_words,
+    listed,
+    range_words,
+)
 from isomesh_dagster.snapshot.interval import iso
 from isomesh_dagster.snapshot.snapshot import Category, Snapshot, SnapshotId
 
@@ -115,7 +124,17 @@ def summary(plan: Plan) -> str:
         parts.append("changes no view")
     if plan.later:
         parts.append(f"then computes {count(len(plan.later), 'table')} again from {_effective(plan)} on")
-    return f"Applying it {listed(parts)}."
+    return " ".join(filter(None, (f"Applying it {listed(parts)}.", expected_words(plan))))
+
+
+def expected_words(plan: Plan) -> str:
+    """One sentence: how long the builds will take; "" when that is nothing to speak of, or nothing is known."""
+    told = duration_words(sum(build.expected_seconds or 0 for build in (*plan.builds, *plan.later)))
+    unknown = [build for build in (*plan.builds, *plan.later) if build.expected_seconds is None]
+    if not told:
+        return ""
+    rest = f", and nothing is known of {count(len(unknown), 'other')}" if unknown else ""
+    return f"To build as much took {told} before{rest}."
 
 
 def plan_sections(plan: Plan, *, diffs: bool = True) -> tuple[Section, ...]:
@@ -128,7 +147,7 @@ def plan_sections(plan: Plan, *, diffs: bool = True) -> tuple[Section, ...]:
         Section(
             title="To restate: these rows are made again, where they are" if plan.wish.restate else "To build",
             tone="build",
-            items=tuple(_build_item(build) for build in builds_of(plan)),
+            items=tuple(_build_item(plan, build) for build in builds_of(plan)),
         ),
         Section(
             title="Views to point at new tables (no rows computed)",
@@ -143,7 +162,7 @@ def plan_sections(plan: Plan, *, diffs: bool = True) -> tuple[Section, ...]:
         Section(
             title=f"Then to compute again, from {_effective(plan)} on",
             tone="build",
-            items=tuple(_build_item(build) for build in plan.later),
+            items=tuple(_build_item(plan, build) for build in plan.later),
         ),
         Section(
             title="To audit, already built",
@@ -288,9 +307,38 @@ def _some(names: Sequence[str]) -> str:
     return f"{', '.join(names[:_NAMES_SHOWN])} and {len(names) - _NAMES_SHOWN} more"
 
 
-def _build_item(build: Build) -> Item:
-    text = f"a preview, in {build.snapshot.physical}" if build.snapshot.is_preview else ""
-    return Item(name=build.snapshot.name, label=build_words(build), text=text)
+def _build_item(plan: Plan, build: Build) -> Item:
+    texts = (
+        f"a preview, in {build.snapshot.physical}" if build.snapshot.is_preview else "",
+        _restated_words(plan, build),
+        duration_words(build.expected_seconds or 0),
+    )
+    return Item(name=build.snapshot.name, label=build_words(build), text=", ".join(filter(None, texts)))
+
+
+def restated_by(plan: Plan, build: Build) -> tuple[str, ...]:
+    """The models whose `auto_restatement_cron` makes the build's rows to be made again: its own, or else what it reads;
+    none when that is not why it is built.
+    """
+    again = plan.restatements.get(str(build.snapshot.physical))
+    if again is None or not again.pending:
+        return ()
+    if auto_restatement(build.snapshot.model.kind) is not None:
+        return (build.snapshot.name,)
+    above = {build.snapshot.name}
+    for name, snapshot in reversed([*plan.snapshots.items()]):
+        if name in above:
+            above.update(parent.name for parent in snapshot.parents)
+    ticking = (one for name, one in plan.snapshots.items() if name in above and auto_restatement(one.model.kind))
+    marked = (one.name for one in ticking if plan.restatements.get(str(one.physical), NONE).tick is not None)
+    return tuple(marked)
+
+
+def _restated_words(plan: Plan, build: Build) -> str:
+    names = restated_by(plan, build)
+    if not names:
+        return ""
+    return "restated by auto_restatement_cron" + ("" if names == (build.snapshot.name,) else f" of {_some(names)}")
 
 
 def _migrate_item(step: Migrate) -> Item:

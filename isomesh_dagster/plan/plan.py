@@ -64,7 +64,8 @@ class Build:
     order. `repoint` marks a physical view made again over its parents' new tables although its own definition did not
     change: no rows are computed. A `hollow` step computes none either: it makes the table without rows, and counts its
     intervals (skipped: none) as built. `later` marks rows that are computed again after a swap, which makes their
-    intervals count as not built.
+    intervals count as not built. `expected_seconds` is what it will take, by past builds of the model (`expected`);
+    None: nothing is known.
     """
 
     snapshot: Snapshot
@@ -73,6 +74,7 @@ class Build:
     repoint: bool = False
     hollow: bool = False
     later: bool = False
+    expected_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -53,6 +53,15 @@ def range_words(intervals: Sequence[Interval], unit: str) -> str:
     return ", ".join(shown)
 
 
+def duration_words(seconds: float) -> str:
+    """A length of time as people guess it: `about 4 min`; "" for less than ten seconds, which nobody plans for."""
+    for name, length in (("h", 3600), ("min", 60), ("s", 1)):
+        amount = seconds / length
+        if amount >= (1.5 if length > 1 else 10):
+            return f"about {amount:,.1f} {name}" if length == 3600 and amount < 10 else f"about {amount:,.0f} {name}"
+    return ""
+
+
 def build_words(build: Build) -> str:
     """What a build writes: `2013-01-01 → 2013-12-31 (365 days, 13 batches)`, `whole table`, `seed file`, `view`."""
     model = build.snapshot.model
@@ -61,8 +70,8 @@ def build_words(build: Build) -> str:
         return f"empty table, {told} counted as built" if build.intervals else "empty table, to be filled later"
     if is_incremental(model.kind):
         ranges = range_words(build.intervals, model.interval_unit)
-        units = sum(_units(interval, model.interval_unit) for interval in build.intervals)
-        amount = count(units, *_UNIT_WORDS[model.interval_unit])
+        total = sum(units(interval, model.interval_unit) for interval in build.intervals)
+        amount = count(total, *_UNIT_WORDS[model.interval_unit])
         return f"{ranges} ({amount}, {count(len(build.batches), 'batch', 'batches')})"
     match model.kind:
         case View():
@@ -92,7 +101,7 @@ def interval_words(interval: Interval, unit: str) -> str:
     return first_text if first_text == last_text else f"{first_text} → {last_text}"
 
 
-def _units(interval: Interval, unit: str) -> int:
+def units(interval: Interval, unit: str) -> int:
     """How many units the interval holds, a begun one counted as whole."""
     if unit in _UNIT_MS:
         return -(-(interval.end - interval.start) // _UNIT_MS[unit])

@@ -25,6 +25,7 @@ from isomesh_dagster.plan.wish import EVERYTHING_DUE, RunWish, Wish
 from isomesh_dagster.project import clock, migrating, scope
 from isomesh_dagster.project.restating import plan_restatement
 from isomesh_dagster.project.scope import Scope
+from isomesh_dagster.project.timing import timed
 from isomesh_dagster.snapshot.environment import PROD, Environment, Target
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Category, Snapshot
@@ -125,7 +126,7 @@ def plan_files(
             models = {model: one for model, one in area.graph.models.items() if model not in left_out}
             area = replace(area, graph=build_graph(models))
     plan = migrating.checked(project, planned(decision, area.graph, wish), shown, production)
-    return _warned(plan, (*warnings, *limits(plan, project.settings.connection.type)))
+    return timed(state, _warned(plan, (*warnings, *limits(plan, project.settings.connection.type))))
 
 
 def _pattern(project: Project, state: StateStore, name: str, wish: Wish) -> Environment | None:
@@ -198,7 +199,7 @@ def plan_clock(
         wish=wish,
         known=showing.restatements,
     )
-    return _warned(plan, warnings)
+    return timed(system.state(), _warned(plan, warnings))
 
 
 def cadence_of(project: Project, environment: str | None, *, now: datetime | None) -> Cadence:

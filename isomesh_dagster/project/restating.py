@@ -14,6 +14,7 @@ from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.plan.restate import Others, build_restatement
 from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.project import scope
+from isomesh_dagster.project.timing import timed
 from isomesh_dagster.snapshot.environment import PROD
 from isomesh_dagster.snapshot.interval import Interval, merge
 from isomesh_dagster.snapshot.snapshot import Snapshot
@@ -53,7 +54,7 @@ def plan_restatement(project: Project, name: str, *, moment: int, wish: Wish, la
     plan = made(moment, replace(wish, restate=names))
     begun = _begun(state, plan)
     plan = made(*begun) if begun is not None else plan
-    return replace(plan, warnings=(*plan.warnings, *warnings))
+    return timed(state, replace(plan, warnings=(*plan.warnings, *warnings)))
 
 
 def _others(project: Project, state: StateStore, name: str, names: Iterable[str], graph: ModelGraph) -> Others:

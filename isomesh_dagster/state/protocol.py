@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Protocol
 
+from isomesh_dagster.plan.expected import Duration
 from isomesh_dagster.plan.restatement import Restatement
 from isomesh_dagster.snapshot.environment import Environment, Promotion, Target
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
+
+NO_DURATIONS: Mapping[str, Sequence[Duration]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,13 +160,23 @@ class StateStore(Protocol):
         """The plan, whatever its status; None when it was never opened, or is long closed and shown nowhere."""
         ...
 
-    def add_intervals(self, added: Mapping[str, Sequence[Interval]], *, replace: bool = False) -> None:
+    def add_intervals(
+        self,
+        added: Mapping[str, Sequence[Interval]],
+        *,
+        replace: bool = False,
+        took: Mapping[str, Sequence[Duration]] = NO_DURATIONS,
+    ) -> None:
         """Record intervals by physical relation. `replace`: they are all that is recorded for it afterwards, and what
-        was recorded besides is due again.
+        was recorded besides is due again. `took` is what batches took, by model; the latest of each are remembered.
 
         Raises StateError, recording nothing, when no snapshot with one of the relations is known, or the janitor is
         removing it: a record that outlived its rows would be taken for rows.
         """
+        ...
+
+    def durations(self, models: Iterable[str]) -> dict[str, list[Duration]]:
+        """What the last batches of these models took, oldest first; nothing: absent."""
         ...
 
     def mark_restatements(self, marks: Mapping[str, Restatement]) -> None:

@@ -117,7 +117,7 @@ def forget(connection: Connection, snapshots: Iterable[SnapshotId]) -> None:
 def forget_history(connection: Connection, *, keep_promotions: int, older_than: datetime) -> None:
     """Delete what no rollback and no crash needs: promotions before the last `keep_promotions` of their environment,
     closed plans that no environment and no promotion shows, both only when older than `older_than`; then targets
-    nothing points to.
+    nothing points to, and what batches took of models without a snapshot.
     """
     plans, promotions, environments = tables.plans, tables.promotions, tables.environments
     ranked = _ranked()
@@ -137,6 +137,8 @@ def forget_history(connection: Connection, *, keep_promotions: int, older_than: 
     )
     used = [~exists().where(table.c.target == tables.targets.c.digest) for table in (environments, promotions, plans)]
     connection.execute(delete(tables.targets).where(*used))
+    durations = tables.durations
+    connection.execute(delete(durations).where(durations.c.model.not_in(select(tables.snapshots.c.name))))
 
 
 def _needed(connection: Connection, keep_promotions: int) -> set[SnapshotId]:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Row, Select, Table, and_, bindparam, delete, insert, select
 
 from isomesh_dagster.model.kinds import kind_name
+from isomesh_dagster.plan.expected import KEPT, Duration
 from isomesh_dagster.plan.restatement import Restatement
 from isomesh_dagster.snapshot.codec import snapshot_to_json, target_from_json
 from isomesh_dagster.snapshot.environment import Environment, Promotion, Target
@@ -170,6 +171,33 @@ def restatement_row(physical: str, known: Restatement) -> dict[str, Any]:
     """The row of what is known of a relation's restatement."""
     pending = compact([[interval.start, interval.end] for interval in known.pending])
     return {"physical": physical, "tick_ms": known.tick, "pending": pending}
+
+
+def known_durations(connection: Connection, models: Iterable[str]) -> dict[str, list[Duration]]:
+    """What the last batches of these models took, oldest first; nothing: absent."""
+    columns = tables.durations.c
+    found: dict[str, list[Duration]] = {}
+    for chunk in chunks(models):
+        for row in connection.execute(select(tables.durations).where(columns.model.in_(chunk))):
+            found[row.model] = [Duration(units=units, seconds=seconds) for units, seconds in json.loads(row.recent)]
+    return found
+
+
+def add_durations(connection: Connection, took: Mapping[str, Sequence[Duration]]) -> None:
+    """Remember these too; of each model only the latest are kept."""
+    known = known_durations(connection, took)
+    connection.execute(
+        delete(tables.durations).where(tables.durations.c.model == bindparam("of_model")),
+        [{"of_model": model} for model in took],
+    )
+    latest = {model: [*known.get(model, ()), *new][-KEPT:] for model, new in took.items()}
+    connection.execute(
+        insert(tables.durations),
+        [
+            {"model": model, "recent": compact([[one.units, round(one.seconds, 3)] for one in batches])}
+            for model, batches in latest.items()
+        ],
+    )
 
 
 def forward_only_tables(connection: Connection, names: Iterable[str]) -> set[str]:

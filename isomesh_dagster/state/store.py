@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Table, and_, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from isomesh_dagster.errors import ConflictingPlanError, StateError
+from isomesh_dagster.plan.expected import Duration
 from isomesh_dagster.plan.restatement import Restatement
 from isomesh_dagster.snapshot.codec import snapshot_from_json, target_to_json
 from isomesh_dagster.snapshot.environment import Environment, Promotion, Target
@@ -22,7 +23,7 @@ from isomesh_dagster.snapshot.interval import Interval, merge, subtract
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 from isomesh_dagster.state import retention, rows, tables
 from isomesh_dagster.state.database import Database, open_postgres, open_sqlite
-from isomesh_dagster.state.protocol import GitRef, Identity, PlanRecord, Showing
+from isomesh_dagster.state.protocol import NO_DURATIONS, GitRef, Identity, PlanRecord, Showing
 from isomesh_dagster.state.schema import Migrated, check, ensure, migrate
 
 STATUSES = ("open", "done", "superseded")
@@ -276,9 +277,16 @@ class SqlStateStore:
                 found += [snapshot_from_json(json.loads(text)) for text in connection.scalars(stays)]
         return sorted(found, key=lambda snapshot: snapshot.id)
 
-    def add_intervals(self, added: Mapping[str, Sequence[Interval]], *, replace: bool = False) -> None:
+    def add_intervals(
+        self,
+        added: Mapping[str, Sequence[Interval]],
+        *,
+        replace: bool = False,
+        took: Mapping[str, Sequence[Duration]] = NO_DURATIONS,
+    ) -> None:
         """Record intervals by physical relation. `replace`: they are all that is recorded for it afterwards, and what
-        was recorded besides is due again.
+        was recorded besides is due again. `took` is what batches took, by model; the latest of each are
+        remembered.
 
         Raises StateError, recording nothing, when no snapshot with one of the relations is known, or the janitor is
         removing it: a record that outlived its rows would be taken for rows.
@@ -299,6 +307,13 @@ class SqlStateStore:
                 due_after[physical] = subtract([*old, *due.get(physical, [])], after[physical])
             rows.change_intervals(connection, tables.intervals, before, after)
             rows.change_intervals(connection, tables.due_again, due, due_after)
+            if took:
+                rows.add_durations(connection, took)
+
+    def durations(self, models: Iterable[str]) -> dict[str, list[Duration]]:
+        """What the last batches of these models took, oldest first; nothing: absent."""
+        with self._database.read() as connection:
+            return rows.known_durations(connection, models)
 
     def mark_restatements(self, marks: Mapping[str, Restatement]) -> None:
         """Add ticks that are heeded and intervals to be built again, by physical relation. Idempotent."""

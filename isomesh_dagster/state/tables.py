@@ -198,3 +198,11 @@ restatements = Table(
 """Of physical relations that are restated automatically: the last tick that was heeded, and the recorded intervals that
 are to be built again, as JSON pairs of epoch milliseconds.
 """
+
+durations = Table(
+    "durations",
+    metadata,
+    Column("model", Text, primary_key=True),
+    Column("recent", Text, nullable=False),
+)
+"""What the last batches of each model took, oldest first: JSON pairs of interval units and seconds."""

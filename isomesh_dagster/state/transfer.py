@@ -152,11 +152,13 @@ def _scope(connection: Connection, database: Database, environments: Collection[
     ):
         digests |= set(connection.scalars(select(table.c.target).where(table.c[column].in_(sorted(environments)))))
     identifiers: set[str] = set()
+    models: set[str] = set()
     for chunk in rows.chunks(sorted(digests)):
         documents = select(tables.targets.c.document).where(tables.targets.c.digest.in_(chunk))
         for text in connection.scalars(documents):
             target = target_from_json(json.loads(text))
             identifiers |= {snapshot.identifier for snapshot in target.snapshots.values()}
+            models |= target.snapshots.keys()
     physicals: set[str] = set()
     columns = tables.snapshots.c
     for chunk in rows.chunks(sorted(identifiers)):
@@ -172,6 +174,7 @@ def _scope(connection: Connection, database: Database, environments: Collection[
             "intervals": ("physical", physicals),
             "due_again": ("physical", physicals),
             "restatements": ("physical", physicals),
+            "durations": ("model", models),
         }
     )
 

@@ -259,6 +259,8 @@ def test_json_golden() -> None:
         "batches": 14,
         "without_rows": False,
         "is_preview": False,
+        "restated_by": [],
+        "expected_seconds": None,
     }
     assert [each["model"] for each in document["builds"]] == ["core.flights", "marts.routes"]  # type: ignore
     assert [each["model"] for each in document["repoints"]] == ["core.late"]  # type: ignore

@@ -10,6 +10,8 @@ import pytest
 from isomesh_dagster import Project
 from isomesh_dagster.errors import IsomeshError
 from isomesh_dagster.execution.events import Built, Event, Waiting
+from isomesh_dagster.plan.documents import plan_json
+from isomesh_dagster.plan.explain import plan_sections
 
 CONFIG = """
 gateways:
@@ -100,6 +102,23 @@ def test_a_tick_builds_the_last_intervals_again_with_what_reads_them(project: Pr
     assert execute(project, "SELECT SUM(v), COUNT(*) FROM s.kept") == [(14, 13)]
     assert project.run_plan("prod", now=SUNDAY).is_empty
     assert project.cadence("prod", now=SUNDAY).due == ()
+
+
+def test_the_plan_tells_whose_cron_it_is(project: Project) -> None:
+    plan = project.run_plan("prod", now=SUNDAY)
+    told = {one["model"]: one["restated_by"] for one in plan_json(plan)["builds"]}
+    assert told == {
+        "s.days": ["s.days"],
+        "s.child": ["s.days"],
+        "s.keyed": ["s.days"],
+        "s.total": [],  # made whole at its own tick
+        "s.kept": [],  # a new day, and nothing again
+    }
+    (section,) = [one for one in plan_sections(plan) if one.title == "To build"]
+    texts = {item.name: item.text for item in section.items}
+    assert texts["s.days"] == "restated by auto_restatement_cron"
+    assert texts["s.child"] == "restated by auto_restatement_cron of s.days"
+    assert not texts["s.kept"]
 
 
 def test_each_tick_counts_once_and_the_next_one_again(project: Project) -> None:

@@ -239,3 +239,24 @@ def test_no_apply_is_done_twice(new: Life) -> None:
         plan = project.plan_again(read_document(document, "x"))
         assert len(built(project.apply(plan))) == 6
         assert built(project.apply(plan)) == {}
+
+
+# ---- what to expect --------------------------------------------------------------------------------------
+
+
+def test_what_was_built_tells_what_to_expect(new: Life) -> None:
+    assert {step.expected_seconds for step in new.plan().builds if step.snapshot.name != "m.show"} == {None}
+    new.apply()
+    with Project.load(new.root) as project:
+        known = project.state().durations(["m.inc", "m.agg", "m.never"])
+    assert [one.units for one in known["m.inc"]] == [2, 2, 2, 1]
+    assert [one.units for one in known["m.agg"]] == [1]
+    assert all(one.seconds > 0 for batches in known.values() for one in batches)
+    # another version of the model, as long as it has its name, is expected to take as long
+    new.edit("m.inc", "id, ds, v", "id, ds, v + 1 AS v")
+    expected = {step.snapshot.name: step.expected_seconds for step in new.plan("dev").builds}
+    assert expected.keys() >= {"m.inc", "m.agg"}
+    assert None not in expected.values()
+    new.apply("dev", skip_backfill=True)
+    with Project.load(new.root) as project:  # empty tables take no time that counts
+        assert project.state().durations(["m.inc"]) == {"m.inc": known["m.inc"]}
