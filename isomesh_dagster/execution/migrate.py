@@ -7,21 +7,21 @@ a stand-in: the table as it will be.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from isomesh_dagster.engine.connection import Session
-from isomesh_dagster.errors import EngineError, IsomeshError, PlanError
+from isomesh_dagster.errors import EngineError, PlanError, WriteConflict
 from isomesh_dagster.execution import warehouse
 from isomesh_dagster.execution.rows import cast
 from isomesh_dagster.execution.texts import Surroundings, Texts, view_query
-from isomesh_dagster.model.kinds import Embedded, View
+from isomesh_dagster.model import kinds
+from isomesh_dagster.model.kinds import Embedded
 from isomesh_dagster.plan.migration import Columns, allowed_changes, column_changes
 from isomesh_dagster.plan.plan import Migrate
 from isomesh_dagster.relation import ColumnChange, Relation, quote
-from isomesh_dagster.snapshot.environment import Target
-from isomesh_dagster.snapshot.snapshot import Snapshot
+from isomesh_dagster.snapshot.environment import Target, View
+from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 from isomesh_dagster.state.protocol import StateStore
 
 
@@ -143,7 +143,7 @@ def table_of(snapshot: Snapshot) -> Relation:
 
 def holds_rows(snapshot: Snapshot) -> bool:
     """Whether the snapshot has a table of its own."""
-    return snapshot.physical is not None and not isinstance(snapshot.model.kind, View)
+    return snapshot.physical is not None and not isinstance(snapshot.model.kind, kinds.View)
 
 
 def in_order(snapshots: Mapping[str, Snapshot]) -> list[Snapshot]:
@@ -168,110 +168,212 @@ def migrate(
     state: StateStore,
     alterations: Sequence[Alteration],
     around: Surroundings,
-    target: Target,
     environment: str,
 ) -> set[str]:
     """Inside the transaction of the swap: alter the tables, and make the views that read them again.
 
-    `around` and `target` are what `environment` shows afterwards. Returns the physical relations (dotted) whose columns
-    may have changed: altered tables, and views over them. Making those views of `environment` again that show them is
-    left to the caller.
+    `around` is what `environment` shows afterwards. Returns the physical relations (dotted) whose columns may have
+    changed: altered tables, and views over them. Making those views of `environment` again that show them is left to
+    the caller, and so is telling the state what is loaded of the `standing` views: those that nobody shows are gone.
     """
     todo: list[tuple[Alteration, tuple[ColumnChange, ...]]] = []
-    lost: set[str] = set()
     for alteration in alterations:
         changes = alteration.changes(session.columns(alteration.relation))
         if changes or alteration.only_adds:
             todo.append((alteration, changes))
-            lost.update(change.name.lower() for change in changes if change.was is not None)
     if not todo:
         return set()
     tables = {str(alteration.relation) for alteration, _ in todo}
-    physical = {str(relation): query for relation, query in _readers(tables, around)}
-    changed = tables | physical.keys()
-    virtual: dict[str, str] = {}
-    for other in warehouse.all_shown(session):
-        if other.name == environment:
-            continue
-        found = {one.name: one for one in state.snapshots(other.target.snapshots.values()).values()}
-        theirs = {
-            str(relation): query
-            for relation, query in _readers(tables, replace(around, snapshots=found, stand_ins={}), lost)
-        }
-        physical.update((relation, query) for relation, query in theirs.items() if relation not in physical)
-        shown = [view for view in other.target.views.values() if view.physical in tables or view.physical in theirs]
-        virtual.update((view.view, view_query(view.physical)) for view in shown)
-    if lost:
-        _drop_left(session, state, tables, around, {*physical, *virtual}, environment)
+    around = replace(around, stand_ins={})
+    mine = tuple(readers(tables, around))
+    changed = tables | {str(relation) for relation, _ in mine}
+    shown = warehouse.all_shown(session)
+    others = [_Other.of(session, state, one, changed) for one in shown if one.name != environment]
+    remade = _Remade(session=session, around=around, mine=mine, others=[one for one in others if one.views])
+    _drop_left(session, state, tables, changed, shown, environment)
+    if any(change.was is not None for _, changes in todo for change in changes):
+        remade.detach()  # an engine may not let a column go from under a view
     for alteration, changes in todo:
         if changes:
             session.alter_table(alteration.relation, changes)
-    for name, query in (*physical.items(), *virtual.items()):
-        session.replace_view(Relation.parse(name), query)
+    remade.make()
     return changed
 
 
-def _drop_left(
-    session: Session, state: StateStore, tables: set[str], around: Surroundings, kept: Collection[str], environment: str
-) -> None:
-    """Drop the physical views over the tables that only the environment's old target shows, and its views over these,
-    which the swap makes or drops: they may read what goes, and an engine may not let it go from under them.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Other:
+    """Another environment that shows what is altered: its snapshots, and by model the view and what it stands on, of
+    which `columns` are those the view has.
     """
-    shown = warehouse.shown(session, environment)
-    if shown is None:
-        return
-    elsewhere = {
-        view.physical
-        for other in warehouse.all_shown(session)
-        if other.name != environment
-        for view in other.target.views.values()
-    }
-    old = {one.name: one for one in state.snapshots(shown.target.snapshots.values()).values()}
-    left = [
-        str(relation)
-        for relation, _ in _readers(tables, replace(around, snapshots=old, stand_ins={}))
-        if str(relation) not in kept and str(relation) not in elsewhere
+
+    name: str
+    snapshots: Mapping[str, Snapshot]
+    target: Target
+    views: Mapping[str, View]
+    columns: Mapping[str, Columns]
+
+    @classmethod
+    def of(cls, session: Session, state: StateStore, shown: warehouse.Shown, changed: Collection[str]) -> _Other:
+        views = {name: view for name, view in shown.target.views.items() if view.physical in changed}
+        found = state.snapshots(shown.target.snapshots.values()) if views else {}
+        return cls(
+            name=shown.name,
+            snapshots={one.name: one for one in found.values()},
+            target=shown.target,
+            views=views,
+            columns={name: session.columns(Relation.parse(view.view)) for name, view in views.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Remade:
+    """The views that read what is altered, made again: `mine`, those of the new definitions with their queries, and
+    those of other environments, which keep the columns they have: what a table has no more is empty there.
+    """
+
+    session: Session
+    around: Surroundings
+    mine: Sequence[tuple[Relation, str]]
+    others: Sequence[_Other]
+
+    def detach(self) -> None:
+        """None of them reads anything until it is made; each has its columns."""
+        relations = {str(relation) for relation, _ in self.mine}
+        for other in self.others:
+            relations.update(view.view for view in other.views.values())
+            relations.update(str(relation) for relation, _ in self._theirs(other, {}))
+        for name in sorted(relations):
+            relation = Relation.parse(name)
+            if columns := self.session.columns(relation):
+                items = ", ".join(f"CAST(NULL AS {kind}) AS {quote(column)}" for column, kind in columns)
+                self.session.replace_view(relation, f"SELECT {items} WHERE FALSE")
+
+    def make(self) -> None:
+        """Make them. Raises EngineError that names environment and view when one cannot be."""
+        for relation, query in self.mine:
+            self.session.replace_view(relation, query)
+        done = {str(relation) for relation, _ in self.mine}
+        for other in self.others:
+            shapes = self._shapes(other)
+            theirs = set()
+            for relation, query in self._theirs(other, shapes):
+                theirs.add(str(relation))
+                if str(relation) not in done:
+                    self._replace(other, relation, query)
+                    done.add(str(relation))
+            for name, view in other.target.views.items():
+                if name in other.views or view.physical in theirs:
+                    self._replace(other, Relation.parse(view.view), shapes.get(name) or view_query(view.physical))
+
+    def _theirs(self, other: _Other, shapes: Mapping[str, str]) -> Iterator[tuple[Relation, str]]:
+        stands_on = {view.physical for view in other.views.values()}
+        return readers(stands_on, replace(self.around, snapshots=other.snapshots, stand_ins=shapes))
+
+    def _shapes(self, other: _Other) -> dict[str, str]:
+        """By model, the query that gives what it stands on with all columns of its view; none where it has them all."""
+        shapes = {}
+        for name, view in other.views.items():
+            physical = Relation.parse(view.physical)
+            shape = keeping(physical, self.session.columns(physical), other.columns[name])
+            if shape is not None:
+                shapes[name] = shape
+        return shapes
+
+    def _replace(self, other: _Other, relation: Relation, query: str) -> None:
+        try:
+            self.session.replace_view(relation, query)
+        except WriteConflict:
+            raise
+        except EngineError as error:
+            raise EngineError(
+                f"environment {other.name!r} could not show {relation} any more: {error.message}",
+                hint=f"plan {other.name!r} again, or end it with `isomesh invalidate {other.name}`; nothing was changed",
+            ) from error
+
+
+def keeping(relation: Relation, present: Columns, columns: Columns) -> str | None:
+    """A query that gives the relation, which has the columns `present`, with all of `columns`, in their order: those it
+    does not have are empty. None when it has them all.
+    """
+    names = {name.lower(): name for name, _ in present}
+    if all(name.lower() in names for name, _ in columns):
+        return None
+    before = {name.lower() for name, _ in columns}
+    items = [
+        quote(names[name.lower()]) if name.lower() in names else f"CAST(NULL AS {kind}) AS {quote(name)}"
+        for name, kind in columns
     ]
-    for view in shown.target.views.values():
-        if view.physical in left:
-            session.drop(Relation.parse(view.view), view=True)
-    for name in reversed(left):
+    items += [quote(name) for name, _ in present if name.lower() not in before]
+    return f"SELECT {', '.join(items)} FROM {relation.sql}"
+
+
+def standing(state: StateStore, tables: Collection[str]) -> list[Snapshot]:
+    """All views the state knows that read the tables (dotted), directly or through one another, parents first."""
+    known = {one.id: one for one in state.snapshots_named(None)}
+    found: dict[SnapshotId, Snapshot] = {}
+    reading: dict[SnapshotId, bool] = {}
+
+    def reads(one: Snapshot) -> bool:
+        if one.id not in reading:
+            above = [known[parent] for parent in one.parents if parent in known]
+            through = [reads(parent) for parent in above]  # all of them: what they read is found first
+            passes = isinstance(one.model.kind, kinds.View | Embedded)
+            reading[one.id] = passes and (any(through) or any(str(parent.physical) in tables for parent in above))
+            if reading[one.id] and one.physical is not None:
+                found[one.id] = one
+        return reading[one.id]
+
+    for one in known.values():
+        reads(one)
+    return list(found.values())
+
+
+def _drop_left(
+    session: Session,
+    state: StateStore,
+    tables: Collection[str],
+    changed: Collection[str],
+    shown: Sequence[warehouse.Shown],
+    environment: str,
+) -> None:
+    """Drop the views over the tables that no environment shows any more, and the environment's views over these, which
+    the swap makes or drops: they read a table that is gone. What the environment showed once, a rollback makes again;
+    the others no longer count as built.
+    """
+    elsewhere = {view.physical for one in shown if one.name != environment for view in one.target.views.values()}
+    left = {
+        str(one.physical): one
+        for one in standing(state, tables)
+        if str(one.physical) not in changed and str(one.physical) not in elsewhere
+    }
+    before = {one for promotion in state.promotions(environment) for one in promotion.target.snapshots.values()}
+    for target in (one.target for one in shown if one.name == environment):
+        for view in target.views.values():
+            if view.physical in left:
+                session.drop(Relation.parse(view.view), view=True)
+    for name, one in reversed(left.items()):
         session.drop(Relation.parse(name), view=True)
+        if one.id not in before:
+            warehouse.forget(session, name)
 
 
-def _readers(tables: set[str], around: Surroundings, lost: Collection[str] = ()) -> Iterator[tuple[Relation, str]]:
-    """The physical views that read the tables, directly or through one another, parents first, each with its query.
-
-    With `lost`, names of columns that go or change: a view that may read one of them is left as it is, and so is all
-    that reads it; that is for views of other environments, which are told what they read is gone when they are asked.
+def readers(tables: Collection[str], around: Surroundings) -> Iterator[tuple[Relation, str]]:
+    """The physical views that read what is in `tables` (dotted), directly or through one another, parents first, each
+    with its query.
     """
     reached: set[str] = set()
     for snapshot in in_order(around.snapshots):
         if str(snapshot.physical) in tables:
             reached.add(snapshot.name)
-        if not isinstance(snapshot.model.kind, View | Embedded):
+            continue
+        if not isinstance(snapshot.model.kind, kinds.View | Embedded):
             continue
         if not any(parent.name in reached for parent in snapshot.parents):
             continue
-        if lost and not _words(snapshot.model.rendered).isdisjoint(lost):
-            continue
-        if isinstance(snapshot.model.kind, View):
+        if isinstance(snapshot.model.kind, kinds.View):
             texts = Texts(snapshot, around)
-            try:
-                query = cast(texts.batch(None, is_new=False).query, texts.typed())
-            except IsomeshError:
-                if lost:
-                    continue
-                raise
-            yield table_of(snapshot), query
+            yield table_of(snapshot), cast(texts.batch(None, is_new=False).query, texts.typed())
         reached.add(snapshot.name)
-
-
-_WORD = re.compile(r"\w+")
-
-
-def _words(text: str) -> set[str]:
-    return {word.lower() for word in _WORD.findall(text)}
 
 
 def stand_in(relation: Relation, current: Columns, changes: Sequence[ColumnChange]) -> str:

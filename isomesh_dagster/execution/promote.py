@@ -17,7 +17,7 @@ from isomesh_dagster.errors import ConflictingPlanError, EngineError, PlanError,
 from isomesh_dagster.execution import warehouse
 from isomesh_dagster.execution.comments import comment_on
 from isomesh_dagster.execution.events import Promoted
-from isomesh_dagster.execution.migrate import Alteration, bring_back, holds_rows, in_order, migrate
+from isomesh_dagster.execution.migrate import Alteration, bring_back, holds_rows, in_order, migrate, standing
 from isomesh_dagster.execution.reconcile import adopt_loaded, reconcile_in
 from isomesh_dagster.execution.stamp import check_stamp
 from isomesh_dagster.execution.texts import Surroundings, Texts, view_query
@@ -77,8 +77,10 @@ def swap(session: Session, state: StateStore, work: Swap, checkpoint: Callable[[
                 ) from error
             time.sleep(random.uniform(*_REST_SECONDS))
     checkpoint("promoted")
-    if work.recomputed:  # before the plan counts as done: who goes on after a crash must find them missing
-        adopt_loaded(session, state, work.recomputed.keys())
+    again = set(work.recomputed)
+    if work.alterations:
+        again.update(str(one.physical) for one in standing(state, {str(one.relation) for one in work.alterations}))
+    adopt_loaded(session, state, again)  # before the plan counts as done: who goes on after a crash finds them missing
     state.finalize(
         environment=promote.environment,
         plan_id=work.plan_id,
@@ -122,7 +124,7 @@ def _swap_views(session: Session, state: StateStore, work: Swap, checkpoint: Cal
         )
     altered: set[str] = set()
     if work.alterations:
-        altered = migrate(session, state, work.alterations, work.around, promote.target, promote.environment)
+        altered = migrate(session, state, work.alterations, work.around, promote.environment)
         checkpoint("migrated")
     for physical, start in sorted(work.recomputed.items()):
         warehouse.cut(session, physical, start)
@@ -135,7 +137,9 @@ def _swap_views(session: Session, state: StateStore, work: Swap, checkpoint: Cal
     changed = _changed(shown.target, promote.target) if shown is not None else {}
     has_comments = work.comments and promote.environment == PROD
     again = {view.view: view.physical for view in promote.target.views.values() if view.physical in altered}
-    for view, physical in sorted({**(changed if has_comments else {}), **again, **promote.create}.items()):
+    # outside of prod a view may show columns that its older definition had (see `migrate`)
+    follows = changed if has_comments or promote.environment != PROD else {}
+    for view, physical in sorted({**follows, **again, **promote.create}.items()):
         session.replace_view(Relation.parse(view), view_query(physical))
         snapshot = work.around.snapshots.get(models[view]) if has_comments else None
         if snapshot is not None:

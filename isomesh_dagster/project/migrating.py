@@ -74,6 +74,10 @@ def checked(project: Project, plan: Plan, shown: Mapping[str, Snapshot], product
         with project.connection(wait_seconds=0).session() as session:
             migrations, told = asking.migrations(session, plan.migrations)
             warnings += told
+            if migrations:
+                from isomesh_dagster.project.elsewhere import told_elsewhere
+
+                warnings += told_elsewhere(project, session, plan, migrations)
             for step in previews:
                 table = Relation.parse(production.views[step.snapshot.name].physical)
                 warnings += asking.foreseen(session, step, table)

@@ -134,8 +134,8 @@ class StateStore(Protocol):
         """What was recorded for a physical relation (dotted) once and is not now, merged; nothing: absent."""
         ...
 
-    def snapshots_named(self, names: Iterable[str]) -> list[Snapshot]:
-        """All snapshots of these models that are not being removed, by id."""
+    def snapshots_named(self, names: Iterable[str] | None) -> list[Snapshot]:
+        """All snapshots of these models (None: of all) that are not being removed, by id."""
         ...
 
     def open_plan(self, record: PlanRecord, snapshots: Sequence[Snapshot]) -> PlanRecord:

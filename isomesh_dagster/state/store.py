@@ -267,14 +267,19 @@ class SqlStateStore:
             found = rows.recorded_intervals(connection, physicals, tables.due_again)
         return {name: tuple(intervals) for name, intervals in found.items()}
 
-    def snapshots_named(self, names: Iterable[str]) -> list[Snapshot]:
-        """All snapshots of these models that are not being removed, by id."""
+    def snapshots_named(self, names: Iterable[str] | None) -> list[Snapshot]:
+        """All snapshots of these models (None: of all) that are not being removed, by id."""
         columns = tables.snapshots.c
         found: list[Snapshot] = []
+        stays = select(columns.document).where(columns.status == "active")
+        asked = (
+            [stays]
+            if names is None
+            else [stays.where(columns.name.in_(one)) for one in rows.chunks(sorted(set(names)))]
+        )
         with self._database.read() as connection:
-            for chunk in rows.chunks(sorted(set(names))):
-                stays = select(columns.document).where(columns.name.in_(chunk), columns.status == "active")
-                found += [snapshot_from_json(json.loads(text)) for text in connection.scalars(stays)]
+            for statement in asked:
+                found += [snapshot_from_json(json.loads(text)) for text in connection.scalars(statement)]
         return sorted(found, key=lambda snapshot: snapshot.id)
 
     def add_intervals(
