@@ -287,7 +287,7 @@ class _Remade:
         except EngineError as error:
             raise EngineError(
                 f"environment {other.name!r} could not show {relation} any more: {error.message}",
-                hint=f"plan {other.name!r} again, or end it with `isomesh invalidate {other.name}`; nothing was changed",
+                hint=f"plan {other.name} again, or end it: `isomesh invalidate {other.name}`; nothing was changed",
             ) from error
 
 

@@ -38,9 +38,12 @@ def moment(day: int) -> datetime:
 def config(warehouse: WarehouseConnection) -> str:
     """A config.yaml with one gateway."""
     if isinstance(warehouse, DuckDBConnection):
-        place = warehouse.model_dump(include={"type", "database"})
+        place = warehouse.model_dump(mode="json", include={"type", "database"})
     else:
-        place = {**warehouse.model_dump(include={"type", "host", "port", "user", "database"}), "password": ""}
+        place = {
+            **warehouse.model_dump(mode="json", include={"type", "host", "port", "user", "database"}),
+            "password": "",
+        }
     return (
         f"gateways:\n  only:\n    connection: {json.dumps(place)}\n"
         "model_defaults: {dialect: duckdb, start: 2024-01-01}\n"
