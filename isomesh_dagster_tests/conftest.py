@@ -6,6 +6,7 @@ import pytest
 
 from isomesh_dagster.model.connections import DuckDBConnection, PostgresConnection, WarehouseConnection
 from isomesh_dagster_tests.postgres_server import PostgresServer
+from isomesh_dagster_tests.postgres_server import server as new_server
 
 IS_LONG = os.environ.get("ISOMESH_TESTS_LONG") == "1"
 """Whether Postgres gets as many examples and kills as DuckDB does; without, what differs on a server."""
@@ -16,7 +17,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     """One Postgres for the session. Without binaries tests fail; only ISOMESH_TESTS_WITHOUT_POSTGRES=1 skips them."""
     if os.environ.get("ISOMESH_TESTS_WITHOUT_POSTGRES") == "1":
         pytest.skip("ISOMESH_TESTS_WITHOUT_POSTGRES=1")
-    server = PostgresServer()
+    server = new_server()
     yield server
     server.stop()
 
@@ -24,7 +25,7 @@ def postgres_server() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="session")
 def _one_database(postgres_server: PostgresServer) -> Iterator[PostgresConnection]:
     with postgres_server.database() as place:
-        yield PostgresConnection(**place, password="")
+        yield PostgresConnection(**place)
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def postgres(postgres_server: PostgresServer, _one_database: PostgresConnection)
 def second_postgres(postgres_server: PostgresServer) -> Iterator[PostgresConnection]:
     """How to connect to another database."""
     with postgres_server.database() as place:
-        yield PostgresConnection(**place, password="")
+        yield PostgresConnection(**place)
 
 
 @pytest.fixture(params=["duckdb", "postgres"])

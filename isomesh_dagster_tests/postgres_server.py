@@ -4,6 +4,8 @@ One server per test session, on a free port of 127.0.0.1, in a temporary folder 
 test. A small process of its own stops the server when the tests end, however they end. Nothing outside the folder is
 touched: Postgres refuses to run as root, so then it runs as `nobody`, from a copy of the binaries where `nobody` cannot
 read the installed ones.
+
+Or a server that runs already, of ISOMESH_TESTS_POSTGRES_URL: databases are made and dropped there, and a few roles.
 """
 
 import contextlib
@@ -20,8 +22,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import psycopg2
+
+from isomesh_dagster.model.connections import PostgresConnection
 
 STARTS_WITHIN_SECONDS = 60
 SETTINGS = {
@@ -45,15 +50,67 @@ shutil.rmtree(order["root"], ignore_errors=True)
 
 
 class PostgresServer:
-    """A running server with the user `postgres` and no password. `stop` it; it also stops when this process dies."""
+    """A server that runs, and a superuser's way into it. `stop` gives back what was taken."""
 
-    host = "127.0.0.1"
-    user = "postgres"
+    def __init__(self, *, host: str, port: int, user: str = "postgres", password: str = "") -> None:
+        self.host, self.port, self.user, self.password = host, port, user, password
+        self.prefix = f"isomesh_test_{os.getpid()}"
+        self.created = 0
+
+    def connect(self, database: str = "postgres") -> Any:
+        """A connection that commits every statement."""
+        connection = psycopg2.connect(
+            host=self.host, port=self.port, user=self.user, password=self.password, dbname=database
+        )
+        connection.autocommit = True
+        return connection
+
+    def place(self, database: str) -> dict[str, Any]:
+        """Host, port, user, password and database to connect with."""
+        return {
+            "host": self.host,
+            "port": self.port,
+            "user": self.user,
+            "password": self.password,
+            "database": database,
+        }
+
+    @contextlib.contextmanager
+    def database(self, template: str = "template1") -> Iterator[dict[str, Any]]:
+        """A new database, a copy of `template`, dropped afterwards: what to connect with."""
+        self.created += 1
+        name = f"{self.prefix}_{self.created}"
+        with contextlib.closing(self.connect()) as connection:
+            connection.cursor().execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+            try:
+                yield self.place(name)
+            finally:
+                connection.cursor().execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+    def emptied(self, database: str) -> None:
+        """Nothing is in the database afterwards, and nobody connected to it; a fraction of what a new one takes."""
+        with contextlib.closing(self.connect(database)) as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            cursor.execute(
+                "SELECT quote_ident(nspname) FROM pg_namespace "
+                "WHERE nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'"
+            )
+            schemas = ", ".join(name for (name,) in cursor.fetchall())
+            cursor.execute(f"DROP SCHEMA IF EXISTS {schemas} CASCADE; CREATE SCHEMA public")
+
+    def stop(self) -> None:
+        """Nothing: it was there before."""
+
+
+class OwnServer(PostgresServer):
+    """A server started for these tests, without a password. It also stops when this process dies."""
 
     def __init__(self) -> None:
+        super().__init__(host="127.0.0.1", port=free_port())
         self.root = Path(tempfile.mkdtemp(prefix="isomesh-postgres-"))
-        self.port = free_port()
-        self.created = 0
         keeper = [sys.executable, "-I", "-S", "-c", KEEPER]
         self.keeper = subprocess.Popen(keeper, stdin=subprocess.PIPE, cwd="/", start_new_session=True)
         try:
@@ -108,44 +165,41 @@ class PostgresServer:
             return False
         return True
 
-    def connect(self, database: str = "postgres") -> Any:
-        """A connection that commits every statement."""
-        connection = psycopg2.connect(host=self.host, port=self.port, user=self.user, dbname=database)
-        connection.autocommit = True
-        return connection
-
-    @contextlib.contextmanager
-    def database(self, template: str = "template1") -> Iterator[dict[str, Any]]:
-        """A new database, a copy of `template`, dropped afterwards: host, port, user and database to connect with."""
-        self.created += 1
-        name = f"test_{self.created}"
-        with contextlib.closing(self.connect()) as connection:
-            connection.cursor().execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-            try:
-                yield {"host": self.host, "port": self.port, "user": self.user, "database": name}
-            finally:
-                connection.cursor().execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-    def emptied(self, database: str) -> None:
-        """Nothing is in the database afterwards, and nobody connected to it; a fraction of what a new one takes."""
-        with contextlib.closing(self.connect(database)) as connection, connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-            )
-            cursor.execute(
-                "SELECT quote_ident(nspname) FROM pg_namespace "
-                "WHERE nspname NOT LIKE 'pg\\_%' AND nspname <> 'information_schema'"
-            )
-            schemas = ", ".join(name for (name,) in cursor.fetchall())
-            cursor.execute(f"DROP SCHEMA IF EXISTS {schemas} CASCADE; CREATE SCHEMA public")
-
     def stop(self) -> None:
         """Stop the server and remove its folder."""
         assert self.keeper.stdin is not None
         self.keeper.stdin.close()
         self.keeper.wait()
         shutil.rmtree(self.root, ignore_errors=True)
+
+
+def connected(settings: PostgresConnection) -> Any:
+    """A connection of somebody else to a warehouse, which commits every statement."""
+    connection = psycopg2.connect(
+        host=settings.host,
+        port=settings.port,
+        user=settings.user,
+        password=settings.password.get_secret_value(),
+        dbname=settings.database,
+    )
+    connection.autocommit = True
+    return connection
+
+
+def server() -> PostgresServer:
+    """The server of ISOMESH_TESTS_POSTGRES_URL (`postgresql://user:password@host:port`), else one of our own."""
+    url = os.environ.get("ISOMESH_TESTS_POSTGRES_URL")
+    if not url:
+        return OwnServer()
+    parts = urlsplit(url)
+    if parts.scheme not in ("postgresql", "postgres") or parts.hostname is None:
+        raise RuntimeError("ISOMESH_TESTS_POSTGRES_URL is to be postgresql://user:password@host:port")
+    return PostgresServer(
+        host=parts.hostname,
+        port=parts.port or 5432,
+        user=unquote(parts.username or "postgres"),
+        password=unquote(parts.password or ""),
+    )
 
 
 def installed() -> Path:

@@ -114,7 +114,8 @@ def event_line(event: Event) -> tuple[str, str] | None:
             return f"failed   {event.model}: {message_of(event.error)}", "red"
         case Promoted():
             views = f"{count(len(event.created), 'view')} set, {len(event.dropped)} dropped"
-            return f"swapped  {event.environment}: {views}  {seconds_words(event.seconds)}", "green"
+            told = "".join(f"; {note}" for note in event.notes)
+            return f"swapped  {event.environment}: {views}  {seconds_words(event.seconds)}{told}", "green"
         case Audited():
             where = f" in {event.interval}" if event.interval is not None else ""
             if event.passed:
@@ -197,5 +198,6 @@ def _promoted_json(event: Promoted) -> dict[str, object]:
         "number": event.number,
         "views_created": list(event.created),
         "views_dropped": list(event.dropped),
+        "notes": list(event.notes),
         "seconds": round(event.seconds, 3),
     }

@@ -71,8 +71,9 @@ class Session(Protocol):
         """
         ...
 
-    def swapping(self, views: Sequence[Relation], claim: str) -> AbstractContextManager[None]:
-        """A transaction with a claim, in which these views are replaced or dropped, without making a reader fail.
+    def swapping(self, views: Sequence[Relation], claim: str) -> AbstractContextManager[tuple[str, ...]]:
+        """A transaction with a claim, in which these views are replaced or dropped, without making a reader fail. It
+        gives what somebody should know of that, in sentences.
 
         Raises WriteConflict where it would have to wait for long, at any statement in it: trying again is right then.
         """

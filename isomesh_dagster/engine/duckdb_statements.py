@@ -144,9 +144,11 @@ class DuckDBStatements:
         finally:
             self._in_transaction = False
 
-    def swapping(self, views: Sequence[Relation], claim: str) -> AbstractContextManager[None]:
-        """A transaction with a claim; readers never wait for it, nor it for them."""
-        return self.transaction(claim)
+    @contextmanager
+    def swapping(self, views: Sequence[Relation], claim: str) -> Iterator[tuple[str, ...]]:
+        """A transaction with a claim; readers never wait for it, nor it for them. There is nothing to tell."""
+        with self.transaction(claim):
+            yield ()
 
 
 # ---- claims ----------------------------------------------------------------------------------------------

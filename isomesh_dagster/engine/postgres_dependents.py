@@ -1,7 +1,9 @@
 """Replacing a table or view on which views stand: they are saved, dropped and made again in the same transaction.
 
 Postgres binds views to what they read, so what they read cannot be dropped under them, and CASCADE would take them
-along. Owners, grants, options and comments come back as they were, also those of what is replaced.
+along. Owners, grants, options and comments come back as they were, also those of what is replaced. Materialized views
+are filled again, in the same transaction, so only those of the role that acts here: readers of the others would have to
+wait for what is not ours.
 """
 
 from __future__ import annotations
@@ -44,6 +46,7 @@ class _Saved:
     """A table or view as it was. `definition` is a view's query, `comments` are by column, None for its own.
 
     `copied` is the relation of which a view shows every column as it is: it was made by `SELECT *`, and is again.
+    `indexes` are those of a materialized view: the statement, and the columns it needs.
     """
 
     relation: Relation
@@ -56,6 +59,9 @@ class _Saved:
     grants: tuple[_Grant, ...]
     has_more: bool
     copied: Relation | None
+    is_ours: bool
+    is_filled: bool
+    indexes: tuple[tuple[str, frozenset[str]], ...]
 
 
 def rebuilt_around(session: Conversation, relation: Relation, replace: Callable[[], None]) -> None:
@@ -65,23 +71,25 @@ def rebuilt_around(session: Conversation, relation: Relation, replace: Callable[
     which would not work any more, or cannot be made again by us.
     """
     itself, *dependents = _standing_on(session, relation)
-    lost = [one for one in dependents if one.kind != "v" or one.has_more]
+    lost = [one for one in dependents if one.has_more or (one.kind == "m" and not one.is_ours)]
     if lost or itself.has_more:
         names = ", ".join(str(one.relation) for one in ([itself] if itself.has_more else lost))
         raise EngineError(
             f"{relation} gets other columns, and {names} cannot be made again by isomesh",
-            hint="drop it and make it again yourself: it is a materialized view, or has triggers or rules of its own",
+            hint="drop it and make it again yourself: it is a materialized view of somebody else, "
+            "or has more to it, like triggers or rules",
         )
     for one in reversed(dependents):
-        session.execute(f"DROP VIEW {one.relation.sql}")
+        session.execute(f"DROP {_KINDS[one.kind]} {one.relation.sql}")
     replace()
     _restore(session, itself)
     broken: list[str] = []
     for one in dependents:
         session.execute("SAVEPOINT isomesh_dependent")
         try:
-            query = f"SELECT * FROM {one.copied.sql}" if one.copied is not None else one.definition
-            session.execute(f"CREATE VIEW {one.relation.sql}{one.options} AS\n{query}")
+            query = f"SELECT * FROM {one.copied.sql}" if one.copied is not None else one.definition.rstrip("; \n")
+            filled = "" if one.kind == "v" else f"\nWITH {'DATA' if one.is_filled else 'NO DATA'}"
+            session.execute(f"CREATE {_KINDS[one.kind]} {one.relation.sql}{one.options} AS\n{query}{filled}")
             _restore(session, one)
         except WriteConflict:
             raise
@@ -120,10 +128,12 @@ WITH RECURSIVE standing (oid, depth) AS (
   JOIN pg_catalog.pg_rewrite r ON r.oid = d.objid AND r.ev_class <> s.oid
 )
 SELECT c.oid, n.nspname, c.relname, c.relkind, pg_catalog.pg_get_userbyid(c.relowner), c.reloptions,
-  CASE WHEN c.relkind = 'v' THEN pg_catalog.pg_get_viewdef(c.oid) ELSE '' END,
+  CASE WHEN c.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(c.oid) ELSE '' END,
   EXISTS (SELECT 1 FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
-    OR EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite w WHERE w.ev_class = c.oid AND w.rulename <> '_RETURN'),
-  pg_catalog.obj_description(c.oid, 'pg_class')
+    OR EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite w WHERE w.ev_class = c.oid AND w.rulename <> '_RETURN')
+    OR (c.relkind = 'm' AND (c.reltablespace <> 0
+      OR EXISTS (SELECT 1 FROM pg_catalog.pg_statistic_ext x WHERE x.stxrelid = c.oid))),
+  pg_catalog.obj_description(c.oid, 'pg_class'), pg_catalog.pg_get_userbyid(c.relowner) = current_user, c.relispopulated
 FROM (SELECT oid, MAX(depth) AS depth FROM standing GROUP BY oid) AS s
 JOIN pg_catalog.pg_class c ON c.oid = s.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 ORDER BY s.depth, n.nspname, c.relname
@@ -156,6 +166,17 @@ JOIN pg_catalog.pg_class c ON c.oid = d.refobjid JOIN pg_catalog.pg_namespace n 
 WHERE r.ev_class = ANY(?::oid[]) GROUP BY r.ev_class
 """
 
+_INDEXES = """
+SELECT i.indrelid, pg_catalog.pg_get_indexdef(i.indexrelid), ARRAY(
+  SELECT a.attname::text FROM pg_catalog.pg_depend d
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
+  WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = i.indexrelid
+    AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = i.indrelid
+)
+FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
+WHERE c.oid = ANY(?::oid[]) AND c.relkind = 'm' ORDER BY i.indexrelid
+"""
+
 
 def _standing_on(session: Conversation, relation: Relation) -> list[_Saved]:
     """The relation, then all views that read it, directly or through others, each after what it reads."""
@@ -170,13 +191,16 @@ def _standing_on(session: Conversation, relation: Relation) -> list[_Saved]:
     grants: dict[int, list[_Grant]] = {oid: [] for oid in oids}
     for oid, column, privilege, grantee, is_grantable in session.fetch(_GRANTS, (oids, oids)):
         grants[oid].append(_Grant(column=column, privilege=privilege, grantee=grantee, is_grantable=is_grantable))
+    indexes: dict[int, list[tuple[str, frozenset[str]]]] = {oid: [] for oid in oids}
+    for oid, statement, needed in session.fetch(_INDEXES, (oids,)):
+        indexes[oid].append((statement, frozenset(needed)))
     reads = {
         oid: (Relation(schema=schema, name=name), base)
         for oid, schema, name, base, count in session.fetch(_READS, (oids,))
         if count == 1
     }
     result = []
-    for oid, schema, name, kind, owner, options, definition, has_more, comment in rows:
+    for oid, schema, name, kind, owner, options, definition, has_more, comment, is_ours, is_filled in rows:
         base, base_oid = reads.get(oid, (None, None))
         is_copy = base is not None and _is_copy(definition, columns.get(oid, []), columns.get(base_oid or 0, []))
         result.append(
@@ -191,6 +215,9 @@ def _standing_on(session: Conversation, relation: Relation) -> list[_Saved]:
                 grants=tuple(grants[oid]),
                 has_more=has_more,
                 copied=base if is_copy else None,
+                is_ours=is_ours,
+                is_filled=is_filled,
+                indexes=tuple(indexes[oid]),
             )
         )
     return result
@@ -210,7 +237,7 @@ def _is_copy(definition: str, columns: Sequence[str], base: Sequence[str]) -> bo
 
 
 def _restore(session: Conversation, saved: _Saved) -> None:
-    """Give what was made anew its owner, grants and comments; those of columns it has no more are gone."""
+    """Give what was made anew its owner, indexes, grants and comments; those of columns it has no more are gone."""
     sql = saved.relation.sql
     now = _standing_on(session, saved.relation)[0]
     kind = _KINDS[now.kind]
@@ -229,6 +256,8 @@ def _restore(session: Conversation, saved: _Saved) -> None:
             statements.append(f"COMMENT ON {kind} {sql} IS {_literal(text)}")
         elif column in now.columns:
             statements.append(f"COMMENT ON COLUMN {sql}.{quote(column)} IS {_literal(text)}")
+    if now.kind == "m":
+        statements += [statement for statement, needed in saved.indexes if needed <= set(now.columns)]
     if now.owner != saved.owner:  # last: from then on it is not ours to grant
         statements.append(f"ALTER {kind} {sql} OWNER TO {quote(saved.owner)}")
     if statements:

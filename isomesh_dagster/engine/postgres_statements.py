@@ -167,14 +167,14 @@ class PostgresStatements:
         return nullcontext() if self._in_transaction else self.transaction()
 
     @contextmanager
-    def swapping(self, views: Sequence[Relation], claim: str) -> Iterator[None]:
+    def swapping(self, views: Sequence[Relation], claim: str) -> Iterator[tuple[str, ...]]:
         """A transaction in which these views are to be replaced or dropped, without making a reader of them fail.
 
         It never waits long for one lock: WriteConflict then, and trying again is right. EngineError when the server's
-        lock table is too small.
+        lock table is too small; told when it takes more than half of it.
         """
         with self._transaction(f"BEGIN; SET LOCAL lock_timeout = '{_IMPATIENCE}'", claim):
-            self._check_locks(len(views))
+            told = self._check_locks(len(views))
             # all locks first, always in one order: the time in which a deadlock can form is short
             there = {
                 (schema, name): options or ()
@@ -193,12 +193,12 @@ class PostgresStatements:
             ]
             for first in range(0, len(locks), _STATEMENTS_PER_TRIP):
                 self.execute("; ".join(locks[first : first + _STATEMENTS_PER_TRIP]))
-            yield
+            yield told
 
-    def _check_locks(self, views: int) -> None:
+    def _check_locks(self, views: int) -> tuple[str, ...]:
         needed = _LOCKS_PER_VIEW * views
         if needed < _STATEMENTS_PER_TRIP:
-            return
+            return ()
         per_transaction, connections, prepared = (
             int(row[0])
             for row in self.fetch(
@@ -208,12 +208,11 @@ class PostgresStatements:
             )
         )
         capacity = per_transaction * (connections + prepared)
+        text = f"{views} views change at once, which takes about {needed} locks; the server has room for {capacity}"
+        remedy = f"set max_locks_per_transaction to {-(-2 * needed // (connections + prepared))} or more"
         if needed > capacity:
-            raise EngineError(
-                f"{views} views change at once, which takes about {needed} locks; the server has room for {capacity}",
-                hint=f"set max_locks_per_transaction to {-(-2 * needed // (connections + prepared))} or more "
-                "and restart the server",
-            )
+            raise EngineError(text, hint=f"{remedy} and restart the server")
+        return (f"{text} of everybody: {remedy} at the server's next restart",) if 2 * needed > capacity else ()
 
 
 # ---- errors ----------------------------------------------------------------------------------------------

@@ -65,7 +65,7 @@ def swap(session: Session, state: StateStore, work: Swap, checkpoint: Callable[[
     views = [Relation.parse(view) for view in sorted({*promote.create, *promote.drop})]
     while True:
         try:
-            with session.swapping(views, claim=claim_of(promote.environment)):
+            with session.swapping(views, claim=claim_of(promote.environment)) as told:
                 record = _swap_views(session, state, work, checkpoint)
                 checkpoint("swapped")
             break
@@ -100,7 +100,7 @@ def swap(session: Session, state: StateStore, work: Swap, checkpoint: Callable[[
         created=tuple(sorted(promote.create)),
         dropped=tuple(sorted(promote.drop)),
         seconds=time.perf_counter() - started,
-        notes=work.notes,
+        notes=(*work.notes, *told),
     )
 
 

@@ -454,6 +454,7 @@ class _Loading:
                     for name, effect in UNREAD_KEYS.items()
                     if name in tree.items and not _is_empty(tree.items[name])
                 ),
+                *(["connection.pretty_sql is not read: statements run as they are"] if connection.pretty_sql else []),
                 *bot_notes,
             ),
             git=git,

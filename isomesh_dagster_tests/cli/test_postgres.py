@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import json
 
-import psycopg2
 import pytest
 
 from isomesh_dagster_tests.cli.conftest import Shop
+from isomesh_dagster_tests.postgres_server import connected
 
-CONFIG = """
+CONNECTION = "{{type: postgres, host: {host}, port: {port}, user: {user}, password: {password}, database: {database}}}"
+CONFIG = f"""
 project: shop
 gateways:
-  main:
-    connection: {{type: postgres, host: {host}, port: {port}, user: {user}, password: '', database: {database}}}
-  other:
-    connection: {{type: postgres, host: {host}, port: {port}, user: {user}, password: '', database: {database}}}
+  main: {{{{connection: {CONNECTION}}}}}
+  other: {{{{connection: {CONNECTION}}}}}
 default_gateway: main
-model_defaults: {{dialect: duckdb, start: 2024-01-01}}
+model_defaults: {{{{dialect: duckdb, start: 2024-01-01}}}}
 """
 
 
@@ -26,8 +26,7 @@ def rows(postgres):
     """The rows of a query, asked by somebody else."""
 
     def rows(query: str):
-        place = {"host": postgres.host, "port": postgres.port, "user": postgres.user, "dbname": postgres.database}
-        with contextlib.closing(psycopg2.connect(**place)) as connection, connection.cursor() as cursor:
+        with contextlib.closing(connected(postgres)) as connection, connection.cursor() as cursor:
             cursor.execute(query)
             return cursor.fetchall()
 
@@ -37,7 +36,8 @@ def rows(postgres):
 @pytest.fixture
 def on_postgres(shop: Shop, postgres) -> Shop:
     place = postgres.model_dump(include={"host", "port", "user", "database"})
-    (shop.root / "config.yaml").write_text(CONFIG.format(**place))
+    password = json.dumps(postgres.password.get_secret_value())
+    (shop.root / "config.yaml").write_text(CONFIG.format(**place, password=password))
     return shop
 
 
@@ -67,7 +67,7 @@ def test_the_life_of_an_environment(on_postgres: Shop, rows):
 
 def test_a_view_of_somebody_else_stops_the_promotion_that_would_break_it(on_postgres: Shop, rows):
     ok(on_postgres("plan", "--auto-apply"))
-    rows("CREATE VIEW public.report AS SELECT revenue FROM shop.monthly_revenue; COMMIT; SELECT 1")
+    rows("CREATE VIEW public.report AS SELECT revenue FROM shop.monthly_revenue; SELECT 1")
     on_postgres.edit("models/shop/monthly_revenue.sql", "AS revenue", "AS turnover")
     result = on_postgres("plan", "--auto-apply", "--skip-tests")
     assert result.exit_code == 1
@@ -101,7 +101,7 @@ def execute(context, **kwargs):
 
 def test_the_other_commands(on_postgres: Shop, rows):
     (on_postgres.root / "models" / "shop" / "by_python.py").write_text(PYTHON)
-    rows("CREATE SCHEMA ext; CREATE TABLE ext.rates (at TIMESTAMPTZ, rate NUMERIC(10, 4), note TEXT); COMMIT; SELECT 1")
+    rows("CREATE SCHEMA ext; CREATE TABLE ext.rates (at TIMESTAMPTZ, rate NUMERIC(10, 4), note TEXT); SELECT 1")
     (on_postgres.root / "models" / "shop" / "rates.sql").write_text(
         "MODEL (name shop.rates, kind VIEW, dialect postgres);\nSELECT at::DATE AS day, rate FROM ext.rates\n"
     )
@@ -117,7 +117,7 @@ def test_the_other_commands(on_postgres: Shop, rows):
     assert "3" in told
     assert "revenue" in told
     assert "revenue" in ok(on_postgres("evaluate", "shop.monthly_revenue"))
-    rows("CREATE TABLE ext.a AS SELECT 1 AS id, '{}'::json AS j; CREATE TABLE ext.b AS TABLE ext.a; COMMIT; SELECT 1")
+    rows("CREATE TABLE ext.a AS SELECT 1 AS id, '{}'::json AS j; CREATE TABLE ext.b AS TABLE ext.a; SELECT 1")
     ok(on_postgres("table_diff", "ext.a:ext.b", "--on", "id"))
     assert ok(on_postgres("fetchdf", "SELECT COUNT(*) AS n FROM shop.orders"))
     assert on_postgres("doctor").exit_code == 0

@@ -6,10 +6,10 @@ import contextlib
 import re
 from pathlib import Path
 
-import psycopg2
 import pytest
 
 from isomesh_dagster_tests.cli.conftest import Shop
+from isomesh_dagster_tests.postgres_server import connected
 
 PAGE = Path(__file__).parents[2] / "docs" / "postgres.md"
 ROLES, SCHEMAS = (text for text in re.findall(r"```sql\n(.*?)```", PAGE.read_text(), re.DOTALL) if "MODEL" not in text)
@@ -32,9 +32,7 @@ model_defaults: {{dialect: duckdb, start: 2024-01-01}}
 
 @pytest.fixture
 def admin(postgres):
-    place = {"host": postgres.host, "port": postgres.port, "user": postgres.user, "dbname": postgres.database}
-    with contextlib.closing(psycopg2.connect(**place)) as connection:
-        connection.autocommit = True
+    with contextlib.closing(connected(postgres)) as connection:
 
         def run(sql: str):
             with connection.cursor() as cursor:

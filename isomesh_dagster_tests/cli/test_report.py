@@ -87,6 +87,7 @@ def test_a_report_as_json() -> None:
         "number": 4,
         "views_created": ["s__dev.a"],
         "views_dropped": [],
+        "notes": [],
         "seconds": 0.02,
     }
 

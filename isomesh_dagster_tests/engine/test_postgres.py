@@ -131,11 +131,14 @@ def test_views_that_would_break_are_named_and_stay(session):
     assert "s.two" not in caught.value.message
     assert session.fetch("SELECT * FROM s.v") == [(1, 2)]
     assert len(session.list_relations("s")) == 4
+    session.execute("DROP ROLE IF EXISTS isomesh_tests_other; CREATE ROLE isomesh_tests_other")
     session.execute("CREATE MATERIALIZED VIEW s.stored AS SELECT a FROM s.v")
+    session.execute("ALTER MATERIALIZED VIEW s.stored OWNER TO isomesh_tests_other")
     with pytest.raises(EngineError, match=r"s\.stored cannot be made again"):
         session.replace_view(V, "SELECT 4 AS b, 3 AS a")
     with pytest.raises(EngineError, match=r"view s\.one depends on view s\.v"):
         session.drop(V, view=True)
+    session.execute("DROP MATERIALIZED VIEW s.stored; DROP ROLE isomesh_tests_other")
 
 
 def test_a_transaction_is_all_or_nothing(session):
@@ -204,6 +207,15 @@ def test_too_many_views_for_the_lock_table_are_told_before(session):
     with pytest.raises(EngineError, match="room for") as caught, session.swapping(views, claim="x"):
         raise AssertionError("not reached")
     assert "max_locks_per_transaction" in str(caught.value.hint)
+    ((room,),) = session.fetch(
+        "SELECT current_setting('max_locks_per_transaction')::int * (current_setting('max_connections')::int"
+        " + current_setting('max_prepared_transactions')::int)"
+    )
+    with session.swapping(views[: room // 4], claim="x") as told:  # three locks each
+        assert len(told) == 1
+        assert "max_locks_per_transaction" in told[0]
+    with session.swapping(views[: room // 7], claim="x") as told:
+        assert told == ()
 
 
 def test_what_a_session_sets_ends_with_it(connection):
@@ -447,3 +459,30 @@ def test_an_altered_table_keeps_its_rows_and_its_views(session):
     with pytest.raises(EngineError, match=r"s\.users_own"):
         session.alter_table(T, [ColumnChange(name="a", was="integer", type=None)])
     assert [name for name, _ in session.columns(T)] == ["a", "b", "d"]
+
+
+def test_a_materialized_view_of_ours_is_made_again_on_what_is_altered(session):
+    session.replace_table(T, "SELECT 1 AS a, '2' AS b, 3 AS c")
+    session.replace_view(V, "SELECT a, b FROM s.t", materialized=True)
+    session.execute(
+        "CREATE UNIQUE INDEX first ON s.v (a); CREATE INDEX second ON s.v ((b || 'x')) WHERE a > 0;"
+        "COMMENT ON MATERIALIZED VIEW s.v IS 'kept'; COMMENT ON COLUMN s.v.b IS 'too';"
+        "CREATE VIEW s.reader AS SELECT b FROM s.v; CREATE MATERIALIZED VIEW s.empty AS SELECT b FROM s.v WITH NO DATA"
+    )
+    session.insert(T, "SELECT 2 AS a, '3' AS b", ["a", "b"])
+    session.alter_table(
+        T, [ColumnChange(name="b", was="text", type="integer"), ColumnChange(name="c", was="integer", type=None)]
+    )
+    assert session.columns(V) == [("a", "integer"), ("b", "integer")]
+    assert session.fetch("SELECT b FROM s.reader ORDER BY b") == [(2,), (3,)]
+    with pytest.raises(EngineError, match="has not been populated"):
+        session.fetch("SELECT * FROM s.empty")
+    indexes = "SELECT indexname FROM pg_indexes WHERE tablename = 'v' ORDER BY 1"
+    assert session.fetch(indexes) == [("first",), ("second",)]
+    assert session.fetch("SELECT obj_description('s.v'::regclass), col_description('s.v'::regclass, 2)") == [
+        ("kept", "too")
+    ]
+    session.replace_view(V, "SELECT b FROM s.t", materialized=True)  # both indexes are over a column that is gone
+    assert session.fetch(indexes) == []
+    with pytest.raises(EngineError, match=r"s\.v "):
+        session.alter_table(T, [ColumnChange(name="b", was="integer", type=None)])

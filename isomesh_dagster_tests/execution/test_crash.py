@@ -90,8 +90,11 @@ class Ground:
             return System(folder)
         if name not in self._databases:
             self._create(name, "template1")
-        place = {"host": self._server.host, "port": self._server.port, "user": self._server.user}
-        return System(folder, PostgresConnection(**place, password="", database=f"crash_{name}"))
+        return System(folder, PostgresConnection(**self._server.place(self._database(name))))
+
+    def _database(self, name: str) -> str:
+        assert self._server is not None
+        return f"{self._server.prefix}_crash_{name}"
 
     def copy(self, name: str, to: str) -> None:
         """`to` is as `name` is, whatever was there."""
@@ -99,18 +102,18 @@ class Ground:
         shutil.copytree(self._folder / name, self._folder / to)
         if self._server is not None:
             self._drop(to)
-            self._create(to, f"crash_{name}")
+            self._create(to, self._database(name))
 
     def clear(self) -> None:
         for name in tuple(self._databases):
             self._drop(name)
 
     def _create(self, name: str, template: str) -> None:
-        self._run(f"CREATE DATABASE crash_{name} TEMPLATE {template}")
+        self._run(f"CREATE DATABASE {self._database(name)} TEMPLATE {template}")
         self._databases.add(name)
 
     def _drop(self, name: str) -> None:
-        self._run(f"DROP DATABASE IF EXISTS crash_{name} WITH (FORCE)")
+        self._run(f"DROP DATABASE IF EXISTS {self._database(name)} WITH (FORCE)")
         self._databases.discard(name)
 
     def _run(self, statement: str) -> None:

@@ -448,6 +448,8 @@ class TestKeys:
         notes = load(tmp_path, TINY + dedent(lines)).notes
         assert sorted(note.split()[0] for note in notes) == ["cicd_bot", "notification_targets", "users"]
         assert load(tmp_path, f"{TINY}users: []\ncicd_bot: null\n").notes == ()
+        connection = "default_connection: {type: duckdb, pretty_sql: true}\ngateways: {one: {variables: {}}}\n"
+        assert [note.split()[0] for note in load(tmp_path, connection).notes] == ["connection.pretty_sql"]
 
     def test_known_ones_at_their_default_are_fine(self, tmp_path: Path) -> None:
         lines = """\

@@ -6,6 +6,7 @@ be read at all, and no text that leaves the process may hold a password.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -82,12 +83,19 @@ def root(tmp_path: Path, postgres_server: PostgresServer, monkeypatch: pytest.Mo
     (root / "models/b.sql").write_text("MODEL (name mart.b, kind FULL);\nSELECT id FROM mart.a")
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
-    with postgres_server.database() as place:
+    with postgres_server.database() as place, contextlib.closing(postgres_server.connect()) as administrator:
         text = CONFIG
-        for key in ("host", "port", "user", "database"):
-            text = text.replace(key.upper(), str(place[key]))
+        user = f"{place['database']}_user"
+        for key, value in {**place, "user": user}.items():
+            if key != "password":
+                text = text.replace(key.upper(), str(value))
         (root / "config.yaml").write_text(text)
+        cursor = administrator.cursor()
+        cursor.execute(f"CREATE ROLE {user} LOGIN PASSWORD %s", (PLANTED,))
+        cursor.execute(f"ALTER DATABASE {place['database']} OWNER TO {user}")
         yield root
+        cursor.execute(f"DROP DATABASE {place['database']} WITH (FORCE)")
+        cursor.execute(f"DROP ROLE {user}")
 
 
 def leaks(folder: Path) -> list[str]:
