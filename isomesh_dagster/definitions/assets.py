@@ -2,7 +2,6 @@
 
 # no postponed annotations: Dagster reads those of ops and assets when it makes them
 import re
-from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +12,7 @@ from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.events import RETRIED, failures, plan_metadata, promoted_metadata
 from isomesh_dagster.definitions.history import history_markdown
 from isomesh_dagster.definitions.intervals import CHECK, complete_spec, has_intervals, has_ledger
+from isomesh_dagster.definitions.later import compute_again
 from isomesh_dagster.definitions.resource import IsomeshResource, register_environments
 from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.definitions.steps import ModelStep
@@ -120,6 +120,7 @@ def environment_asset(project: Project, translator: IsomeshTranslator) -> dg.Ass
             partition = context.partition_key if context.has_partition_key else None
             check_partition(partition, session)
             plan, promoted, version = promote(session)
+            compute_again(context, session, project, translator)
             history = history_markdown(
                 context.instance, session.project, context.asset_key, plan.environment, run=context.run
             )
@@ -161,7 +162,6 @@ def promote(session: RunSession) -> tuple[Plan, Mapping[str, Any], str]:
     """
     plan = session.plan
     promoted = session.application().promote()
-    deque(session.application().later(), maxlen=0)
     if promoted is not None:
         log_event(promoted, session.work)
         return plan, {**promoted_metadata(promoted, plan), keys.REUSED: False}, promoted.plan_id

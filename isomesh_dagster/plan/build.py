@@ -71,10 +71,15 @@ def build_plan(
         step: Build | None = None
         if is_shown and name in unfinished:
             gaps = unfinished[name]
-            step = Build(snapshot=snapshot, intervals=gaps, batches=again_batches(snapshot, gaps), later=True)
+            step = (
+                None
+                if wish.skip_backfill
+                else Build(snapshot=snapshot, intervals=gaps, batches=again_batches(snapshot, gaps), later=True)
+            )
         elif snapshot.is_preview and is_incremental(snapshot.model.kind) and not is_shown:
             span = preview_range(snapshot.model, begins[name], steps.end(snapshot.model), wish)
             step = preview_build(snapshot, recorded.get(str(snapshot.physical)), span if layer.fills_previews else None)
+            step = None if step is None else steps.shaped(step)
         elif name not in stay:  # what is missing of a table that stays waits for the clock: its columns come first
             step = steps.of(
                 snapshot,

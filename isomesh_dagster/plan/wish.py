@@ -72,6 +72,12 @@ class Wish:
             (restates, bool(self.backfill), "restate and backfill exclude each other: both say what is built"),
             (restates, self.skip_backfill or self.empty_backfill, "a restatement builds: it leaves no table empty"),
             (restates, self.is_forward_only, "a restatement ignores the files: nothing can be forward-only"),
+            (restates, self.allows_changes, "a restatement ignores the files: no table gets other columns"),
+            (
+                self.effective_from is not None,
+                self.skip_backfill or self.empty_backfill,
+                "effective_from and skip_backfill or empty_backfill exclude each other: one computes rows again",
+            ),
             (restates, self.run, "restate and run exclude each other: plan one after the other"),
             (self.run, self.within is not None, "run builds up to now: it takes no start and no end"),
         )
@@ -80,6 +86,11 @@ class Wish:
     def is_forward_only(self) -> bool:
         """Whether it asks for a forward-only change, or how one is made."""
         return self.forward_only or self.effective_from is not None or Category.FORWARD_ONLY in self.choices.values()
+
+    @property
+    def allows_changes(self) -> bool:
+        """Whether it allows tables to lose or gain columns, whatever their properties say."""
+        return bool(self.allow_destructive or self.allow_additive)
 
 
 NOTHING = Wish()
