@@ -3,6 +3,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from isomesh_dagster.model.connections import DuckDBConnection, PostgresConnection, WarehouseConnection
 from isomesh_dagster_tests.postgres_server import PostgresServer
@@ -10,6 +11,10 @@ from isomesh_dagster_tests.postgres_server import server as new_server
 
 IS_LONG = os.environ.get("ISOMESH_TESTS_LONG") == "1"
 """Whether Postgres gets as many examples and kills as DuckDB does; without, what differs on a server."""
+
+# How long an example takes says how busy the machine is: the first with an irregular cron imports a library.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")

@@ -222,7 +222,7 @@ FILLERS = [
 STYLES = [Style(), Style(max_text_width=24, indent=4, pad=4, leading_comma=True)]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(
     sql=st.sampled_from(SEEDS),
     seed=st.integers(0, 10_000),

@@ -240,7 +240,7 @@ KINDS = st.one_of(
 
 
 def test_versions_of_a_key_never_overlap_and_one_is_open(tmp_path_factory, new_warehouse, examples):
-    @settings(max_examples=examples(25), deadline=None)
+    @settings(max_examples=examples(25))
     @given(kind=KINDS, loads=LOADS)
     def law(kind, loads):
         folder = tmp_path_factory.mktemp("versions")
@@ -276,7 +276,7 @@ def versions_of(system, kind, loads):
 
 
 def test_the_same_source_again_changes_nothing(tmp_path_factory, new_warehouse, examples):
-    @settings(max_examples=examples(10), deadline=None)
+    @settings(max_examples=examples(10))
     @given(kind=KINDS, rows=st.lists(ROW, max_size=6))
     def law(kind, rows):
         folder = tmp_path_factory.mktemp("versions")

@@ -239,7 +239,7 @@ CUTS = st.sets(st.integers(1, 5))
 
 
 def test_any_cut_of_history_gives_the_same_table(tmp_path_factory, new_warehouse, examples):
-    @settings(max_examples=examples(15), deadline=None)
+    @settings(max_examples=examples(15))
     @given(rows=ROWS, cuts=CUTS)
     def law(rows, cuts):
         folder = tmp_path_factory.mktemp("keys")

@@ -369,7 +369,7 @@ def by_hand(source: Rows, target: Rows, keys: int) -> RowCounts:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(ROWS, ROWS, st.integers(0, 4))
 def test_counts_are_those_of_a_comparison_by_hand(warehouse: Connection, source: Rows, target: Rows, keys: int) -> None:
     for schema, rows in (("a", source), ("b", target)):

@@ -36,7 +36,7 @@ def test_the_condition_for_a_type(column_type, time_format, expected):
     assert time_condition("t", column_type, time_format, days(0, 2)) == expected
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.integers(min_value=0, max_value=5 * 24), min_size=2, max_size=6, unique=True).map(sorted))
 def test_touching_batches_split_timestamps_exactly(cuts):
     origin = days(0, 1).start

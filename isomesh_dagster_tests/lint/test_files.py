@@ -160,7 +160,7 @@ WORDS = re.split(
 PIECES = ["-- c\n", "/* d */ ", "\n", "\n\n", " ", "/* e\n f */\n"]
 
 
-@settings(deadline=None, max_examples=100)
+@settings(max_examples=100)
 @given(fillers=st.lists(st.sampled_from(PIECES), min_size=60, max_size=60), width=st.sampled_from([30, 80]))
 def test_any_comment_anywhere_survives(fillers: list[str], width: int) -> None:
     text = "".join(word + (filler or " ") + " " for word, filler in zip(WORDS, fillers, strict=False))

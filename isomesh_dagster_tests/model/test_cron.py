@@ -56,13 +56,13 @@ ZONES = st.sampled_from(
 
 class TestTicks:
     @given(CRONS, ZONES, st.integers(ms(1990, 1, 1), ms(2037, 1, 1)))
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     def test_the_last_tick_is_not_after_and_the_next_is_after(self, expression: str, zone: str, moment: int) -> None:
         floor, following = cron.cron_floor(expression, zone, moment), cron.cron_next(expression, zone, moment)
         assert floor <= moment < following
 
     @given(CRONS, ZONES, st.integers(ms(1990, 1, 1), ms(2037, 1, 1)))
-    @settings(max_examples=300, deadline=None)
+    @settings(max_examples=300)
     def test_a_tick_is_its_own_last_tick_and_none_lies_between(self, expression: str, zone: str, moment: int) -> None:
         # Lord Howe's clock jumps by half an hour: the minute of an hourly cron moves there.
         assume(zone != "Australia/Lord_Howe" or not cron._ticks(expression).every_hour)
@@ -78,7 +78,7 @@ class TestTicks:
         ),
         st.integers(ms(1975, 1, 1), ms(2100, 1, 1)),
     )
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     def test_arithmetic_agrees_with_the_library(self, expression: str, moment: int) -> None:
         quick = cron._ticks(expression)
         assert cron._regular_ticks(*expression.split()) is not None

@@ -266,7 +266,7 @@ COLUMNS = st.lists(
 )
 
 
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=8, suppress_health_check=list(HealthCheck))
 @given(edits=st.lists(COLUMNS, min_size=1, max_size=3))
 def test_no_edit_rewrites_what_is_there(edits: list[list[str]]) -> None:
     """A column keeps every value of the past as long as each definition has it, with one type."""

@@ -63,14 +63,14 @@ def restyled(draw: st.DrawFn, path: str) -> str:
     return "".join(pieces)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_layout_comments_keyword_case_and_the_order_of_files_change_nothing(data: st.DataObject) -> None:
     paths = data.draw(st.permutations(sorted(FILES)))
     assert printed({path: data.draw(restyled(path)) for path in paths}) == EXPECTED
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_any_literal_that_rows_depend_on_changes_the_model_and_its_readers(data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(sorted(FILES)))
@@ -86,7 +86,7 @@ def test_any_literal_that_rows_depend_on_changes_the_model_and_its_readers(data:
     assert {one for one in EXPECTED if edited[one].version != EXPECTED[one].version} == readers
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_what_is_rendered_is_rendered_once_and_for_all(data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(sorted(FILES)))

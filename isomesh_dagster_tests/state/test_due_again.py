@@ -46,7 +46,7 @@ INTERVALS = st.lists(
 
 
 @given(st.lists(st.tuples(INTERVALS, st.booleans()), max_size=6))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_nothing_that_was_ever_recorded_is_lost(steps) -> None:
     with open_state(":memory:") as store:
         store.open_plan(plan("p1", ONE), [ONE])

@@ -284,7 +284,7 @@ class History:
         self.marked = {item.id: item for item in went}
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=st.lists(STEP, min_size=3, max_size=12))
 def test_the_janitor_takes_exactly_what_nothing_needs(location: Location, steps: list[tuple]) -> None:
     database = open_database(location)
