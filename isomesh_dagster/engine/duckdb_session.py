@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -130,16 +131,29 @@ class DuckDBSession(DuckDBStatements):
         `settings` are the model format's `csv_settings`, only those that were given. Columns are matched by the
         header's names; a type "UNKNOWN" leaves the column text.
         """
-        with seed_file.readable(path, settings) as (file, given):
-            rows = seed_file.source(file, given)
+        with self._seed_rows(path, settings) as rows:
             if columns is None:
                 names = self.fetch_table(f"SELECT * FROM {rows} LIMIT 0")[0]
-                (told,) = self.fetch(f"SELECT {seed_file.survey(names, given)} FROM {rows}")
-                items = seed_file.inferred(names, told, given)
+                (told,) = self.fetch(f"SELECT {seed_file.survey(names, settings)} FROM {rows}")
+                items = seed_file.inferred(names, told, settings)
             else:
-                self._check_seed(rows, columns, given)
-                items = [seed_file.value(name, None if kind == "UNKNOWN" else kind, given) for name, kind in columns]
+                self._check_seed(rows, columns, settings)
+                items = [seed_file.value(name, None if kind == "UNKNOWN" else kind, settings) for name, kind in columns]
             return self.replace_table(relation, f"SELECT {', '.join(items)} FROM {rows}")
+
+    @contextmanager
+    def _seed_rows(self, path: str, settings: dict[str, Any]) -> Iterator[str]:
+        """What a FROM names to read the file's rows, all of them text."""
+        if seed_file.is_plain(settings):
+            yield seed_file.source(path, settings)
+            return
+        names, rows = seed_file.parsed(path, settings)
+        table = "temp._isomesh_seed"
+        items = ", ".join(f"cells[{number}] AS {quote(name)}" for number, name in enumerate(names, 1))
+        cells = "SELECT unnest(CAST(? AS VARCHAR[][])) AS cells"
+        self._run(f"CREATE OR REPLACE TEMP TABLE {table} AS SELECT {items} FROM ({cells})", [rows])
+        yield table
+        self._run(f"DROP TABLE {table}")  # after an error the transaction takes it back, or the next one replaces it
 
     def _check_seed(self, rows: str, columns: Sequence[tuple[str, str]], given: dict[str, Any]) -> None:
         """Raises EngineError for a declared column that the file lacks, or a value that is not of its type."""

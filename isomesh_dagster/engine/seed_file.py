@@ -7,12 +7,10 @@ one, whole numbers with a gap are DOUBLE, and dates are text. All values are loo
 from __future__ import annotations
 
 import csv
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from isomesh_dagster.errors import ModelError
 from isomesh_dagster.relation import quote
 
 _IN_NO_FILE = "\ufdd0"  # a code point that is no character; DuckDB 1 takes no NUL here
@@ -27,36 +25,52 @@ _WHOLE = r"\s*[+-]?\d+\s*"
 _NUMBER = r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*|[+-]?inf(inity)?"
 
 
-@contextmanager
-def readable(path: str, settings: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A file DuckDB can read, and the settings left to tell it: odd encodings and separators are written anew."""
+def is_plain(settings: Mapping[str, Any]) -> bool:
+    """Whether DuckDB reads the file itself; `parsed` reads what it cannot: odd encodings, separators and escapes."""
     encoding = (settings.get("encoding") or "utf-8").lower()
-    if encoding in _NATIVE_ENCODINGS and not settings.get("skipinitialspace") and not settings.get("lineterminator"):
-        yield path, dict(settings)
-        return
-    with open(path, encoding=encoding, newline="") as source:
-        text = source.read()
-    if terminator := settings.get("lineterminator"):
-        text = text.replace(terminator, "\n")
-    rows = csv.reader(
-        text.splitlines(keepends=True),
-        delimiter=settings.get("delimiter") or ",",
-        quotechar=settings.get("quotechar") or '"',
-        escapechar=settings.get("escapechar"),
-        doublequote=settings.get("doublequote", True),
-        skipinitialspace=bool(settings.get("skipinitialspace")),
-    )
-    with tempfile.TemporaryDirectory(prefix="isomesh_seed_") as folder:
-        copy = Path(folder, "seed.csv")
-        with copy.open("w", encoding="utf-8", newline="") as target:
-            csv.writer(target, lineterminator="\n").writerows(rows)
-        yield str(copy), {key: settings[key] for key in ("na_values", "keep_default_na") if key in settings}
+    odd = ("skipinitialspace", "lineterminator", "escapechar")
+    return encoding in _NATIVE_ENCODINGS and not any(settings.get(key) for key in odd)
+
+
+def parsed(path: str, settings: Mapping[str, Any]) -> tuple[list[str], list[list[str | None]]]:
+    """The names in the file's first line, and its rows as texts; cells that a row lacks at its end are None.
+
+    Raises ModelError for a row that is longer than the first line, for what is not CSV, and for an encoding that
+    nobody knows or that is not the file's.
+    """
+    try:
+        with open(path, encoding=settings.get("encoding") or "utf-8", newline="") as file:
+            text = file.read()
+        if terminator := settings.get("lineterminator"):
+            text = text.replace(terminator, "\n")
+        reader = csv.reader(
+            text.splitlines(keepends=True),
+            delimiter=settings.get("delimiter") or ",",
+            quotechar=settings.get("quotechar") or '"',
+            escapechar=settings.get("escapechar"),
+            doublequote=settings.get("doublequote", True),
+            skipinitialspace=bool(settings.get("skipinitialspace")),
+        )
+        names = next(reader, [])
+        rows: list[list[str | None]] = []
+        for row in reader:
+            if len(row) > len(names):
+                raise ModelError(
+                    f"line {reader.line_num} of the seed's file has {len(row)} values, but there are {len(names)} columns"
+                )
+            if row:
+                rows.append([*row, *[None] * (len(names) - len(row))])
+    except LookupError:
+        raise ModelError(f"nobody knows the encoding {settings.get('encoding')!r} of the seed's file") from None
+    except (UnicodeError, csv.Error) as error:
+        raise ModelError(f"the seed's file cannot be read: {error}", hint="mend the file, or csv_settings") from None
+    return names, rows
 
 
 def source(path: str, settings: Mapping[str, Any]) -> str:
     """The file's rows as a table function: every value as the text it is."""
     quotechar = settings.get("quotechar") or '"'
-    escape = settings.get("escapechar") or (quotechar if settings.get("doublequote", True) else "")
+    escape = quotechar if settings.get("doublequote", True) else ""
     options = [
         "header = true",
         f"delim = {_literal(settings.get('delimiter') or ',')}",
@@ -120,7 +134,10 @@ def inferred(names: Sequence[str], told: Sequence[Any], settings: Mapping[str, A
 
 def _given(name: str, settings: Mapping[str, Any]) -> str:
     """The column's text, NULL where it stands for a missing value."""
-    missing = (*(settings.get("na_values") or ()), *(_MISSING if settings.get("keep_default_na", True) else ()))
+    special = settings.get("na_values") or ()
+    if isinstance(special, Mapping):
+        special = special.get(name, ())
+    missing = (*special, *(_MISSING if settings.get("keep_default_na", True) else ()))
     column = quote(name)
     if not missing:
         return column

@@ -80,8 +80,11 @@ def kind_from_json(data: dict[str, Any]) -> ModelKind:
     kind = _KINDS[values.pop("name")]
     if kind is Seed and "csv_settings" in values:
         settings = dict(values["csv_settings"])
-        if settings.get("na_values") is not None:
-            settings["na_values"] = tuple(settings["na_values"])
+        match settings.get("na_values"):
+            case Mapping() as by_column:
+                settings["na_values"] = {name: tuple(texts) for name, texts in by_column.items()}
+            case list() as texts:
+                settings["na_values"] = tuple(texts)
         values["csv_settings"] = CsvSettings(**settings)
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     result: ModelKind = kind(**values)

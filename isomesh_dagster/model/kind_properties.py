@@ -38,6 +38,7 @@ from isomesh_dagster.model.decode import (
     sql_map,
     text,
     texts,
+    texts_map,
 )
 from isomesh_dagster.model.kinds import (
     CsvSettings,
@@ -80,6 +81,14 @@ HeaderKind = (
 
 _CHANGE = choice("ALLOW", "WARN", "ERROR", "IGNORE")
 
+
+def _na_values(given: Given) -> tuple[str, ...] | dict[str, tuple[str, ...]]:
+    """`['-', …]` for every column, or `(column = ['-', …], …)`."""
+    if isinstance(given.value, Items) and given.value.items and all(isinstance(one, Pair) for one in given.value.items):
+        return texts_map(given)
+    return texts(given)
+
+
 _CSV: Mapping[str, Decoder] = {
     "delimiter": text,
     "quotechar": text,
@@ -88,7 +97,7 @@ _CSV: Mapping[str, Decoder] = {
     "skipinitialspace": boolean,
     "lineterminator": text,
     "encoding": text,
-    "na_values": texts,
+    "na_values": _na_values,
     "keep_default_na": boolean,
 }
 _VARIABLE = re.compile(r"@(?=[A-Za-z_])\w+")

@@ -148,7 +148,9 @@ class Custom:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CsvSettings:
-    """How a seed's file is read; None leaves the reader's default."""
+    """How a seed's file is read; None leaves the reader's default. `na_values` are the texts that stand for a missing
+    value: in every column, or by the column's name in the file.
+    """
 
     delimiter: str | None = None
     quotechar: str | None = None
@@ -157,7 +159,7 @@ class CsvSettings:
     skipinitialspace: bool | None = None
     lineterminator: str | None = None
     encoding: str | None = None
-    na_values: tuple[str, ...] | None = None
+    na_values: tuple[str, ...] | Mapping[str, tuple[str, ...]] | None = None
     keep_default_na: bool | None = None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from isomesh_dagster.engine import open_connection
+from isomesh_dagster.errors import ModelError
 from isomesh_dagster.model.connections import DuckDBConnection
 from isomesh_dagster.relation import Relation
 
@@ -72,3 +73,48 @@ def test_which_values_are_missing_is_set_by_the_model(session, tmp_path):
     session.load_csv(T, str(file), None, {"na_values": ["-"], "keep_default_na": False})
     assert session.columns(T) == [("a", "DOUBLE"), ("b", "VARCHAR")]
     assert session.fetch("SELECT * FROM s.t ORDER BY b NULLS FIRST") == [(1.0, None), (None, ""), (3.0, "NA")]
+
+
+@pytest.mark.parametrize(
+    ("settings", "content"),
+    [
+        ({"encoding": "cp1252"}, "a,b\n1,€5\n".encode("cp1252")),
+        ({"encoding": "latin-1"}, "a,b\n1,€5\n".replace("€", "£").encode("latin-1")),
+        ({"encoding": "utf-16"}, "a,b\n1,€5\n".encode("utf-16")),
+        ({"encoding": "utf-8-sig"}, "a,b\n1,€5\n".encode("utf-8-sig")),
+        ({}, "a,b\r\n1,€5\r\n\r\n".encode()),
+        ({}, "\ufeffa,b\n1,€5\n".encode()),
+        ({"lineterminator": "|"}, "a,b|1,€5|".encode()),
+        ({"skipinitialspace": True}, "a, b\n1, €5\n".encode()),
+        ({"delimiter": ";", "escapechar": "!"}, "a;b\n1;!€5\n".encode()),
+    ],
+)
+@pytest.mark.parametrize("columns", [None, [("b", "VARCHAR"), ("a", "BIGINT")]])
+def test_how_a_file_is_written_does_not_change_what_it_says(session, tmp_path, settings, content, columns):
+    file = tmp_path / "seed.csv"
+    file.write_bytes(content)
+    assert session.load_csv(T, str(file), columns, settings) == 1
+    assert session.fetch("SELECT a, replace(b, '£', '€') FROM s.t") == [(1, "€5")]
+    assert session.columns(T) == (columns or [("a", "BIGINT"), ("b", "VARCHAR")])
+
+
+@pytest.mark.parametrize(
+    ("settings", "content", "told"),
+    [
+        ({"encoding": "klingon"}, b"a\n1\n", "nobody knows the encoding 'klingon'"),
+        ({"encoding": "ascii"}, "a\né\n".encode(), "cannot be read: 'ascii'"),
+        ({"skipinitialspace": True}, b"a\n1\n1,2\n", "line 3 of the seed's file has 2 values"),
+    ],
+)
+def test_a_file_that_is_not_what_the_settings_say_is_told(session, tmp_path, settings, content, told):
+    file = tmp_path / "seed.csv"
+    file.write_bytes(content)
+    with pytest.raises(ModelError, match=told):
+        session.load_csv(T, str(file), None, settings)
+
+
+def test_a_row_that_ends_early_has_missing_values(session, tmp_path):
+    file = tmp_path / "seed.csv"
+    file.write_text("a, b\n1, x\n2\n")
+    session.load_csv(T, str(file), None, {"skipinitialspace": True})
+    assert session.fetch("SELECT * FROM s.t ORDER BY a") == [(1, "x"), (2, None)]
