@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import gc
 import os
-import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from fnmatch import translate
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,6 +25,7 @@ from isomesh_dagster.cache.facts import (
     file_key,
     first_valid,
 )
+from isomesh_dagster.cache.ignored import ignored
 from isomesh_dagster.cache.macro_files import load_macros
 from isomesh_dagster.cache.standalone import place_standalone
 from isomesh_dagster.cache.store import CACHE_PATH, FactStore
@@ -401,8 +400,7 @@ class _Tree:
 
     def __init__(self, settings: Settings) -> None:
         self._root = settings.files
-        patterns = [pattern for given in settings.ignore_patterns for pattern in (given, f"*/{given}")]
-        self._ignored = re.compile("|".join(map(translate, patterns)) or r"(?!)").match
+        self._ignored = ignored(settings.ignore_patterns)
         self.models = self._files("models", (".sql", ".py"))
         self.audits = self._files("audits", (".sql",))
         written = [name for name in ("external_models.yaml", "external_models.yml") if self._is_file(name)]
@@ -431,13 +429,13 @@ class _Tree:
                 continue
             for entry in entries:
                 path = f"{current}/{entry.name}"
-                if entry.name.startswith((".", "__pycache__")) or self._ignored(path):
+                if entry.name.startswith((".", "__pycache__")):
                     continue
                 if entry.is_symlink():
                     self._check_link(path)
                 if entry.is_dir():
                     todo.append(path)
-                elif entry.name.endswith(endings):
+                elif entry.name.endswith(endings) and not self._ignored(path):
                     found.append(path)
         return sorted(found)
 

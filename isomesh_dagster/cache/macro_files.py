@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Iterator
-from fnmatch import translate
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from isomesh_dagster.cache.facts import (
     facts_to_text,
     file_key,
 )
+from isomesh_dagster.cache.ignored import ignored
 from isomesh_dagster.cache.store import CACHE_PATH, FactStore
 from isomesh_dagster.errors import ConfigError, MacroError
 from isomesh_dagster.macros.outline import ModuleOutline, outline
@@ -100,13 +99,12 @@ def _templates(settings: Settings) -> dict[str, str]:
 
 
 def _files(settings: Settings, ending: str, within: str = _FOLDER) -> Iterator[str]:
-    patterns = [pattern for given in settings.ignore_patterns for pattern in (given, f"*/{given}")]
-    ignored = re.compile("|".join(map(translate, patterns)) or r"(?!)").match
+    is_ignored = ignored(settings.ignore_patterns)
     for folder, folders, names in os.walk(settings.files / within):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__pycache__")))
         for name in names:
             path = (Path(folder) / name).relative_to(settings.files).as_posix()
-            if name.endswith(ending) and not name.startswith(".") and not ignored(path):
+            if name.endswith(ending) and not name.startswith(".") and not is_ignored(path):
                 yield path
 
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping
-from fnmatch import translate
 from pathlib import Path
 
+from isomesh_dagster.cache.ignored import ignored
 from isomesh_dagster.errors import ModelError
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.settings import Settings
@@ -18,14 +17,13 @@ FOLDER = "tests"
 
 def unit_test_files(settings: Settings) -> list[str]:
     """The project's test files as posix paths relative to its root, sorted. Files outside of it are left out."""
-    patterns = [pattern for given in settings.ignore_patterns for pattern in (given, f"*/{given}")]
-    ignored = re.compile("|".join(map(translate, patterns)) or r"(?!)").match
+    is_ignored = ignored(settings.ignore_patterns)
     found = []
     for folder, folders, files in os.walk(settings.files / FOLDER):
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__pycache__")))
         for name in files:
             path = Path(folder, name).relative_to(settings.files).as_posix()
-            if name.startswith("test") and name.endswith((".yaml", ".yml")) and not ignored(path):
+            if name.startswith("test") and name.endswith((".yaml", ".yml")) and not is_ignored(path):
                 found.append(path)
     return sorted(found)
 

@@ -27,6 +27,7 @@ SAYS: dict[tuple[str, str], tuple[str, str]] = {
     ("configuration", "default_test_connection"): (IDLE, "unit tests run on DuckDB in memory"),
     ("configuration", "gateways.*.scheduler"): (IDLE, "Dagster schedules"),
     ("configuration", "gateways.*.test_connection"): (IDLE, "unit tests run on DuckDB in memory"),
+    ("MODEL", "grants"): (YES, "on Postgres; DuckDB has no users"),
     ("MODEL", "gateway"): (YES, "must be the chosen one"),
     ("MODEL", "clustered_by"): (KEPT, "a change makes a new table; no engine here clusters"),
     ("MODEL", "table_format"): (KEPT, "a change makes a new table; the engines here have one format"),
@@ -120,9 +121,7 @@ def _properties() -> Iterator[Row]:
     for part, known in (("MODEL", MODEL_PROPERTIES), ("AUDIT", AUDIT_PROPERTIES)):
         for name, what in known.items():
             if isinstance(what, Refused):
-                harmless = (
-                    f"; may be {' or '.join(f'`{one}`' for one in sorted(what.harmless))}" if what.harmless else ""
-                )
+                harmless = " or ".join(f"`{one}`" for one in sorted(what.harmless))
                 yield Row(part, name, NO, f"{what.instead}; may be {harmless}" if harmless else what.instead)
             else:
                 other = [alias for alias, meant in ALIASES.items() if meant == name and part == "MODEL"]

@@ -47,6 +47,10 @@ class Session(Protocol):
         """Run one query and return all rows."""
         ...
 
+    def knows_setting(self, name: str) -> bool:
+        """Whether `SET SESSION name = …` means something here."""
+        ...
+
     def fetch_table(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Run one query; column names and all rows."""
         ...

@@ -52,6 +52,10 @@ class DuckDBStatements:
             raise engine_error(error) from None
         return rows
 
+    def knows_setting(self, name: str) -> bool:
+        """Whether DuckDB has a setting of that name."""
+        return bool(self.fetch("SELECT 1 FROM duckdb_settings() WHERE lower(name) = ?", [name.lower()]))
+
     def fetch_table(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Run one query; column names and all rows."""
         try:

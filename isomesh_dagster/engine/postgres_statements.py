@@ -58,6 +58,10 @@ class PostgresStatements:
             rows: list[tuple[Any, ...]] = cursor.fetchall()
             return rows
 
+    def knows_setting(self, name: str) -> bool:
+        """Whether the server has a setting of that name; one with a dot is whatever the model makes of it."""
+        return "." in name or bool(self.fetch("SELECT 1 FROM pg_settings WHERE lower(name) = ?", [name.lower()]))
+
     def fetch_table(self, sql: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Run one query; column names and all rows."""
         with self._run(sql) as cursor:

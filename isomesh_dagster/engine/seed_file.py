@@ -56,7 +56,7 @@ def parsed(path: str, settings: Mapping[str, Any]) -> tuple[list[str], list[list
         for row in reader:
             if len(row) > len(names):
                 raise ModelError(
-                    f"line {reader.line_num} of the seed's file has {len(row)} values, but there are {len(names)} columns"
+                    f"line {reader.line_num} of the seed's file has {len(row)} values for {len(names)} columns"
                 )
             if row:
                 rows.append([*row, *[None] * (len(names) - len(row))])

@@ -234,8 +234,9 @@ class Application:
             with self._connection.session() as session:
                 around = self._surroundings(session)
                 texts = Texts(snapshot, around)
-                for statement in texts.session():
-                    session.execute(statement)
+                for setting, value in texts.settings().items():
+                    if session.knows_setting(setting):  # the plan told which it does not
+                        session.execute(f"SET SESSION {setting} = {value}")
                 for interval in todo:
                     if self._stopped.is_set():
                         raise PlanError("stopped between two batches", model=snapshot.name)

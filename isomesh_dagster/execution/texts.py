@@ -27,7 +27,7 @@ from isomesh_dagster.model.kinds import (
     replaces_partitions,
     unique_key,
 )
-from isomesh_dagster.model.model import AuditCall, Model
+from isomesh_dagster.model.model import SESSION_LABELS, AuditCall, Model
 from isomesh_dagster.relation import Column, Reference, Relation, quote
 from isomesh_dagster.snapshot.interval import Interval, to_ms
 from isomesh_dagster.snapshot.snapshot import Snapshot
@@ -43,7 +43,6 @@ _DOUBLE_QUOTED = frozenset({"", "duckdb", "postgres", "redshift", "snowflake", "
 _NO_INTERVAL = Interval(start=0, end=86_400_000)
 
 _QUOTED_COLUMN = re.compile(r"([\"`])(?P<name>[^\"`]+)[\"`]")
-_LABELS = frozenset({"query_label", "query_tag", "query_tags", "authorization"})
 
 _FROM_OR_JOIN = re.compile(r"\b(?:FROM|JOIN)\b", re.IGNORECASE)
 
@@ -128,10 +127,10 @@ class Texts:
         run = _Run(stage="promoting", this_model=view.sql, interval=None)
         return self._statements(self._rendered(model, run).virtual_update, run, views)
 
-    def session(self) -> tuple[str, ...]:
-        """The statements that set the model's session properties; labels, which name a query in logs, are left out."""
+    def settings(self) -> dict[str, str]:
+        """The model's session properties as settings and SQL values, without labels, which name a query in logs."""
         properties = self._snapshot.model.session_properties
-        return tuple(f"SET SESSION {key} = {value}" for key, value in properties.items() if key not in _LABELS)
+        return {key: value for key, value in properties.items() if key not in SESSION_LABELS}
 
     def table(self, name: str, interval: Interval | None) -> str:
         """What stands for a model or a table in a query in the engine's dialect: its relation, or the query of an

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from isomesh_dagster.dialect.query import QueryFacts
 from isomesh_dagster.errors import ModelError
 from isomesh_dagster.model.decode import nearest
@@ -12,6 +14,7 @@ from isomesh_dagster.model.kinds import (
     View,
     keeps_history,
     kind_name,
+    managed_columns,
 )
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.properties import Header
@@ -50,7 +53,25 @@ def check_output(model: Model, facts: QueryFacts, header: Header) -> None:
                 line=header.lines["columns"],
                 hint=nearest(column.name, facts.output) or f"it returns {', '.join(facts.output)}",
             )
+    _check_storage(model, facts.output, header)
     try:
         check_result(model, facts.output)
     except ModelError as error:
         raise error.located(line=header.lines.get("kind")) from None
+
+
+def _check_storage(model: Model, output: Sequence[str], header: Header) -> None:
+    """Refuse a table laid out by columns that it has not."""
+    if not model.partitioned_by and not model.clustered_by:
+        return
+    from isomesh_dagster.dialect.merge import expression_columns
+
+    known = (*output, *(column.name for column in managed_columns(model.kind)))
+    for key, expressions in (("partitioned_by", model.partitioned_by), ("clustered_by", model.clustered_by)):
+        for name in (name for text in expressions for name in expression_columns(text, model.dialect)):
+            if name not in known:
+                raise ModelError(
+                    f"`{key}` names {name!r}, which the query does not return",
+                    line=header.lines.get(key),
+                    hint=nearest(name, known) or f"it returns {', '.join(output)}",
+                )

@@ -14,6 +14,9 @@ from isomesh_dagster.relation import Column, KnownColumns, Reference
 
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
+SESSION_LABELS = frozenset({"query_label", "query_tag", "query_tags", "authorization"})
+"""Session properties that name a query in the logs of a warehouse; they are no settings."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditCall:

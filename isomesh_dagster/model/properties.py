@@ -144,7 +144,7 @@ def _arguments(what: str, name: str, arguments: tuple[Value, ...]) -> dict[str, 
 def _session_properties(given: Given) -> dict[str, str | None]:
     found = sql_map(given)
     for key, value in found.items():
-        if not key.isidentifier():
+        if not all(part.isidentifier() for part in key.split(".")):
             raise ModelError(f"session property `{key}` is not the name of a setting")
         if value is not None and "@" in value:
             raise UnsupportedError(

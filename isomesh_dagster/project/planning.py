@@ -17,7 +17,7 @@ from isomesh_dagster.plan.cadence import Cadence, cadence
 from isomesh_dagster.plan.diff import Diff, check_references, diff
 from isomesh_dagster.plan.forward_only import ForwardOnly
 from isomesh_dagster.plan.layer import Layer
-from isomesh_dagster.plan.limits import limits
+from isomesh_dagster.plan.limits import limits, settings
 from isomesh_dagster.plan.narrow import leave_out, unbuilt
 from isomesh_dagster.plan.plan import Decision, Plan
 from isomesh_dagster.plan.recorded import Honoured, honour
@@ -126,7 +126,18 @@ def plan_files(
             models = {model: one for model, one in area.graph.models.items() if model not in left_out}
             area = replace(area, graph=build_graph(models))
     plan = migrating.checked(project, planned(decision, area.graph, wish), shown, production)
-    return timed(state, _warned(plan, (*warnings, *limits(plan, project.settings.connection.type))))
+    unknown = _unknown_settings(project, plan)
+    warnings = (*warnings, *limits(plan, project.settings.connection.type, unknown))
+    return timed(state, _warned(plan, warnings))
+
+
+def _unknown_settings(project: Project, plan: Plan) -> frozenset[str]:
+    """What models that are built set for their session, and the warehouse does not know."""
+    wanted = settings(plan)
+    if not wanted:
+        return frozenset()
+    with project.connection().session() as session:
+        return frozenset(name for name in wanted if not session.knows_setting(name))
 
 
 def _pattern(project: Project, state: StateStore, name: str, wish: Wish) -> Environment | None:

@@ -331,10 +331,12 @@ def test_what_a_new_project_of_the_format_holds_is_accepted(root: Path) -> None:
 
 
 def test_ignored_files_are_not_read(root: Path) -> None:
-    write(root, "config.yaml", CONFIG + "ignore_patterns: ['drafts/*', '*.tmp.sql']\n")
+    write(root, "config.yaml", CONFIG + "ignore_patterns: ['drafts/*', '*.tmp.sql', 'models/old/**']\n")
     write(root, "models/drafts/a.sql", "nonsense")
     write(root, "models/b.tmp.sql", "nonsense")
-    assert len(loaded(root).models) == 4
+    write(root, "models/old/er/c.sql", "nonsense")
+    write(root, "models/drafts/of/d.sql", "MODEL (name s.d); SELECT 1 AS a")  # a star stays within a folder
+    assert len(loaded(root).models) == 5
 
 
 def test_paths_do_not_lead_out_of_the_project(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -94,8 +94,11 @@ def test_session_properties_are_set_for_the_build_alone(tmp_path, warehouse):
         system.apply(system.plan(snapshots([here, model("mart.there", query)])), concurrency=1)
         assert system.rows("SELECT zone FROM mart.here UNION ALL SELECT zone FROM mart.there")[0] == ("Asia/Tokyo",)
         assert system.rows("SELECT zone FROM mart.there") != [("Asia/Tokyo",)]
-        wrong = snapshots([model("mart.here", query, session_properties={"no_such_thing": "1"})])
-        with pytest.raises(EngineError, match="no_such_thing"):
+        of_another_engine = {"no_such_thing": "1", "TimeZone": "'Asia/Tokyo'"}
+        system.apply(system.plan(snapshots([model("mart.here", query, session_properties=of_another_engine)])))
+        assert system.rows("SELECT zone FROM mart.here") == [("Asia/Tokyo",)]
+        wrong = snapshots([model("mart.here", query, session_properties={"TimeZone": "'Nowhere/At all'"})])
+        with pytest.raises(EngineError, match="Nowhere"):
             system.apply(system.plan(wrong))
 
 

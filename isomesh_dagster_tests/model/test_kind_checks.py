@@ -24,6 +24,9 @@ REFUSED = [
     ("kind SCD_TYPE_2_BY_TIME (unique_key id, valid_from_name t, valid_to_name t)", "SELECT 1 AS id", "both 't'", None),
     ("kind SCD_TYPE_2_BY_COLUMN (unique_key id, columns (b))", "SELECT 1 AS id, 2 AS bb", "columns 'b'", "`bb`"),
     (SCD, "SELECT id, updated_at FROM a.b", "reads itself", "INCREMENTAL kinds"),
+    ("kind FULL, partitioned_by (idd)", "SELECT 1 AS id", "`partitioned_by` names 'idd'", "did you mean `id`"),
+    ("kind FULL, partitioned_by (date_trunc('month', d))", "SELECT 1 AS id", "`partitioned_by` names 'd'", None),
+    ("kind FULL, clustered_by (b)", "SELECT 1 AS a", "`clustered_by` names 'b'", "it returns a"),
     (f"{UNIQUE}, columns (a INT)", "SELECT 1 AS a, 2 AS id", "unique_key 'id' is not in `columns`", None),
 ]
 
