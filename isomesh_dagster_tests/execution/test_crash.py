@@ -403,3 +403,28 @@ def test_a_migration_is_whole_or_not_at_all(ground):
 
     assert every_point(ground, work, check) > 10
     assert seen == {(False, 1, 1, 1, 1), (True, 1, 1, 1, 1), (True, 1, 1, 2, 2)}
+
+
+def test_the_state_forgets_before_a_history_is_made_again(tmp_path, warehouse):
+    kind = kinds.IncrementalByUniqueKey(unique_key=('"x"',))
+    shown = snapshots([model("mart.keyed", "SELECT 1 AS x, 2 AS y", kind)])
+    batches = {"mart.keyed": [days(0, 2), days(2, 4)]}
+    (table,) = (str(one.physical) for one in shown.values())
+
+    def end(name: str) -> None:
+        if name == "built":
+            raise KeyboardInterrupt
+
+    with System(tmp_path, warehouse) as system:
+        system.apply(system.plan(shown, batches=batches))
+        assert system.state.intervals([table]) == {table: (days(0, 4),)}
+        again = system.plan(shown, batches=batches, restates={"mart.keyed"})
+        with pytest.raises(KeyboardInterrupt):
+            system.apply(again, concurrency=1, checkpoint=end)
+        assert system.rows("SELECT start_ms, end_ms FROM isomesh_meta.loaded") == [(days(0, 2).start, days(0, 2).end)]
+        assert system.state.intervals([table]) == {}
+        assert system.state.due_again([table]) == {table: (days(0, 4),)}
+        reconcile(system.connection, system.state, "prod")
+        assert system.state.intervals([table]) == {table: (days(0, 2),)}
+        system.apply(again)
+        assert system.state.intervals([table]) == {table: (days(0, 4),)}

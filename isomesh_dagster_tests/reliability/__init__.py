@@ -7,4 +7,6 @@ lab.py       systems to break: a folder, a warehouse, a state; processes on them
 verify.py    what must be true of a system at any moment, and of one that is at rest
 observer.py  a reader beside it all
 life.py      a random life, with kills
+readers.py   promotions under readers
+host.py      a host with a Postgres of its own, whose every connection and variable is reported
 """

@@ -16,6 +16,7 @@ from pathlib import Path
 from isomesh_dagster_tests.postgres_server import PostgresServer
 from isomesh_dagster_tests.reliability.lab import COMBINATIONS
 from isomesh_dagster_tests.reliability.life import Tally, live
+from isomesh_dagster_tests.reliability.readers import promote_under_readers
 
 
 def crash(options: argparse.Namespace) -> bool:
@@ -87,6 +88,27 @@ def report(options: argparse.Namespace, tally: Tally, seconds: float) -> str:
     return "\n".join(lines)
 
 
+def readers(options: argparse.Namespace) -> bool:
+    """Promotions under readers for every number of views; whether nobody was disturbed."""
+    server = PostgresServer()
+    well = True
+    print("| views | promotions | seconds each | reads | torn | reader errors | longest wait s |")
+    print("|---|---|---|---|---|---|---|", flush=True)
+    try:
+        for views in options.views:
+            with tempfile.TemporaryDirectory(prefix="isomesh-readers-") as folder, server.database() as place:
+                seen = promote_under_readers(
+                    Path(folder), place, views=views, readers=options.readers, rounds=options.rounds
+                )
+            took = f"{min(seen.promotions):.2f} to {max(seen.promotions):.2f}"
+            cells = (views, len(seen.promotions), took, seen.reads, seen.torn, len(seen.errors), f"{seen.longest:.2f}")
+            print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+            well = well and not seen.torn and not seen.errors
+    finally:
+        server.stop()
+    return well
+
+
 def main() -> None:
     """Parse the command line and run."""
     parser = argparse.ArgumentParser(
@@ -104,6 +126,11 @@ def main() -> None:
     command.add_argument("--steps", type=int, default=15, help="pieces of work in a life (default: %(default)s)")
     command.add_argument("--problems", type=int, default=1, help="end after so many problems")
     command.set_defaults(run=crash)
+    command = commands.add_parser("readers", help="promotions of many views on Postgres under readers")
+    command.add_argument("--views", type=int, nargs="+", default=[10, 100, 1000])
+    command.add_argument("--readers", type=int, default=8)
+    command.add_argument("--rounds", type=int, default=10, help="promotions for each number (default: %(default)s)")
+    command.set_defaults(run=readers)
     options = parser.parse_args()
     if options.run is crash and (options.warehouse, options.state) not in COMBINATIONS:
         parser.error("state is inside a Postgres warehouse only")

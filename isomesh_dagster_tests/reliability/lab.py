@@ -204,6 +204,7 @@ class Process:
     def __init__(self, work: Callable[[Checkpoint], Any]) -> None:
         self._reading, writing = os.pipe()
         self._began = time.monotonic()
+        self._text = b""
 
         def run() -> None:
             os.close(self._reading)
@@ -227,27 +228,35 @@ class Process:
     def kill(self) -> None:
         os.kill(self.pid, signal.SIGKILL)
 
+    def until(self, said: str) -> None:
+        """Wait until it has said something with these words."""
+        deadline = time.monotonic() + HANGS_AFTER_SECONDS
+        while said not in self._text.decode():
+            assert self._read(deadline), f"ended without {said!r}: {self._text.decode()}"
+
+    def _read(self, deadline: float) -> bool | None:
+        """Read what there is; False at its end, None when nothing came in time."""
+        ready, _, _ = select.select([self._reading], [], [], max(0.0, deadline - time.monotonic()))
+        if not ready:
+            return None
+        part = os.read(self._reading, 65536)
+        self._text += part
+        return bool(part)
+
     def result(self, kill_after: float | None = None) -> Done:
         """Wait for its end, or kill it after so many seconds."""
-        text = b""
         deadline = self._began + (HANGS_AFTER_SECONDS if kill_after is None else kill_after)
-        while True:
-            ready, _, _ = select.select([self._reading], [], [], max(0.0, deadline - time.monotonic()))
-            if not ready:
+        while (more := self._read(deadline)) is not False:
+            if more is None:
                 self.kill()
                 if kill_after is None:
-                    raise AssertionError(f"hangs: {text.decode()[-2000:]}")
+                    raise AssertionError(f"hangs: {self._text.decode()[-2000:]}")
                 deadline = time.monotonic() + HANGS_AFTER_SECONDS
                 kill_after = None
-                continue
-            part = os.read(self._reading, 65536)
-            if not part:
-                break
-            text += part
         os.close(self._reading)
         os.waitpid(self.pid, 0)
         done = Done("killed", seconds=time.monotonic() - self._began)
-        for line in text.decode().split("\n")[:-1]:  # what has no end was cut off
+        for line in self._text.decode().split("\n")[:-1]:  # what has no end was cut off
             kind, _, rest = line.partition(" ")
             if kind == "say":
                 done.said.append(rest)

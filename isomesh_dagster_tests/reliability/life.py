@@ -10,6 +10,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -67,6 +68,7 @@ class Life:
         self.known = Known()
         self.numbers: Numbers = {}
         self.history: list[str] = []
+        self.restated = 0
         self.plans: dict[str, str] = {}
         self.held: dict[str, dict[str, list[int]]] = {}
 
@@ -113,7 +115,9 @@ class Life:
         done = Process(lambda say: self.lab.sql(statement, "SELECT 1")).result()
         assert done.outcome == "done", done.told
         self.known = replace(self.known, changes=changes, dirty=day)
-        moment, within = at_noon(self.day), Interval(START + day * DAY, START + (day + 1) * DAY)
+        self.restated += 1  # at the same moment it would be the same restatement
+        moment = at_noon(self.day) + timedelta(seconds=self.restated)
+        within = Interval(START + day * DAY, START + (day + 1) * DAY)
 
         def work(made: Lab, checkpoint: Checkpoint) -> Any:
             with made.project() as project:
@@ -129,10 +133,8 @@ class Life:
                 if checkpoint is free:
                     return project.rollback("prod").number
                 state, connection = project.state(), project.connection()
-                moment = at_noon(self.day)
-                return rollback(
-                    state, connection, "prod", identity=project.identity(), now=moment, checkpoint=checkpoint
-                ).number
+                moment, identity = datetime.now(timezone.utc), project.identity()
+                return rollback(state, connection, "prod", identity=identity, now=moment, checkpoint=checkpoint).number
 
         self.do("rollback", "prod", work)
 
@@ -235,6 +237,7 @@ class Life:
             return True
         if done.outcome != "done":
             self._problem(f"{what} {done.outcome}: {done.told}")
+        self.history += [event for event in done.returned or () if "kept_because=None" not in event] if swept else []
         if clean:
             self.known = replace(self.known, dirty=None)
         self.lab.rest()
@@ -285,10 +288,11 @@ def live(
     with lab(folder, warehouse, state, server) as made:
         life = Life(made, chance, tally, usual)
         observer = Observer(made.place, folder) if made.place is not None else None
+        before = len(tally.problems)
         try:
             for _ in range(steps):
                 life.step()
-                if tally.problems or enough():
+                if len(tally.problems) > before or enough():
                     break
         finally:
             if observer is not None:
