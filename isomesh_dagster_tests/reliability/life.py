@@ -241,7 +241,9 @@ class Life:
         if clean:
             self.known = replace(self.known, dirty=None)
         self.lab.rest()
-        self.look(replace(self.known, rested=environment, held=held, swept=swept))
+        self.look(
+            replace(self.known, rested=environment, promoted=what in ("plan", "rollback"), held=held, swept=swept)
+        )
         return True
 
     def look(self, known: Known) -> None:

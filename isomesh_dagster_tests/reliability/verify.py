@@ -29,13 +29,15 @@ Numbers = dict[str, int | None]
 class Known:
     """What the life knows of its system. `changes` says how often the raw data of a day changed; `dirty`: a change
     of it is on its way through the tables. `rested`: an environment whose last work came to its end; `held` are, by
-    model, days it must have loaded. `swept`: the janitor has just taken all it may.
+    model, days it must have loaded; `promoted`: the work was a promotion, which closes all plans. `swept`: the janitor
+    has just taken all it may.
     """
 
     changes: Mapping[int, int] = field(default_factory=dict)
     dirty: int | None = None
     rested: str | None = None
     held: Mapping[str, Collection[int]] = field(default_factory=dict)
+    promoted: bool = False
     swept: bool = False
 
 
@@ -288,10 +290,8 @@ class _Check:
         shown = environment.plan_id if environment is not None else None
         if shown != record.plans.get(name):
             yield f"{name} shows {record.plans.get(name)}, the state says {shown}"
-        # of a run that was cut off and had nothing left to do the next time, the plan stays open: it protects nothing
-        # more than the environment itself
-        left = [one for one in self.state.open_plans(name) if environment is None or one.target != environment.target]
-        if left:
+        left = self.state.open_plans(name)
+        if left and known.promoted:
             yield f"{name} has open plans: {[one.id for one in left]}"
         tables = {model: item[3] for model, item in record.targets.get(name, {}).items() if len(item) > 2}
         recorded = self.state.intervals(tables.values())
