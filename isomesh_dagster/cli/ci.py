@@ -274,7 +274,8 @@ def _tell(session: Session, delivery: Delivery, report: Report, *, markdown: boo
         console.note(report.error, "red")
     for one in report.also:
         console.line(f"  {one}")
-    console.line(report.told[:1].upper() + report.told[1:] + ".", _STYLES[report.outcome])
+    console.line()
+    console.line(report.told + ".", _STYLES[report.outcome])  # it begins with the environment's name, as it is
 
 
 def _tell_json(session: Session, reports: Sequence[Report]) -> None:

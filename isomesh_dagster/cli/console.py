@@ -7,8 +7,10 @@ honoured.
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TextIO
 
 from rich.console import Console as Rich
@@ -33,6 +35,9 @@ _TONES: Mapping[str, tuple[str, str]] = {
     "warning": ("!", "magenta"),
     "step": ("•", "blue"),
 }
+
+# What a message ends with when it quotes what it stumbled upon: `… at 'GRUOP'`, ``unknown kind `FUL` ``.
+_SPOT = re.compile(r"at '([^']+)'$|[`'@]([A-Za-z_][A-Za-z0-9_.]*)[`']?$")
 
 _ROW_STYLES: Mapping[str, str] = {"expected": "green", "actual": "red", "missing": "green", "extra": "red"}
 
@@ -107,8 +112,10 @@ class Console:
             table.add_row(Text(f"         {label}", style=style), *texts)
         (self.err if beside else self.out).print(table)
 
-    def error(self, error: IsomeshError, *, gateway: str | None) -> None:
-        """One readable message on stderr: where, what, how to mend it, on which gateway."""
+    def error(self, error: IsomeshError, *, gateway: str | None, files: Path | None = None) -> None:
+        """One readable message on stderr: where, what, how to mend it, on which gateway; the line of a model's or a
+        macro's file below it, if `files` is the folder they are in.
+        """
         text = Text("error", style="bold red")
         text.append(f" [{gateway}]" if gateway else "", style="red")
         where = error.place or ""
@@ -117,6 +124,8 @@ class Console:
         text.append(f" {where}" if where else "", style="bold")
         text.append(f": {error.message}")
         self.err.print(text, soft_wrap=True)
+        for line in excerpt(error, files) if files is not None else ():
+            self.err.print(Text(f"    {line}"), soft_wrap=True)
         if error.hint:
             self.err.print(Text(f"  hint: {error.hint}", style="cyan"), soft_wrap=True)
 
@@ -146,6 +155,35 @@ class Console:
             self.out.print(Text(f"      {line}", style=_diff_style(line)), soft_wrap=True)
         for child in item.children:
             self.out.print(Text(f"      └ {child}", style="cyan"), soft_wrap=True)
+
+
+def excerpt(error: IsomeshError, files: Path) -> tuple[str, ...]:
+    """The line of SQL or Python that an error is about, and a caret under its place as far as that is known.
+
+    Nothing for other files (a configuration may hold secrets), for an error that is about a file as a whole, and for
+    one that brings lines of its own.
+    """
+    if error.path is None or error.line is None or "\n" in error.message or not error.path.endswith((".sql", ".py")):
+        return ()
+    if error.line == 1 and error.column is None:
+        return ()
+    try:
+        lines = (files / error.path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError):
+        return ()
+    if not 0 < error.line <= len(lines):
+        return ()
+    line = lines[error.line - 1]
+    column = error.column
+    if column is None:  # the spot is often in the message: … at 'GRUOP'
+        quoted = _SPOT.search(error.message)
+        spot = (quoted[1] or quoted[2]) if quoted is not None else ""
+        column = line.index(spot) + 1 if spot and line.count(spot) == 1 else None
+    shown = line.strip().expandtabs(1)
+    if column is None:
+        return (shown,)
+    indent = len(line) - len(line.lstrip())
+    return shown, " " * max(column - 1 - indent, 0) + "^"
 
 
 def write_plain(text: str) -> None:

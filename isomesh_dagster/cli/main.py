@@ -34,11 +34,21 @@ from isomesh_dagster.errors import IsomeshError
 
 
 class Commands(click.Group):
-    """The group: commands in working order, near misses named, every `IsomeshError` told once."""
+    """The group: commands by what they are for, near misses named, every `IsomeshError` told once."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands in the order in which they were added."""
         return list(self.commands)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands of each group under its title."""
+        width = max(map(len, self.commands))
+        limit = formatter.width - width - 6
+        for title, commands in _GROUPS:
+            with formatter.section(title):
+                formatter.write_dl(
+                    [((one.name or "").ljust(width), one.get_short_help_str(limit=limit)) for one in commands]
+                )
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -84,7 +94,8 @@ class Commands(click.Group):
         if answers_json(ctx):
             Console().json({"gateway": gateway, "error": error_json(error)})
         else:
-            Console().error(error, gateway=gateway)
+            files = session.directory if session is not None and ctx.invoked_subcommand != ci.name else None
+            Console().error(error, gateway=gateway, files=files)
         ctx.exit(exit_code(error))
 
 
@@ -136,39 +147,17 @@ def cli(ctx: click.Context, *, directory: Path, gateway: str | None, debug: bool
         ctx.call_on_close(log_to(log_file))
 
 
-for _command in (
-    init,
-    plan,
-    apply,
-    run,
-    check_intervals,
-    diff,
-    environments,
-    plans,
-    decisions,
-    rollback,
-    invalidate,
-    janitor,
-    render,
-    evaluate,
-    table_diff,
-    audit,
-    test,
-    create_test,
-    lint,
-    format_,
-    lineage,
-    dag,
-    table_name,
-    fetchdf,
-    create_external_models,
-    ci,
-    info,
-    doctor,
-    migrate,
-    state,
-):
-    cli.add_command(_command)
+_GROUPS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
+    ("Plan and deploy", (init, plan, apply, run, check_intervals, diff, rollback)),
+    ("Environments", (environments, plans, decisions, invalidate, janitor)),
+    ("Look at models and rows", (render, evaluate, fetchdf, table_diff, lineage, dag, table_name)),
+    ("Check and write models", (test, create_test, audit, lint, format_, create_external_models)),
+    ("The system", (ci, info, doctor, migrate, state)),
+)
+
+for _title, _commands in _GROUPS:
+    for _command in _commands:
+        cli.add_command(_command)
 
 
 def main() -> None:

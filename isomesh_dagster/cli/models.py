@@ -73,7 +73,7 @@ def render(
 
 @click.command(short_help="Run the query of MODEL, write nothing.")
 @click.argument("model")
-@start_option("First day of the range to read.")
+@start_option("First day of the range to read.  [default: yesterday]")
 @end_option("Last day of that range.")
 @execution_time_option
 @click.option(
@@ -103,6 +103,8 @@ def evaluate(
       isomesh evaluate core.flights -s 2013-02-01 -e 2013-02-01
       isomesh evaluate marts.routes --csv > routes.csv
     """
+    from isomesh_dagster.model.kinds import is_incremental
+
     check_range(start, end)
     console = session.console
     with session.project() as project:
@@ -111,6 +113,10 @@ def evaluate(
             model, start=start, end=end, execution_time=execution_time, limit=limit, environment=shown
         )
         gateway = project.gateway
+        is_one_day = start is None and end is None and is_incremental(project.model(model).kind)
+    if is_one_day:
+        day = "yesterday" if execution_time is None else "the day before --execution-time"
+        console.note(f"{model} is built by time: these are the rows of {day}; --start and --end choose others")
     if as_csv:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)

@@ -17,7 +17,7 @@ from isomesh_dagster.cli.outcome import FAILED, NOT_APPLIED, error_json
 from isomesh_dagster.cli.parameters import categorize_option, execution_time_option
 from isomesh_dagster.cli.session import Session, can_ask, json_option, pass_session
 from isomesh_dagster.cli.wishes import as_flags, plan_options, plan_wish, run_options, run_wish
-from isomesh_dagster.errors import IsomeshError
+from isomesh_dagster.errors import IsomeshError, PlanError
 
 if TYPE_CHECKING:
     from isomesh_dagster.cli.report import Report
@@ -258,6 +258,11 @@ def diff(session: Session, *, environment: str) -> None:
     console = session.console
     with session.project() as project:
         made = project.plan(environment)
+    if made.is_new_environment:
+        raise PlanError(
+            f"there is no environment {environment!r} in gateway {made.gateway!r}",
+            hint=f"create it with `isomesh plan {environment}`; `isomesh environments` lists those there are",
+        )
     console.line(headline(made), "bold")
     sections = change_sections(made)
     if not sections:
@@ -279,7 +284,6 @@ def _save(plan: Plan, file: Path) -> None:
 
 def _saved_plan(project: Project, name: str) -> SavedPlan:
     """The saved plan in the file of that name, else the recorded plan whose id begins so."""
-    from isomesh_dagster.errors import PlanError
     from isomesh_dagster.plan.saved import read_document
 
     file = Path(name)

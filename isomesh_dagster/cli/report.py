@@ -111,7 +111,7 @@ def event_line(event: Event) -> tuple[str, str] | None:
         case Skipped():
             return f"skipped  {event.model}, because {event.because} failed", "yellow"
         case Failed():
-            return f"failed   {event.model}: {message_of(event.error)}", "red"
+            return f"failed   {event.model}: {_first_line(event.error)}", "red"
         case Promoted():
             views = f"{count(len(event.created), 'view')} set, {len(event.dropped)} dropped"
             told = "".join(f"; {note}" for note in event.notes)
@@ -145,6 +145,12 @@ def failing_audits(event: Event) -> tuple[Audited, ...]:
 def message_of(error: Exception) -> str:
     """An error's message without its place and hint, on one line."""
     return " ".join((error.message if isinstance(error, IsomeshError) else str(error)).split())
+
+
+def _first_line(error: Exception) -> str:
+    """How an error's message begins; a warehouse's goes on with the statement, which the end of the command shows."""
+    message = error.message if isinstance(error, IsomeshError) else str(error)
+    return message.strip().partition("\n")[0].strip()
 
 
 def seconds_words(seconds: float) -> str:

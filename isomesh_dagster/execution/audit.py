@@ -15,6 +15,7 @@ from isomesh_dagster.execution.events import Audited
 from isomesh_dagster.execution.rows import Columns
 from isomesh_dagster.execution.texts import Texts
 from isomesh_dagster.model.kinds import IncrementalByTimeRange
+from isomesh_dagster.plan.words import count, interval_words
 from isomesh_dagster.relation import quote
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Snapshot
@@ -66,12 +67,11 @@ def refuse_failures(
     failed = [audit for audit in audits if audit.blocking and not audit.passed]
     if not failed:
         return
-    told = ", ".join(
-        f"{audit.audit} ({audit.failing_rows} row{'s' if audit.failing_rows != 1 else ''})" for audit in failed
-    )
-    where = f" of {failed[0].interval}" if failed[0].interval is not None else ""
+    told = ", ".join(f"audit {audit.audit} found {count(audit.failing_rows, 'row')}" for audit in failed)
+    interval = failed[0].interval
+    where = f" in {interval_words(interval, snapshot.model.interval_unit)}" if interval is not None else ""
     raise AuditError(
-        f"audit failed{where}: {told}; {consequence}",
+        f"{told}{where}; {consequence}",
         model=snapshot.name,
         path=snapshot.model.path,
         line=snapshot.model.line,

@@ -320,9 +320,14 @@ def _chosen(promotions: list[Promotion], current: Environment, to: int | None) -
                 raise PlanError(f"environment {current.name!r} already shows what promotion {wanted} showed")
             return promotion
     numbers = ", ".join(str(promotion.number) for promotion in promotions if promotion.number != current.number)
+    if not numbers:
+        raise PlanError(
+            f"environment {current.name!r} has been promoted only once: there is nothing to go back to",
+            hint=f"`isomesh plan {current.name}` shows other files there",
+        )
     raise PlanError(
         f"environment {current.name!r} has no promotion {wanted} to go back to",
-        hint=f"it can go back to {numbers}" if numbers else "it has been promoted only once",
+        hint=f"it can go back to {numbers}",
     )
 
 

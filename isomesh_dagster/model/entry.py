@@ -448,12 +448,27 @@ class Entry:
                 continue
             try:
                 text = render_audit(call, model, self._loading(_AUDITING), reads)
-                if may_read(call):
-                    language = call.dialect or model.dialect
-                    self.audit_reads |= audit_reads(text, language, self.context.default_catalog, "audited")
             except ModelError as error:
                 raise error.located(line=header.lines.get("audits")) from None
+            if may_read(call):
+                language = call.dialect or model.dialect
+                try:
+                    self.audit_reads |= audit_reads(text, language, self.context.default_catalog, "audited")
+                except ModelError as error:
+                    raise self._in_audit(error, call.name, model, header) from None
         return reads
+
+    def _in_audit(self, error: ModelError, name: str, model: Model, header: Header) -> ModelError:
+        """An error in an audit's own query, placed at the block that holds it: `audits/…`, else the model's use."""
+        shared = self.context.audits.get(name) or self.context.audits.get(name.removesuffix("_non_blocking"))
+        error.line, error.column = None, None  # counted in the expanded text
+        error.message = f"audit {name}: {error.message}"
+        if shared is not None and shared.path is not None:
+            error.located(path=shared.path, line=shared.line)
+        else:
+            error.located(line=header.lines.get("audits"))
+        error.located(model=model.name)
+        return error
 
     def _facts(self, query: Statement | None, rendered: str, dialect: str) -> QueryFacts | None:
         """What the rendered query tells. Its lines are those of the file as long as macros kept to one line."""

@@ -20,24 +20,24 @@ COMMANDS = (
     "run",
     "check_intervals",
     "diff",
+    "rollback",
     "environments",
     "plans",
     "decisions",
-    "rollback",
     "invalidate",
     "janitor",
     "render",
     "evaluate",
+    "fetchdf",
     "table_diff",
-    "audit",
-    "test",
-    "create_test",
-    "lint",
-    "format",
     "lineage",
     "dag",
     "table_name",
-    "fetchdf",
+    "test",
+    "create_test",
+    "audit",
+    "lint",
+    "format",
     "create_external_models",
     "ci",
     "info",
@@ -57,6 +57,13 @@ def test_every_command_explains_itself_with_examples(command: str) -> None:
     assert result.exit_code == 0
     assert "Examples:" in result.stdout
     assert f"isomesh {command}" in result.stdout
+
+
+def test_help_lists_every_command_under_a_title() -> None:
+    text = isomesh("--help").stdout
+    listed = [line.split()[0] for line in text.partition("Plan and deploy:")[2].splitlines() if line.startswith("  ")]
+    assert set(COMMANDS) <= set(listed)
+    assert text.index("Environments:") < text.index("  janitor") < text.index("Look at models and rows:")
 
 
 def test_help_tells_the_exit_codes() -> None:
