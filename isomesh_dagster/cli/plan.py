@@ -283,17 +283,13 @@ def _save(plan: Plan, file: Path) -> None:
 
 
 def _saved_plan(project: Project, name: str) -> SavedPlan:
-    """The saved plan in the file of that name, else the recorded plan whose id begins so."""
+    """The saved plan in the file of that name, else the plan that was kept or begun and whose id begins so."""
     from isomesh_dagster.plan.saved import read_document
 
     file = Path(name)
     if file.is_file():
         return read_document(file.read_text(encoding="utf-8", errors="replace"), name)
-    found = [record for record in project.plans() if record.id.startswith(name)]
-    if len(found) != 1:
-        told = "several recorded plans begin with" if found else "there is no file and no recorded plan"
-        raise PlanError(f"{told} {name!r}", hint="`isomesh plans` lists the recorded ones")
-    return read_document(found[0].document, f"plan {found[0].id}")
+    return project.saved_plan(name)
 
 
 def _test(session: Session, project: Project, plan: Plan, *, every: bool) -> None:

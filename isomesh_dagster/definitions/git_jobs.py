@@ -14,7 +14,7 @@ from pydantic import Field
 
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.events import failures, promoted_metadata, reused_result
-from isomesh_dagster.definitions.jobs import log_environment, op_job, tell_audits, tell_built
+from isomesh_dagster.definitions.ops import log_environment, op_job, tell_audits, tell_built
 from isomesh_dagster.definitions.provenance import version_tags
 from isomesh_dagster.definitions.translator import IsomeshTranslator, is_built
 from isomesh_dagster.delivery import Delivery, Report

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,6 +11,7 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from isomesh_dagster.definitions import keys
+from isomesh_dagster.definitions.asked import Asked
 from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.errors import InvalidName, PlanError
 from isomesh_dagster.model.names import validate_environment
@@ -41,6 +43,28 @@ class IsomeshResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     )
     effective_from: str | None = Field(
         default=None, description="From this day on compute what forward-only changes mean again."
+    )
+    categorize: dict[str, str] = Field(
+        default={}, description="Categories by model, where you know better: breaking, non-breaking, forward-only."
+    )
+    skip_backfill: bool = Field(
+        default=False, description="Build no rows: show new tables empty, for the next plan or run to fill."
+    )
+    empty_backfill: bool = Field(
+        default=False, description="Build no rows: show new tables empty, and count what they lack as built."
+    )
+    no_gaps: bool = Field(
+        default=False, description="Refuse when a new table would hold fewer intervals than the one it replaces."
+    )
+    create_from: str | None = Field(
+        default=None, description="Compare a new environment with this one; by default with prod."
+    )
+    min_intervals: int = Field(
+        default=0, ge=0, description="With start: build at least so many of the latest intervals of each model."
+    )
+    run: bool = Field(default=False, description="Also build what the clock has made due.")
+    ignore_cron: bool = Field(
+        default=False, description="With run: up to now, in whole intervals, whatever the models' crons say."
     )
 
     # the project this class serves: set by `serving`, never by run configuration, which anybody may write
@@ -101,10 +125,7 @@ class IsomeshResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         self._session = RunSession(
             self.manifest,
             environment=environment,
-            start=self.start,
-            end=self.end,
-            forward_only=self.forward_only,
-            effective_from=self.effective_from,
+            asked=Asked(**{one.name: getattr(self, one.name) for one in fields(Asked)}),
             only_due=tags.get(keys.DUE_TAG) == "true",
         )
         if context.instance is not None:

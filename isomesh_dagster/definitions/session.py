@@ -12,12 +12,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from isomesh_dagster import dates
+from isomesh_dagster.definitions.asked import NOTHING_ASKED, Asked
 from isomesh_dagster.errors import IsomeshError, LockedError, PlanError
 from isomesh_dagster.graph.order import build_graph
 from isomesh_dagster.plan.missing import due_end, missing, starts
 from isomesh_dagster.plan.plan import Audit, Build, Plan
-from isomesh_dagster.plan.wish import Wish, span
 from isomesh_dagster.snapshot.interval import Interval, merge, to_ms
 
 if TYPE_CHECKING:
@@ -33,9 +32,8 @@ T = TypeVar("T")
 class RunSession:
     """The project, plan and application of a run.
 
-    `environment` None means the project's default. `start` and `end` bound what is built: dates or moments as in
-    models, UTC where they say nothing else; a date as the end is included. `only_due`: the plan is what the clock has
-    made due for what the environment shows, whatever the files say.
+    `environment` None means the project's default. `asked` is what the plan shall heed. `only_due`: the plan is what
+    the clock has made due for what the environment shows, whatever the files say.
     """
 
     def __init__(
@@ -43,19 +41,13 @@ class RunSession:
         manifest: Path,
         *,
         environment: str | None = None,
-        start: str | None = None,
-        end: str | None = None,
+        asked: Asked = NOTHING_ASKED,
         only_due: bool = False,
-        forward_only: bool = False,
-        effective_from: str | None = None,
     ) -> None:
         self._manifest = manifest
-        self._environment = environment
-        self._start = start
-        self._end = end
+        self.named_environment = environment
+        self.asked = asked
         self._only_due = only_due
-        self._forward_only = forward_only
-        self._effective_from = effective_from
         self._lock = threading.RLock()
         self._resources = ExitStack()
         self._project: Project | None = None
@@ -82,7 +74,7 @@ class RunSession:
     @property
     def environment(self) -> str:
         """The name of the environment this run is about."""
-        return self._environment or self.project.settings.default_target_environment
+        return self.named_environment or self.project.settings.default_target_environment
 
     @property
     def plan(self) -> Plan:
@@ -185,21 +177,12 @@ class RunSession:
         if self._plan is None:
             now = datetime.now(timezone.utc)
             if self._only_due:
+                self.asked.nothing("a run of what is due builds just that")
                 self._plan = self.project.run_plan(self.environment, now=now)
             else:
-                self._plan = self.project.plan(self.environment, now=now, wish=self._wish(to_ms(now)))
+                self._plan = self.project.plan(self.environment, now=now, wish=self.asked.wish(to_ms(now)))
             self._steps = {step.snapshot.name: step for step in self._plan.builds}
         return self._plan
-
-    def _wish(self, now: int) -> Wish:
-        effective = None if self._effective_from is None else dates.to_ms(self._effective_from, now_ms=now)
-        return Wish(within=self.span(now), forward_only=self._forward_only, effective_from=effective)
-
-    def span(self, now: int) -> Interval | None:
-        """The range this run is about; None: all of time. `now` is epoch milliseconds UTC."""
-        start = None if self._start is None else dates.to_ms(self._start, now_ms=now)
-        end = None if self._end is None else dates.to_exclusive_end_ms(self._end, now_ms=now)
-        return span(start, end, now)
 
     def _tell_work(self) -> Work:
         if self._work is None:

@@ -143,6 +143,17 @@ class OneSided:
 Comparison = TableDiff | SameTable | OneSided
 
 
+def differs(comparison: Comparison) -> bool:
+    """Whether a reader of the two would see a difference."""
+    match comparison:
+        case TableDiff():
+            return not comparison.is_equal
+        case OneSided():
+            return True
+        case SameTable():
+            return False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """Two tables to compare. `grain` are columns that may name a row, as far as the model tells."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isomesh_dagster.errors import PlanError
@@ -55,6 +56,18 @@ class Project(ProjectQuestions):
         Raises ConflictingPlanError, saying why, when that is no longer what was agreed to.
         """
         return planning.plan_saved(self, saved)
+
+    def keep_plan(self, plan: Plan) -> Path:
+        """Keep the plan in the gateway's folder, for `saved_plan` to find by its id; the path of its document."""
+        from isomesh_dagster.project import kept
+
+        return kept.keep(self, plan)
+
+    def saved_plan(self, wanted: str) -> SavedPlan:
+        """The plan that was kept, or was begun, and whose id begins so. Raises PlanError for none or several."""
+        from isomesh_dagster.project import kept
+
+        return kept.find(self, wanted)
 
     def plans(self, environment: str | None = None) -> list[PlanRecord]:
         """The plans that were applied or begun, newest first; their documents are read by `plan.saved`."""
