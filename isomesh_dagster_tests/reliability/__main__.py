@@ -13,7 +13,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from isomesh_dagster_tests.postgres_server import PostgresServer
+from isomesh_dagster_tests.postgres_server import server as new_server
 from isomesh_dagster_tests.reliability.lab import COMBINATIONS
 from isomesh_dagster_tests.reliability.life import Tally, live
 from isomesh_dagster_tests.reliability.readers import promote_under_readers
@@ -21,7 +21,7 @@ from isomesh_dagster_tests.reliability.readers import promote_under_readers
 
 def crash(options: argparse.Namespace) -> bool:
     """Lives until there are enough kills; whether all is well."""
-    server = PostgresServer() if "postgres" in (options.warehouse, options.state) or options.state == "inside" else None
+    server = new_server() if "postgres" in (options.warehouse, options.state) or options.state == "inside" else None
     tally, usual = Tally(), {}
     began = time.monotonic()
 
@@ -90,7 +90,7 @@ def report(options: argparse.Namespace, tally: Tally, seconds: float) -> str:
 
 def readers(options: argparse.Namespace) -> bool:
     """Promotions under readers for every number of views; whether nobody was disturbed."""
-    server = PostgresServer()
+    server = new_server()
     well = True
     print("| views | promotions | seconds each | reads | torn | reader errors | longest wait s |")
     print("|---|---|---|---|---|---|---|", flush=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from isomesh_dagster_tests.postgres_server import PostgresServer
+from isomesh_dagster_tests.postgres_server import OwnServer
 
 SPIED = """
 import atexit, json, os, sys
@@ -108,7 +108,7 @@ def _serve() -> None:
     def answer(**told: Any) -> None:
         print(json.dumps(told, default=str), flush=True)
 
-    server = PostgresServer()
+    server = OwnServer()
     try:
         answer(port=server.port)
         for line in sys.stdin:

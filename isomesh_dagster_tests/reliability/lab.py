@@ -122,6 +122,7 @@ def connect(place: Mapping[str, Any] | None, application_name: str = "") -> Any:
         host=place["host"],
         port=place["port"],
         user=place["user"],
+        password=place["password"],
         dbname=place["database"],
         application_name=application_name,
     )
@@ -176,7 +177,7 @@ def _drop(server: PostgresServer, database: str) -> None:
 
 def _postgres(place: Mapping[str, Any] | None) -> dict[str, Any]:
     assert place is not None
-    return {"type": "postgres", **place, "password": "", "concurrent_tasks": 3}
+    return {"type": "postgres", **place, "concurrent_tasks": 3}
 
 
 # ---- processes -------------------------------------------------------------------------------------------

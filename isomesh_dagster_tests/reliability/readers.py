@@ -47,7 +47,7 @@ def promote_under_readers(folder: Path, place: Mapping[str, Any], *, views: int,
         for generation in (1, 2)
     ]
     try:
-        with System(folder, PostgresConnection(**place, password="")) as system:
+        with System(folder, PostgresConnection(**place)) as system:
             for number in range(rounds + 2):
                 for event in system.apply(system.plan(generations[number % 2])):
                     if isinstance(event, Promoted) and number:
