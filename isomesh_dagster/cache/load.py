@@ -435,7 +435,7 @@ class _Tree:
                     self._check_link(path)
                 if entry.is_dir():
                     todo.append(path)
-                elif entry.name.endswith(endings) and not self._ignored(path):
+                elif entry.name.endswith(endings) and not self._ignored(path) and entry.stat().st_size:
                     found.append(path)
         return sorted(found)
 

@@ -308,14 +308,9 @@ def test_reserved_schemas(root: Path, name: str) -> None:
     assert (found.path, found.line) == ("models/z.sql", 1)
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "metrics/a.sql",
-    ],
-)
+@pytest.mark.parametrize("path", ["metrics/a.sql"])
 def test_files_that_are_not_supported_are_named(root: Path, path: str) -> None:
-    write(root, path, "")
+    write(root, path, "METRIC (name a)")
     found = error(root)
     assert isinstance(found, UnsupportedError)
     assert found.path == path
@@ -325,6 +320,7 @@ def test_files_that_are_not_supported_are_named(root: Path, path: str) -> None:
 def test_what_a_new_project_of_the_format_holds_is_accepted(root: Path) -> None:
     for path in ("models/__init__.py", "macros/__init__.py", "macros/.gitkeep", "models/.hidden.sql", "models/a.md"):
         write(root, path, "")
+    write(root, "models/to_be_written.sql", "")
     write(root, "models/__pycache__/x.py", "")
     write(root, "models/.ipynb_checkpoints/a.sql", "nonsense")
     assert len(loaded(root).models) == 4
