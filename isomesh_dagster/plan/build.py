@@ -79,7 +79,7 @@ def build_plan(
         elif snapshot.is_preview and is_incremental(snapshot.model.kind) and not is_shown:
             span = preview_range(snapshot.model, begins[name], steps.end(snapshot.model), wish)
             step = preview_build(snapshot, recorded.get(str(snapshot.physical)), span if layer.fills_previews else None)
-            step = None if step is None else steps.shaped(step)
+            step = None if step is None else steps.shaped(step, is_shown=is_shown)
         elif name not in stay:  # what is missing of a table that stays waits for the clock: its columns come first
             step = steps.of(
                 snapshot,

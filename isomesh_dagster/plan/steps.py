@@ -65,7 +65,7 @@ class Steps:
             step = whole(snapshot, of_whole(start, end, below), repoint=repoint)
             is_open = not is_shown and not isinstance(model.kind, View)  # a view that is there shows what is there
             if done is None or ((is_open or self._wish.run) and is_due(model, done, step.intervals[0])):
-                return self.shaped(step)
+                return self.shaped(step, is_shown=is_shown)
             return None
         again = self._due_again.get(str(snapshot.physical), ())
         is_asked = self._wish.run or model.name in self._wish.backfill
@@ -75,7 +75,7 @@ class Steps:
         if not gaps and (done is not None or is_shown):
             return None
         # nothing may be due yet (a start to come): the step then makes the empty table its view needs
-        return self.shaped(Build(snapshot=snapshot, intervals=gaps, batches=batches(model, gaps)))
+        return self.shaped(Build(snapshot=snapshot, intervals=gaps, batches=batches(model, gaps)), is_shown=is_shown)
 
     def begins_again(self, step: Build) -> bool:
         """Whether the step makes rows again that are there: a whole table, or a history from its beginning."""
@@ -102,14 +102,14 @@ class Steps:
         first = cron.unit_add(unit, cron.unit_floor(unit, end), -self._wish.min_intervals)
         return merge([self._wish.within, Interval(first, end)])
 
-    def shaped(self, step: Build) -> Build | None:
+    def shaped(self, step: Build, *, is_shown: bool) -> Build | None:
         """The step as asked: with its rows, or with none. Views hold no rows, and a seed's cost nothing."""
         if isinstance(step.snapshot.model.kind, View | Seed):
             return step
         if self._wish.empty_backfill:
             return Build(snapshot=step.snapshot, intervals=step.intervals, batches=step.intervals, hollow=True)
         if self._wish.skip_backfill:
-            is_there = str(step.snapshot.physical) in self._recorded
+            is_there = is_shown or str(step.snapshot.physical) in self._recorded
             return None if is_there else Build(snapshot=step.snapshot, intervals=(), batches=(), hollow=True)
         return step
 

@@ -130,6 +130,7 @@ def test_skipped_tables_are_empty_until_they_are_due(new: Life) -> None:
         ("m.inc", "m.daily", "m.keyed", "m.agg", "m.show", "m.alone"), 0
     )
     assert set(new.recorded().values()) == {(), new.recorded()["m.show"]}
+    assert new.plan(skip_backfill=True).is_empty
     new.run()
     assert new.tables()["m.agg"] == {(21, 21): 1}
     assert new.plan().is_empty
