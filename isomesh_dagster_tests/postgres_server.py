@@ -173,6 +173,12 @@ class OwnServer(PostgresServer):
         shutil.rmtree(self.root, ignore_errors=True)
 
 
+def in_config(settings: PostgresConnection) -> str:
+    """The connection as a `config.yaml` may say it, in one line."""
+    keys = settings.model_dump(include={"host", "port", "user", "database"})
+    return json.dumps({"type": "postgres", **keys, "password": settings.password.get_secret_value()})
+
+
 def connected(settings: PostgresConnection) -> Any:
     """A connection of somebody else to a warehouse, which commits every statement."""
     connection = psycopg2.connect(

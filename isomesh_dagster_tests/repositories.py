@@ -17,7 +17,7 @@ CONFIG = """
 project: shop
 gateways:
   production:
-    connection: {{type: duckdb, database: production.duckdb}}
+    connection: {connection}
     git:
       remote: ../remote.git
       previews: ["feature/*", "refs/pull/*/head"]
@@ -34,9 +34,13 @@ MODELS = {
 
 @dataclass(frozen=True, slots=True)
 class Team:
-    """A folder with `remote.git`, the clone `work`, and the system's own folder `system`."""
+    """A folder with `remote.git`, the clone `work`, and the system's own folder `system`.
+
+    `connection` is the system's warehouse, as `config.yaml` says it.
+    """
 
     folder: Path
+    connection: str = "{type: duckdb, database: production.duckdb}"
 
     @property
     def remote(self) -> Path:
@@ -78,7 +82,7 @@ class Team:
     def configure(self, **git: Any) -> None:
         """Write the system's configuration; `git` are further keys, as YAML."""
         lines = "\n".join(f"      {key}: {value}" for key, value in git.items())
-        (self.system / "config.yaml").write_text(CONFIG.format(git=lines).lstrip("\n"))
+        (self.system / "config.yaml").write_text(CONFIG.format(connection=self.connection, git=lines).lstrip("\n"))
 
     def commit(self, message: str, files: dict[str, str | None], *, branch: str = "main", push: bool = True) -> str:
         """Commit files (None: removed) on a branch, made from where the clone is if it is new; the commit."""
@@ -118,9 +122,9 @@ class Team:
             return session.fetch(sql)
 
 
-def team(folder: Path) -> Team:
+def team(folder: Path, **more: str) -> Team:
     """A remote with the models on `main`, and a system that nothing was deployed to."""
-    made = Team(folder)
+    made = Team(folder, **more)
     made.work.mkdir(parents=True)
     made.system.mkdir()
     made.git("init", "-q", "--bare", str(made.remote), at=folder)

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-import json
 
 import pytest
 
 from isomesh_dagster_tests.cli.conftest import Shop
-from isomesh_dagster_tests.postgres_server import connected
+from isomesh_dagster_tests.postgres_server import connected, in_config
 
-CONNECTION = "{{type: postgres, host: {host}, port: {port}, user: {user}, password: {password}, database: {database}}}"
-CONFIG = f"""
+CONFIG = """
 project: shop
 gateways:
-  main: {{{{connection: {CONNECTION}}}}}
-  other: {{{{connection: {CONNECTION}}}}}
+  main: {{connection: {0}}}
+  other: {{connection: {0}}}
 default_gateway: main
-model_defaults: {{{{dialect: duckdb, start: 2024-01-01}}}}
+model_defaults: {{dialect: duckdb, start: 2024-01-01}}
 """
 
 
@@ -35,9 +33,7 @@ def rows(postgres):
 
 @pytest.fixture
 def on_postgres(shop: Shop, postgres) -> Shop:
-    place = postgres.model_dump(include={"host", "port", "user", "database"})
-    password = json.dumps(postgres.password.get_secret_value())
-    (shop.root / "config.yaml").write_text(CONFIG.format(**place, password=password))
+    (shop.root / "config.yaml").write_text(CONFIG.format(in_config(postgres)))
     return shop
 
 

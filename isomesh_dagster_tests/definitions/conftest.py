@@ -9,6 +9,7 @@ import dagster as dg
 import pytest
 
 from isomesh_dagster import Project, build_definitions
+from isomesh_dagster.relation import Relation
 
 FILES = {
     "config.yaml": """
@@ -87,7 +88,9 @@ class Shop:
             session.transaction(),
         ):
             session.create_schema("raw")
-            session.execute("CREATE OR REPLACE TABLE raw.orders (id INT, day DATE, amount INT)")
+            session.create_table(
+                Relation(schema="raw", name="orders"), [("id", "INTEGER"), ("day", "DATE"), ("amount", "INTEGER")]
+            )
             for row in rows:
                 session.execute("INSERT INTO raw.orders VALUES (?, CAST(? AS DATE), ?)", row)
 

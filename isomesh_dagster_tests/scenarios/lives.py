@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ from typing import Any
 import duckdb
 
 from isomesh_dagster.execution.events import Built, Event
+from isomesh_dagster.model.connections import PostgresConnection
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.plan.wish import RunWish, Wish
 from isomesh_dagster.project import Project
 from isomesh_dagster.snapshot.interval import Interval, to_ms
+from isomesh_dagster_tests.postgres_server import connected, in_config
 
 NOW = datetime(2024, 1, 8, 12, tzinfo=timezone.utc)
 DAY = 86_400_000
@@ -22,8 +25,8 @@ FIRST = to_ms(datetime(2024, 1, 1, tzinfo=timezone.utc))
 CONFIG = """
 gateways:
   one:
-    connection: {type: duckdb, database: warehouse.duckdb}
-model_defaults: {dialect: duckdb, start: '2024-01-01'}
+    connection: {connection}
+model_defaults: {{dialect: duckdb, start: '2024-01-01'}}
 """
 EXTERNAL = """
 - name: raw.t
@@ -49,19 +52,21 @@ def days(first: int, end: int) -> Interval:
 
 
 class Life:
-    """The project in a folder; every plan is made by a project that is loaded anew."""
+    """The project in a folder; every plan is made by a project that is loaded anew. `postgres` None: on DuckDB."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, postgres: PostgresConnection | None = None) -> None:
         self.root = root
-        (root / "config.yaml").write_text(CONFIG)
+        self.postgres = postgres
+        connection = "{type: duckdb, database: warehouse.duckdb}" if postgres is None else in_config(postgres)
+        (root / "config.yaml").write_text(CONFIG.format(connection=connection))
         (root / "external_models.yaml").write_text(EXTERNAL)
         (root / "models").mkdir()
         for name, text in MODELS.items():
             self.write(name, text)
         self.sql("CREATE SCHEMA raw")
         self.sql(
-            "CREATE TABLE raw.t AS SELECT range AS id, DATE '2024-01-01' + CAST(range % 7 AS INTEGER) AS ds, 1 AS v"
-            " FROM range(21)"
+            "CREATE TABLE raw.t AS SELECT CAST(x AS BIGINT) AS id, DATE '2024-01-01' + CAST(x % 7 AS INTEGER) AS ds,"
+            " CAST(1 AS BIGINT) AS v FROM generate_series(0, 20) AS r(x)"
         )
 
     def write(self, name: str, text: str) -> None:
@@ -77,6 +82,10 @@ class Life:
 
     def sql(self, text: str) -> list[tuple[Any, ...]]:
         """Run SQL in the warehouse; its rows, sorted."""
+        if self.postgres is not None:
+            with closing(connected(self.postgres)) as connection, connection.cursor() as cursor:
+                cursor.execute(text)
+                return sorted(cursor.fetchall(), key=str) if cursor.description else []
         with duckdb.connect(str(self.root / "warehouse.duckdb")) as connection:
             return sorted(connection.execute(text).fetchall(), key=str)
 

@@ -12,6 +12,7 @@ from isomesh_dagster.errors import IsomeshError
 from isomesh_dagster.execution.events import Built, Event, Waiting
 from isomesh_dagster.plan.documents import plan_json
 from isomesh_dagster.plan.explain import plan_sections
+from isomesh_dagster_tests.postgres_server import in_config
 
 CONFIG = """
 gateways:
@@ -49,18 +50,21 @@ THURSDAY = datetime(2024, 1, 11, 10, tzinfo=timezone.utc)
 SATURDAY, SUNDAY = THURSDAY + timedelta(days=2), THURSDAY + timedelta(days=3)
 
 
-@pytest.fixture
-def project(tmp_path: Path):
+@pytest.fixture(params=["duckdb"])
+def project(request: pytest.FixtureRequest, tmp_path: Path):
     for path, text in FILES.items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_text(text)
+    if request.param == "postgres":
+        connection = in_config(request.getfixturevalue("postgres"))
+        (tmp_path / "config.yaml").write_text(CONFIG.replace("{type: duckdb, database: warehouse.duckdb}", connection))
     with Project.load(tmp_path, environ={}) as project:
         with project.connection().session() as session:
             session.execute("CREATE SCHEMA raw")
             session.execute("CREATE TABLE raw.gate AS SELECT FALSE AS shut")
             session.execute(
                 "CREATE TABLE raw.days AS "
-                "SELECT DATE '2024-01-01' + CAST(i AS INT) AS ds, 1 AS v FROM range(60) AS t(i)"
+                "SELECT DATE '2024-01-01' + CAST(i AS INT) AS ds, 1 AS v FROM generate_series(0, 59) AS t(i)"
             )
         list(project.apply(project.plan("prod", now=THURSDAY)))
         # the first run takes note of the last tick; only those after it are heeded
@@ -86,6 +90,7 @@ def execute(project: Project, sql: str) -> list[tuple]:
         return session.fetch(sql)
 
 
+@pytest.mark.parametrize("project", ["duckdb", "postgres"], indirect=True)
 def test_a_tick_builds_the_last_intervals_again_with_what_reads_them(project: Project) -> None:
     execute(project, "UPDATE raw.days SET v = 2 RETURNING 1")
     told = {one.model for one in project.cadence("prod", now=SUNDAY).due}
@@ -130,6 +135,7 @@ def test_each_tick_counts_once_and_the_next_one_again(project: Project) -> None:
     assert built(project, SUNDAY + timedelta(days=16))["s.days"] == ["29-30"]
 
 
+@pytest.mark.parametrize("project", ["duckdb", "postgres"], indirect=True)
 def test_what_waits_or_fails_stays_pending(project: Project) -> None:
     execute(project, "UPDATE raw.gate SET shut = TRUE RETURNING 1")
     events = list(project.apply(project.run_plan("prod", now=SUNDAY)))
@@ -141,7 +147,7 @@ def test_what_waits_or_fails_stays_pending(project: Project) -> None:
     found = built(project, monday)
     assert found["s.days"] == ["11-15"]
     assert found["s.child"] == ["11-15"]
-    assert execute(project, "SELECT SUM(v) FROM s.child WHERE DAY(ds) > 10") == [(12,)]
+    assert execute(project, "SELECT SUM(v) FROM s.child WHERE EXTRACT(DAY FROM ds) > 10") == [(12,)]
     assert project.run_plan("prod", now=monday).is_empty
 
 

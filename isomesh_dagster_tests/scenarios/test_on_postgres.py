@@ -1,0 +1,43 @@
+"""Restatements and plans with options whose SQL is worth trying on Postgres: the same stories, told there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from isomesh_dagster.model.connections import PostgresConnection
+from isomesh_dagster_tests.scenarios import test_plan_options as options
+from isomesh_dagster_tests.scenarios import test_restatement as restatement
+from isomesh_dagster_tests.scenarios.lives import Life
+
+LOADED = [
+    restatement.test_rows_are_made_again_with_all_that_reads_them,
+    restatement.test_prod_makes_other_versions_due_again,
+    restatement.test_an_interrupted_restatement_is_gone_on_with,
+    restatement.test_a_failing_restatement_leaves_other_tables_alone,
+    options.test_what_is_built_over_a_part_counts_for_that_part,
+    options.test_a_run_of_some_models,
+]
+NEW = [
+    options.test_skipped_tables_are_empty_until_they_are_due,
+    options.test_empty_tables_count_as_built,
+]
+
+
+@pytest.fixture
+def life(tmp_path: Path, postgres: PostgresConnection) -> Life:
+    """Nothing was built yet."""
+    return Life(tmp_path, postgres)
+
+
+@pytest.mark.parametrize("story", LOADED, ids=lambda story: story.__name__)
+def test_with_prod(story: Callable[[Life], None], life: Life) -> None:
+    life.apply()
+    story(life)
+
+
+@pytest.mark.parametrize("story", NEW, ids=lambda story: story.__name__)
+def test_before_anything(story: Callable[[Life], None], life: Life) -> None:
+    story(life)
