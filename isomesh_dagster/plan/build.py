@@ -41,6 +41,7 @@ def build_plan(
     vouched: Iterable[Snapshot] = (),
     due_again: Recorded = MappingProxyType({}),
     unfinished: Recorded = MappingProxyType({}),
+    left: Collection[str] = (),
 ) -> Plan:
     """The plan that makes `environment` show the decision's snapshots.
 
@@ -51,7 +52,8 @@ def build_plan(
     that is wished: models end where the environment compared with ends, `run` goes on from there. `vouched` are further
     snapshots that some environment shows or showed, so that their audits passed. `due_again` are intervals by
     physical relation that were built once and are not any more, `unfinished` those, by model, that the plan the
-    environment shows was to compute again after its swap, and has not. Raises PlanError when the wish is to have no
+    environment shows was to compute again after its swap, and has not. `left` are models that only prod may build as
+    long as the environment shows them as it does. Raises PlanError when the wish is to have no
     gaps and there would be some.
     """
     already = current.target.snapshots if current is not None else {}
@@ -68,6 +70,8 @@ def build_plan(
             coverage.note(snapshot, recorded, None, 0)
             continue
         is_shown = already.get(name) == snapshot.id
+        if is_shown and name in left:
+            continue
         step: Build | None = None
         if is_shown and name in unfinished:
             gaps = unfinished[name]

@@ -1,25 +1,29 @@
-"""What a migration in prod means for the views of other environments that read the same table.
+"""What a forward-only change in prod means for other environments that show the same table.
 
-They are made again in the swap: a column that goes stays in them, empty; one whose type changes has the new type. Who
-plans is told, and refused when a view could not be made again.
+Their views are made again in the swap: a column that goes stays in them, empty; one whose type changes has the new
+type. Who plans is told, and refused when a view could not be made again. The table's rows are prod's from then on:
+nobody writes what an older definition gives.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from isomesh_dagster.errors import EngineError, PlanError
 from isomesh_dagster.plan.plan import Migrate, Plan
 from isomesh_dagster.relation import ColumnChange, Relation
+from isomesh_dagster.snapshot.environment import PROD
 
 if TYPE_CHECKING:
     from isomesh_dagster.engine.connection import Session
+    from isomesh_dagster.graph.order import ModelGraph
     from isomesh_dagster.project.front import Project
     from isomesh_dagster.snapshot.environment import Environment
     from isomesh_dagster.snapshot.snapshot import Snapshot
+    from isomesh_dagster.state.protocol import StateStore
 
 _WORD = re.compile(r"\w+")
 
@@ -54,6 +58,36 @@ def told_elsewhere(project: Project, session: Session, plan: Plan, steps: Sequen
             hint="plan these environments again, or end them with `isomesh invalidate`; nothing was changed",
         )
     return told
+
+
+def left_to_prod(
+    state: StateStore, environment: str, snapshots: Mapping[str, Snapshot], graph: ModelGraph
+) -> frozenset[str]:
+    """Models of an environment that it must not build, because prod shows their tables with another definition, and
+    what reads them: rows of both definitions would stand in one table, or be computed before prod wrote the others.
+    """
+    production = state.environment(PROD) if environment != PROD else None
+    if production is None:
+        return frozenset()
+    views, ids = production.target.views, production.target.snapshots
+    shared = {
+        name: ids[name]
+        for name, one in snapshots.items()
+        if name in views and views[name].physical == str(one.physical) and ids[name] != one.id
+    }
+    found = {one.name: one for one in state.snapshots(shared.values()).values()} if shared else {}
+    altered = [name for name, one in found.items() if one.fingerprint.version != snapshots[name].fingerprint.version]
+    return frozenset({*altered, *graph.descendants(altered)}) if altered else frozenset()
+
+
+def left_words(environment: str, names: Collection[str]) -> tuple[str, ...]:
+    """What a run says of models that it leaves out; nothing when there are none."""
+    if not names:
+        return ()
+    return (
+        f"not built in {environment}: {', '.join(sorted(names))}: prod has changed the definition of a table they share;"
+        f" plan {environment} to follow it",
+    )
 
 
 class _Elsewhere:

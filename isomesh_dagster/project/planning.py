@@ -23,6 +23,7 @@ from isomesh_dagster.plan.plan import Decision, Plan
 from isomesh_dagster.plan.recorded import Honoured, honour
 from isomesh_dagster.plan.wish import EVERYTHING_DUE, RunWish, Wish
 from isomesh_dagster.project import clock, migrating, scope
+from isomesh_dagster.project.elsewhere import left_to_prod, left_words
 from isomesh_dagster.project.restating import plan_restatement
 from isomesh_dagster.project.scope import Scope
 from isomesh_dagster.project.timing import timed
@@ -97,6 +98,8 @@ def plan_files(
 
     unfinished = _unfinished(state, current, shown, recorded)
 
+    left = left_to_prod(state, name, decision.snapshots, area.graph) if current is not None else frozenset()
+
     def planned(decision: Decision, graph: ModelGraph, wish: Wish) -> Plan:
         return build_plan(
             layer=_layer(project.settings),
@@ -113,6 +116,7 @@ def plan_files(
             vouched=_shown_somewhere(state, known),
             due_again=due_again,
             unfinished=unfinished,
+            left=left,
         )
 
     if wish.backfill:
@@ -200,17 +204,18 @@ def plan_clock(
         names = scope.named(project, wish.select, graph, "select")
         chosen = {*names, *graph.ancestors(names)} if wish.auto_upstream else {*names}
         wish = replace(wish, select=tuple(model for model in graph.order if model in chosen))
+    left = left_to_prod(system.state(), name, showing.snapshots, graph)
     plan = build_run(
         layer=_layer(project.settings),
         current=showing.environment,
-        graph=graph,
+        graph=_graph_of(showing, without=left),
         snapshots={model: showing.snapshots[model] for model in graph.order},
         recorded=showing.recorded,
         now=clock.moment(now),
         wish=wish,
         known=showing.restatements,
     )
-    return timed(system.state(), _warned(plan, warnings))
+    return timed(system.state(), _warned(plan, (*warnings, *left_words(name, left))))
 
 
 def cadence_of(project: Project, environment: str | None, *, now: datetime | None) -> Cadence:
@@ -219,9 +224,10 @@ def cadence_of(project: Project, environment: str | None, *, now: datetime | Non
     name = system.environment_name(environment)
     system.checked()
     showing = system.showing(name)
+    left = left_to_prod(system.state(), name, showing.snapshots, _graph_of(showing))
     return cadence(
         showing.environment,
-        _graph_of(showing),
+        _graph_of(showing, without=left),
         showing.snapshots,
         showing.recorded,
         clock.moment(now),
@@ -229,8 +235,8 @@ def cadence_of(project: Project, environment: str | None, *, now: datetime | Non
     )
 
 
-def _graph_of(showing: Showing) -> ModelGraph:
-    return build_graph({model: snapshot.model for model, snapshot in showing.snapshots.items()})
+def _graph_of(showing: Showing, *, without: Collection[str] = ()) -> ModelGraph:
+    return build_graph({model: one.model for model, one in showing.snapshots.items() if model not in without})
 
 
 def _decide(

@@ -11,7 +11,7 @@ from isomesh_dagster.model.connections import WarehouseConnection
 from isomesh_dagster.plan.documents import plan_json, plan_markdown
 from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.project import Project
-from isomesh_dagster_tests.scenarios.altered import COUNTS, LOSES, NEW, OLD, Files
+from isomesh_dagster_tests.scenarios.altered import COUNTS, LOSES, NEW, OLD, Files, moment
 
 LARGE = "MODEL (name s.large);\nSELECT id, v + 1 AS more FROM s.shown WHERE v > 0"
 
@@ -127,3 +127,23 @@ def test_a_view_that_nobody_shows_any_more_is_made_anew(files: Files) -> None:
     plan = files.apply("dev")
     assert [step.snapshot.name for step in plan.builds] == ["s.large"]
     assert files.rows("s__dev.large") == [(1, 3), (2, 5)]
+
+
+def test_only_prod_writes_the_table_it_has_changed(files: Files) -> None:
+    """No run of an older definition puts rows among those of the newer, nor what reads them before they are there."""
+    files.days(NEW)
+    files.apply()
+    with Project.load(files.root) as project:
+        due = project.run_plan("dev", now=moment(5))
+        assert [step.snapshot.name for step in due.builds] == ["s.src"]
+        (warning,) = due.warnings
+        assert warning.startswith("not built in dev: s.days, s.large, s.shown, s.totals: prod has changed")
+        assert {one.model for one in project.cadence("dev", now=moment(5)).due} == {"s.src"}
+        list(project.apply(due))
+    assert len(files.rows("s.days")) == 3
+    files.run(5)
+    assert files.rows("s.days", "id, v, tag")[-1] == (3, 9, "new")
+    assert files.rows("s__dev.days") == files.rows("s.days")
+    files.apply("dev", day=6)
+    with Project.load(files.root) as project:
+        assert project.run_plan("dev", now=moment(6)).warnings == ()
