@@ -85,7 +85,7 @@ def left_words(environment: str, names: Collection[str]) -> tuple[str, ...]:
     if not names:
         return ()
     return (
-        f"not built in {environment}: {', '.join(sorted(names))}: prod has changed the definition of a table they share;"
+        f"not built in {environment}: {', '.join(sorted(names))}: prod has changed what fills a table they share;"
         f" plan {environment} to follow it",
     )
 
