@@ -24,7 +24,7 @@ def take_back(session: Session, state: StateStore, plan: Plan, checkpoint: Calla
     }
     if left:
         state.add_intervals(left, replace=True)
-        checkpoint("forgotten")
+        checkpoint("taken back in the state")
     for one in plan.due_again:
         physical = str(one.snapshot.physical)
         with session.transaction(claim=physical):

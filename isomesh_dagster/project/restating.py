@@ -39,13 +39,13 @@ def plan_restatement(project: Project, name: str, *, moment: int, wish: Wish, la
     names = scope.named(project, wish.restate, graph, "restate")
     others = _others(project, state, name, names, graph)
 
-    def made(moment: int, wish: Wish) -> Plan:
+    def made(moment: int, wish: Wish, *, goes_on: bool = False) -> Plan:
         return build_restatement(
             layer=layer,
             current=current,
             graph=graph,
             snapshots={model: snapshots[model] for model in graph.order},
-            recorded=_recorded(state, snapshots, others),
+            recorded=_recorded(state, snapshots, others, goes_on=goes_on),
             others=others,
             now=moment,
             wish=wish,
@@ -53,7 +53,7 @@ def plan_restatement(project: Project, name: str, *, moment: int, wish: Wish, la
 
     plan = made(moment, replace(wish, restate=names))
     begun = _begun(state, plan)
-    plan = made(*begun) if begun is not None else plan
+    plan = made(*begun, goes_on=True) if begun is not None else plan
     return timed(state, replace(plan, warnings=(*plan.warnings, *warnings)))
 
 
@@ -72,15 +72,19 @@ def _others(project: Project, state: StateStore, name: str, names: Iterable[str]
     return Others(environments=environments, unshown=unshown)
 
 
-def _recorded(state: StateStore, snapshots: Mapping[str, Snapshot], others: Others) -> dict[str, tuple[Interval, ...]]:
+def _recorded(
+    state: StateStore, snapshots: Mapping[str, Snapshot], others: Others, *, goes_on: bool
+) -> dict[str, tuple[Interval, ...]]:
     """The intervals by physical relation; of the environment's own also what is due again, as an interrupted
-    restatement leaves it.
+    restatement leaves it. One that `goes_on` may have been killed while it took intervals back: in the state, which
+    forgets first, and not in the warehouse yet. What is due again of other tables is taken back once more then.
     """
     own = {str(one.physical): one for one in snapshots.values() if one.physical is not None}
     foreign = [one for shown in others.environments.values() for one in shown.values()] + list(others.unshown)
     recorded = state.intervals({*own, *(str(one.physical) for one in foreign if one.physical is not None)})
-    for physical, again in state.due_again(own).items():
-        if is_incremental(own[physical].model.kind):
+    theirs = {str(one.physical) for one in foreign if one.physical is not None} if goes_on else set()
+    for physical, again in state.due_again({*own, *theirs}).items():
+        if physical not in own or is_incremental(own[physical].model.kind):
             recorded[physical] = merge([*recorded.get(physical, ()), *again])
     return recorded
 

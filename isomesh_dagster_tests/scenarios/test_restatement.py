@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import random
+import signal
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from isomesh_dagster.errors import EngineError, PlanError, SelectionError
+from isomesh_dagster.execution.application import Application
+from isomesh_dagster.execution.schedule import run_plan_steps
 from isomesh_dagster.plan.documents import plan_json, plan_markdown
 from isomesh_dagster.plan.saved import plan_document, read_document
 from isomesh_dagster.plan.wish import Wish
@@ -199,3 +203,53 @@ def test_restating_any_range_over_the_same_data_changes_nothing(life: Life, seed
     rebuilt.sql(f"UPDATE raw.t SET v = v + 1 WHERE ds = DATE '2024-01-01' + {first - 1}")
     rebuilt.apply()
     assert life.tables() == rebuilt.tables()
+
+
+# ---- killed while it takes back --------------------------------------------------------------------------
+
+
+def killed_taking_back(life: Life, at: str, number: int) -> None:
+    """Restate m.inc of prod in a child that is killed the `number`-th time it comes to the checkpoint."""
+    child = os.fork()
+    if child == 0:
+        left = [number]
+
+        def checkpoint(name: str) -> None:
+            left[0] -= name == at
+            if not left[0]:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        try:
+            with Project.load(life.root) as project:
+                application = Application(
+                    project.plan("prod", now=NOW, wish=Wish(restate=("m.inc",))),
+                    connection=project.connection(),
+                    state=project.state(),
+                    identity=project.identity(),
+                    root=life.root,
+                    checkpoint=checkpoint,
+                )
+                for _ in run_plan_steps(application, concurrency=1):
+                    pass
+                application.finish()
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+
+
+@pytest.mark.parametrize(("at", "number"), [("taken back in the state", 1), ("taken back", 1), ("taken back", 3)])
+@pytest.mark.parametrize("goes_first", ["restatement", "dev"])
+def test_a_kill_between_the_halves_of_the_take_back_loses_nothing(
+    life: Life, at: str, number: int, goes_first: str
+) -> None:
+    other_version(life)
+    life.sql("UPDATE raw.t SET v = 5")
+    killed_taking_back(life, at, number)
+    assert life.tables()["m.agg"] == {(21, 105): 1}, "prod's own rows are made"
+    if goes_first == "dev":
+        life.run("dev")
+    life.apply(restate=("m.inc",))
+    life.run("dev")
+    assert life.tables("dev")["m.agg"] == {(21, 1050): 1}
+    assert life.tables("dev")["m.keyed"] == life.tables("dev")["m.inc"]
+    assert life.run("dev") == {}
