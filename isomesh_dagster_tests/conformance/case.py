@@ -11,14 +11,18 @@ from typing import Any
 import yaml
 
 FOLDER = Path(__file__).parent
-WAREHOUSE = "warehouse.duckdb"
+CONNECTION = "THE-CONNECTION"
+DUCKDB = "{type: duckdb, database: warehouse.duckdb}"
 
 Fetch = Callable[[str], list[tuple[Any, ...]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What `cases/<name>.yaml` says. `later` is the raw data that comes after the first build, and when it is run."""
+    """What `cases/<name>.yaml` says. `later` is the raw data that comes after the first build, and when it is run.
+
+    `error_on_postgres` is part of what Postgres says where its SQL is of DuckDB alone; None: it gives the same tables.
+    """
 
     name: str
     now: datetime
@@ -26,13 +30,14 @@ class Case:
     raw: str
     tables: tuple[str, ...]
     later: tuple[datetime, str] | None
+    error_on_postgres: str | None
 
-    def write(self, root: Path) -> None:
-        """Write the project's files."""
+    def write(self, root: Path, connection: str = DUCKDB) -> None:
+        """Write the project's files; `connection` is the warehouse, as `config.yaml` says it."""
         for path, text in self.files.items():
             file = root / path
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
+            file.write_text(text.replace(CONNECTION, connection), encoding="utf-8")
 
 
 def names() -> list[str]:
@@ -47,7 +52,7 @@ def read(name: str) -> Case:
     config = {
         "gateways": {
             gateway: {
-                "connection": {"type": "duckdb", "database": WAREHOUSE},
+                "connection": CONNECTION,
                 "variables": given.get("gateway_variables", {}),
             }
         },
@@ -62,6 +67,7 @@ def read(name: str) -> Case:
         raw=given.get("raw", ""),
         tables=tuple(given["tables"]),
         later=(_utc(later["now"]), later["raw"]) if later else None,
+        error_on_postgres=given.get("not_on_postgres", {}).get("error"),
     )
 
 
