@@ -41,9 +41,10 @@ class Steps:
         self._now = now
         self._wish = wish
         self._ends = {
-            name: recorded[str(snapshot.physical)][-1].end
+            # what was taken back was there: an environment has come as far as its rows
+            name: merge([*recorded.get(table, ()), *due_again.get(table, ())])[-1].end
             for name, snapshot in shown.items()
-            if str(snapshot.physical) in recorded
+            if (table := str(snapshot.physical)) in recorded or due_again.get(table)
         }
         self._furthest = max(self._ends.values(), default=None)
 

@@ -94,7 +94,8 @@ def plan_files(
         production={one.name: one for one in known if production.snapshots.get(one.name) == one.id},
     )
     decision, recorded = _decide(project, area, state, shown, difference, known, said, wish.choices, forward_only)
-    due_again = state.due_again(str(one.physical) for one in decision.snapshots.values() if one.physical is not None)
+    concerned = (*shown.values(), *decision.snapshots.values())
+    due_again = state.due_again({str(one.physical) for one in concerned if one.physical is not None})
 
     unfinished = _unfinished(state, current, shown, recorded)
 

@@ -110,6 +110,15 @@ def test_prod_makes_other_versions_due_again(life: Life) -> None:
     assert life.plan("dev", select=("m.alone",)).is_empty
 
 
+def test_what_was_taken_back_at_the_end_is_in_the_next_version(life: Life) -> None:
+    other_version(life)
+    life.apply(restate=("m.inc",), within=days(7, 8))
+    life.edit("m.inc", "id, ds, v", "id, ds, v * 100 AS v")
+    life.apply("dev")
+    assert life.recorded("dev")["m.inc"] == (days(1, 8),)
+    assert life.tables("dev")["m.agg"] == {(21, 2100): 1}
+
+
 def test_a_run_makes_up_for_it_too(life: Life) -> None:
     other_version(life)
     life.sql("UPDATE raw.t SET v = 5")
