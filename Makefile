@@ -10,6 +10,8 @@ BIN := .venv/bin
 ISOMESH := $(BIN)/isomesh
 # pytest's workers; two fit a small machine. They take work from each other, so that no long file comes last.
 WORKERS ?= 2
+# Tests start a Postgres of their own. ISOMESH_TESTS_POSTGRES_URL=postgresql://user:password@host:port takes one that runs
+# (user: a superuser; databases are made and dropped there). ISOMESH_TESTS_LONG=1 tries as much on it as on DuckDB.
 
 .DEFAULT_GOAL := help
 .PHONY: help setup data demo dev dev-production test lint types layers check format lock clean
