@@ -184,6 +184,12 @@ class Connection(Protocol):
         """
         ...
 
+    def interrupt(self) -> None:
+        """End the statements that run in sessions of this connection: they fail, their transactions roll back. From
+        any thread; does nothing where nothing runs.
+        """
+        ...
+
     def close(self) -> None:
         """Let go of the warehouse and of the lock on it."""
         ...

@@ -64,6 +64,7 @@ class DuckDBWarehouse:
         self._closed = False
         self._close_lock = threading.Lock()
         self._locks: list[FileLock] = []
+        self._cursors: set[duckdb.DuckDBPyConnection] = set()
         paths = [catalog.path for catalog in settings.catalogs.values()] or [settings.database]
         path = MEMORY if settings.catalogs or settings.database is None else str(settings.database)
         self._has_catalogs = bool(settings.catalogs)
@@ -96,6 +97,7 @@ class DuckDBWarehouse:
     def _session(self) -> Iterator[DuckDBSession]:
         self._check_alive()
         cursor = self._parent.cursor()
+        self._cursors.add(cursor)
         try:
             if self._has_catalogs:  # a cursor does not inherit USE
                 cursor.execute(f"USE {quote(self._default_catalog)}")
@@ -103,7 +105,14 @@ class DuckDBWarehouse:
                 cursor, database=self._database, default_catalog=self._default_catalog, catalogs=self._catalogs
             )
         finally:
+            self._cursors.discard(cursor)
             cursor.close()
+
+    def interrupt(self) -> None:
+        """See `Connection`."""
+        for cursor in tuple(self._cursors):
+            with suppress(duckdb.Error):  # it may have been closed meanwhile
+                cursor.interrupt()
 
     def reads(self, sql: str) -> bool:
         """See `Connection`."""

@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import psycopg2
@@ -46,6 +46,7 @@ class PostgresWarehouse:
         self._closed = False
         self._lock = threading.Lock()
         self._idle: list[tuple[Any, float]] = []
+        self._busy: set[Any] = set()
         first = self._connect()
         self.capabilities = Capabilities(
             dialect="postgres", max_identifier=63, merge=first.server_version >= _MERGE_SINCE, keeps_comments=True
@@ -59,13 +60,21 @@ class PostgresWarehouse:
     @contextmanager
     def _session(self) -> Iterator[PostgresSession]:
         connection = self._take()
+        self._busy.add(connection)
         try:
             yield PostgresSession(connection, self._settings, self.capabilities)
         finally:
+            self._busy.discard(connection)
             if not connection.closed and self._is_clean_again(connection):
                 self._give_back(connection)
             else:
                 connection.close()
+
+    def interrupt(self) -> None:
+        """See `Connection`."""
+        for connection in tuple(self._busy):
+            with suppress(psycopg2.Error):  # it may have been closed meanwhile
+                connection.cancel()
 
     def reads(self, sql: str) -> bool:
         """See `Connection`. Only queries can be told: what stands behind a RETURN is parsed and never run."""

@@ -309,6 +309,11 @@ class Application:
         """Running steps end after the batch they are in, others do not begin."""
         self._stopped.set()
 
+    def interrupt(self) -> None:
+        """Stop, and do not wait for the statements that run: their batches fail and roll back."""
+        self.stop()
+        self._connection.interrupt()
+
     def audit(self, step: Audit) -> Iterator[Event]:
         """Run the audits of a table that is not built: `Audited` for each. A blocking one that finds rows gives
         `Failed`, then AuditError is raised; nothing is promoted then.

@@ -1,8 +1,9 @@
 """Run a plan's builds in threads: what others wait for longest goes first.
 
 A failed build skips its descendants only; the rest goes on, so that one run tells all there is to mend. Promotion
-follows when nothing failed. Events are yielded in the caller's thread; closing the generator, or Ctrl-C in it, lets
-running batches finish (or roll back) and records what is done.
+follows when nothing failed. Events are yielded in the caller's thread; closing the generator lets running batches
+finish (or roll back) and records what is done. Ctrl-C while builds are waited for ends their statements: those batches
+roll back.
 """
 
 from __future__ import annotations
@@ -10,13 +11,15 @@ from __future__ import annotations
 import heapq
 import queue
 from collections.abc import Generator, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 from isomesh_dagster.errors import ConflictingPlanError, IsomeshError
 from isomesh_dagster.execution.application import Application
 from isomesh_dagster.execution.events import Event, Skipped
 from isomesh_dagster.plan.plan import Build, Plan
+
+_INTERRUPT_SECONDS = 0.1  # between two tries to end the statements of what runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +72,13 @@ def _build_all(application: Application, concurrency: int) -> Generator[Event, N
             error = raised
         events.put(_Ended(step.snapshot.name, error))
 
+    started: list[Future[None]] = []
     pool = ThreadPoolExecutor(concurrency, thread_name_prefix="isomesh")
     try:
         while ready or running:
             while ready and running < concurrency:
                 _, name = heapq.heappop(ready)
-                pool.submit(work, graph.steps[name])
+                started.append(pool.submit(work, graph.steps[name]))
                 running += 1
             event = events.get()
             if not isinstance(event, _Ended):
@@ -92,6 +96,11 @@ def _build_all(application: Application, concurrency: int) -> Generator[Event, N
                 graph.waiting[name] -= 1
                 if graph.waiting[name] == 0 and name not in skipped:
                     heapq.heappush(ready, (-graph.weight[name], name))
+    except KeyboardInterrupt:
+        pool.shutdown(wait=False, cancel_futures=True)
+        while wait(started, timeout=_INTERRUPT_SECONDS).not_done:  # a batch may be between two statements
+            application.interrupt()
+        raise
     finally:
         application.stop()
         pool.shutdown(wait=True, cancel_futures=True)
