@@ -10,7 +10,7 @@ import pytest
 from isomesh_dagster.model.connections import PostgresConnection
 from isomesh_dagster_tests.scenarios import test_plan_options as options
 from isomesh_dagster_tests.scenarios import test_restatement as restatement
-from isomesh_dagster_tests.scenarios.lives import Life
+from isomesh_dagster_tests.scenarios.lives import MODELS, Life
 
 LOADED = [
     restatement.test_rows_are_made_again_with_all_that_reads_them,
@@ -41,3 +41,15 @@ def test_with_prod(story: Callable[[Life], None], life: Life) -> None:
 @pytest.mark.parametrize("story", NEW, ids=lambda story: story.__name__)
 def test_before_anything(story: Callable[[Life], None], life: Life) -> None:
     story(life)
+
+
+def test_a_materialized_view_stands_on_a_table_that_gets_another_type(life: Life) -> None:
+    life.write("m.kept", "MODEL (name m.kept, kind VIEW (materialized true));\nSELECT id, ds FROM m.inc")
+    life.write("m.inc", MODELS["m.inc"].replace("batch_size 2", "batch_size 2, forward_only true"))
+    life.apply()
+    life.edit("m.inc", "SELECT id, ds, v", "SELECT CAST(id AS DECIMAL(20, 2)) AS id, ds, v")
+    life.apply(allow_destructive=("m.inc", "m.keyed"))
+    kinds = "SELECT relkind::TEXT FROM pg_class WHERE relname LIKE 'm\\_\\_kept%' AND relkind IN ('m', 'v')"
+    assert {kind for (kind,) in life.sql(kinds)} == {"m"}
+    assert life.sql("SELECT DISTINCT pg_typeof(id)::TEXT FROM m.kept") == [("numeric",)]
+    assert life.sql("SELECT COUNT(*) FROM m.kept") == [(21,)]
