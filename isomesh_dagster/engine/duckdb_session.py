@@ -145,7 +145,13 @@ class DuckDBSession(DuckDBStatements):
     def _seed_rows(self, path: str, settings: dict[str, Any]) -> Iterator[str]:
         """What a FROM names to read the file's rows, all of them text."""
         if seed_file.is_plain(settings):
-            yield seed_file.source(path, settings)
+            try:
+                yield seed_file.source(path, settings)
+            except EngineError:
+                # DuckDB tells of its search for a dialect; a line with too many or too few values is told as such
+                if (told := seed_file.uneven(path, settings)) is not None:
+                    raise EngineError(told, hint="mend the file, or `csv_settings`") from None
+                raise
             return
         names, rows = seed_file.parsed(path, settings)
         table = "temp._isomesh_seed"

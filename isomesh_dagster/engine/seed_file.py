@@ -32,6 +32,23 @@ def is_plain(settings: Mapping[str, Any]) -> bool:
     return encoding in _NATIVE_ENCODINGS and not any(settings.get(key) for key in odd)
 
 
+def uneven(path: str, settings: Mapping[str, Any]) -> str | None:
+    """A sentence about the first line of a plain file that has not as many values as the first one; None: all have."""
+    try:
+        with open(path, encoding=settings.get("encoding") or "utf-8", newline="") as file:
+            reader = csv.reader(
+                file, delimiter=settings.get("delimiter") or ",", quotechar=settings.get("quotechar") or '"'
+            )
+            columns = len(next(reader, []))
+            for row in reader:
+                if row and len(row) != columns:
+                    values = f"{len(row)} value{'' if len(row) == 1 else 's'}"
+                    return f"line {reader.line_num} of the seed's file has {values} for {columns} columns"
+    except (OSError, LookupError, UnicodeError, csv.Error):
+        return None
+    return None
+
+
 def parsed(path: str, settings: Mapping[str, Any]) -> tuple[list[str], list[list[str | None]]]:
     """The names in the file's first line, and its rows as texts; cells that a row lacks at its end are None.
 

@@ -68,3 +68,12 @@ def test_rows_of_a_model_by_time_say_which_day_they_are_of(planned: Shop) -> Non
     chosen = planned("evaluate", "shop.orders", "--start", "2024-01-01", "--end", "2024-03-31")
     assert "yesterday" not in chosen.stderr
     assert "8 rows" in chosen.stdout
+
+
+def test_a_line_of_a_seed_with_too_few_values_is_named(shop: Shop) -> None:
+    with (shop.root / "seeds" / "order_lines.csv").open("a") as file:
+        file.write("9,lamp,1\n")
+    result = shop("plan", "dev", "--auto-apply")
+    assert result.exit_code == 4
+    assert "line 14 of the seed's file has 3 values for 5 columns" in result.stderr
+    assert "sniffing" not in result.stderr

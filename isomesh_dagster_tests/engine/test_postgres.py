@@ -486,3 +486,23 @@ def test_a_materialized_view_of_ours_is_made_again_on_what_is_altered(session):
     assert session.fetch(indexes) == []
     with pytest.raises(EngineError, match=r"s\.v "):
         session.alter_table(T, [ColumnChange(name="b", was="integer", type=None)])
+
+
+def test_a_statement_that_runs_is_ended_from_another_thread(connection):
+    ended = threading.Event()
+
+    def interrupt():
+        while not ended.wait(0.05):
+            connection.interrupt()
+
+    thread = threading.Thread(target=interrupt)
+    with connection.session() as session:
+        thread.start()
+        try:
+            with pytest.raises(EngineError):
+                session.fetch("SELECT pg_sleep(300)")
+        finally:
+            ended.set()
+            thread.join()
+    with connection.session() as session:
+        assert session.fetch("SELECT 1") == [(1,)]
