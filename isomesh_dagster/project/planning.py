@@ -20,7 +20,7 @@ from isomesh_dagster.plan.layer import Layer
 from isomesh_dagster.plan.limits import limits, settings
 from isomesh_dagster.plan.narrow import leave_out, unbuilt
 from isomesh_dagster.plan.plan import Decision, Plan
-from isomesh_dagster.plan.recorded import Honoured, honour
+from isomesh_dagster.plan.recorded import ADDITIVE, DESTRUCTIVE, Honoured, honour
 from isomesh_dagster.plan.wish import EVERYTHING_DUE, RunWish, Wish
 from isomesh_dagster.project import clock, migrating, scope
 from isomesh_dagster.project.elsewhere import left_to_prod, left_words
@@ -87,6 +87,11 @@ def plan_files(
         project.recorded_choices(), difference, {model: one.model for model, one in shown.items()}, area.graph.models
     )
     warnings = (*warnings, *said.warnings)
+    wish = replace(
+        wish,
+        allow_destructive=tuple(sorted({*wish.allow_destructive, *said.allowing(DESTRUCTIVE)})),
+        allow_additive=tuple(sorted({*wish.allow_additive, *said.allowing(ADDITIVE)})),
+    )
     forward_only = ForwardOnly(
         everything=wish.forward_only or project.settings.plan.forward_only,
         previews=name != PROD,

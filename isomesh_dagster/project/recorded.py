@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isomesh_dagster.errors import ConfigError
-from isomesh_dagster.plan.recorded import RecordedChoice, stale, to_record
+from isomesh_dagster.plan.recorded import ADDITIVE, DESTRUCTIVE, RecordedChoice, honour, stale, to_record
 from isomesh_dagster.project import clock
 from isomesh_dagster.snapshot.snapshot import Category
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from isomesh_dagster.project.front import Project
 
 FOLDER = "decisions"
-_KEYS = ("model", "from", "to", "category", "who", "when", "comment")
+_KEYS = ("model", "from", "to", "category", "allows", "who", "when", "comment")
 _CATEGORIES = {
     "breaking": Category.BREAKING,
     "non-breaking": Category.NON_BREAKING,
@@ -55,18 +55,35 @@ def parse(texts: Mapping[str, str]) -> tuple[RecordedChoice, ...]:
 def of_plan(project: Project, plan: Plan, *, comment: str = "") -> tuple[RecordedChoice, ...]:
     """What people chose in this plan, as records; to be made before it is applied, because the environment moves then.
 
-    The author is asked of git. Choices that were read from a record already are not among them.
+    The author is asked of git. What was read from a record already is not among them. A column change that was allowed
+    is recorded with the category its model has in the plan.
     """
     from isomesh_dagster.git.author import author
     from isomesh_dagster.plan.diff import diff
 
-    if not plan.wish.choices:
+    wish = plan.wish
+    if not (wish.choices or wish.allow_destructive or wish.allow_additive):
         return ()
     shown = project.system.shown(plan.compared_with)
+    old = {name: snapshot.model for name, snapshot in shown.items()}
+    difference = diff(project.graph, project.fingerprints, shown)
+    known = honour(project.recorded_choices(), difference, old, project.models).allows
+    allows = {
+        name: frozenset(
+            change
+            for change, names in ((DESTRUCTIVE, wish.allow_destructive), (ADDITIVE, wish.allow_additive))
+            if name in names
+        )
+        for name in (*wish.allow_destructive, *wish.allow_additive)
+    }
+    kept = [change.model for change in plan.changes if change.category is Category.FORWARD_ONLY]
+    none: frozenset[str] = frozenset()
+    allowed = {name: Category.FORWARD_ONLY for name in kept if allows.get(name, none) - known.get(name, none)}
     return to_record(
-        plan.wish.choices,
-        diff(project.graph, project.fingerprints, shown),
-        {name: snapshot.model for name, snapshot in shown.items()},
+        {**allowed, **wish.choices},
+        allows,
+        difference,
+        old,
         project.models,
         who=author(project.root),
         when=clock.now(),
@@ -88,6 +105,7 @@ def write(root: Path, records: Collection[RecordedChoice]) -> tuple[str, ...]:
             "from": record.before,
             "to": record.after,
             "category": _WORDS[record.category],
+            "allows": sorted(record.allows),
             "who": record.who,
             "when": f"{record.when:%Y-%m-%dT%H:%M:%SZ}" if record.when is not None else "",
             "comment": record.comment,
@@ -136,11 +154,15 @@ def _parse(text: str, path: str) -> RecordedChoice:
         raise ConfigError(
             f"{said['category']!r} is no category", path=path, hint=f"it is one of {', '.join(_CATEGORIES)}"
         )
+    allows = said["allows"] or []
+    if not isinstance(allows, list) or not {DESTRUCTIVE, ADDITIVE}.issuperset(map(str, allows)):
+        raise ConfigError(f"'allows' is a list of {DESTRUCTIVE} and {ADDITIVE}", path=path, hint=_MEND)
     return RecordedChoice(
         model=str(said["model"]),
         before=str(said["from"]),
         after=str(said["to"]),
         category=category,
+        allows=frozenset(map(str, allows)),
         who=str(said["who"] or ""),
         when=_moment(said["when"], path),
         comment=str(said["comment"] or ""),

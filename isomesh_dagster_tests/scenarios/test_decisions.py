@@ -123,6 +123,34 @@ def test_cosmetic_edits_leave_a_decision_valid(shop: Shop) -> None:
     assert decided(deploy(shop, "production"))["live_stg.orders"][0] == "non_breaking"
 
 
+DAYS = """MODEL (name @{{area}}_stg.days, kind INCREMENTAL_BY_TIME_RANGE (time_column day, forward_only true),
+  start '2024-01-01', end '2024-01-03');
+SELECT day::DATE AS day, 1 AS a{more} FROM (VALUES ('2024-01-01'), ('2024-01-02')) AS t(day)
+WHERE day BETWEEN @start_ds AND @end_ds
+"""
+
+
+def test_an_allowed_destructive_change_is_allowed_in_the_other_system(shop: Shop) -> None:
+    days = shop.root / "models/days.sql"
+    days.write_text(DAYS.format(more=", 2 AS b"))
+    for gateway in ("nonproduction", "production"):
+        deploy(shop, gateway)
+    days.write_text(DAYS.format(more=""))
+    refused = shop("plan", "prod", gateway="production")
+    assert refused.exit_code == 1
+    assert "--allow-destructive-model" in refused.stderr
+    deploy(shop, "nonproduction", "--allow-destructive-model", "sandbox_stg.days", "--comment", "nobody reads b")
+    (file,) = (shop.root / "decisions").rglob("*.yaml")
+    assert "- destructive" in file.read_text()
+    before = file.read_text()
+    deploy(shop, "production")
+    assert file.read_text() == before, "what is honoured is not recorded anew"
+    days.write_text(DAYS.format(more=", 3 AS c").replace("1 AS a, ", ""))
+    other = shop("plan", "prod", gateway="production")
+    assert other.exit_code == 1
+    assert "--allow-destructive-model" in other.stderr, "it is allowed for just that edit"
+
+
 def test_stale_decisions_are_listed_and_pruned(shop: Shop) -> None:
     write(shop, " WHERE 1 = 1")
     choose(shop, "non-breaking")
@@ -167,6 +195,7 @@ def test_nothing_is_recorded_when_nothing_was_applied(shop: Shop) -> None:
         ("{model: m, from: a, to: b, category: breaking, sql: DROP}", "no key 'sql'"),
         ("{model: m, from: a, category: breaking}", "'to' is missing"),
         ("{model: m, from: a, to: b, category: breaking, when: soon}", "no moment"),
+        ("{model: m, from: a, to: b, category: breaking, allows: [everything]}", "destructive and additive"),
     ],
 )
 def test_a_damaged_file_is_named(shop: Shop, text: str, message: str) -> None:
