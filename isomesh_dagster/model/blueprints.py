@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 Blueprint = Mapping[str, str]
 """One entry: SQL texts by lower-case name."""
 
+_SIGN = re.compile(r"('(?:[^']|'')*')|@(?=\w+\s*:=)")
 _SHAPE = "write ((name := value, …), (name := value, …))"
 
 
 def read_blueprints(item: Property, dialect: str, expander: Expander) -> tuple[Blueprint, ...]:
     """The entries, macros expanded; none when the property is empty. Raises ModelError at its line."""
     try:
-        pieces = expander.expand_statement(item.text, item.line)
+        # In a list that is written out, `@name := value` says the same as `name := value`.
+        entries = item.text if item.text.startswith("@") else _SIGN.sub(r"\1", item.text)
+        pieces = expander.expand_statement(entries, item.line)
         written = pieces[0] if len(pieces) == 1 else f"({', '.join(pieces)})"
         value = parse_value(written, dialect, item.line)
         return () if is_null(value) else blueprints(Given(key=item.key, value=value, dialect=dialect))

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from isomesh_dagster.dialect.header import (
     Call,
     Items,
     Pair,
+    Raw,
     String,
     Value,
     Word,
@@ -358,7 +359,7 @@ def _named(value: Value) -> tuple[str, dict[str, Value]]:
         case Word(content=name) | String(content=name):
             return name.upper(), {}
         case Call(name=name):
-            return name.upper(), pairs(value)
+            return name.upper(), pairs(_with_whole_clauses(value))
         case Items(items=members) if any(isinstance(member, Pair) and member.key == "name" for member in members):
             settings = pairs(value)  # from YAML: {name: …, time_column: …}
             name = text(Given(key="kind.name", value=settings.pop("name"), dialect=""))
@@ -366,6 +367,37 @@ def _named(value: Value) -> tuple[str, dict[str, Value]]:
     raise ModelError(
         f"`kind` must be a kind's name, not `{value.text}`", hint="write kind NAME or kind NAME (key value, …)"
     )
+
+
+def _with_whole_clauses(kind: Call) -> Call:
+    """The kind with `when_matched WHEN … SET a = 1, b = 2` as one setting: without brackets its clauses go on over
+    commas, up to the next parameter of the kind.
+    """
+    known = _PARAMETERS.get(kind.name.upper(), {})
+    members: list[Value] = []
+    for member in kind.arguments:
+        match member:
+            case Pair(key=key) if key in known:
+                pass
+            case Call(name=name) if name.lower() in known:
+                pass
+            case _ if members and isinstance(last := members[-1], Pair) and _is_open(last):
+                joint = " " if _CLAUSE.match(member.text) else ", "
+                members[-1] = replace(
+                    last,
+                    text=f"{last.text}{joint}{member.text}",
+                    value=Raw(text=f"{last.value.text}{joint}{member.text}"),
+                )
+                continue
+        members.append(member)
+    return replace(kind, arguments=tuple(members))
+
+
+def _is_open(setting: Pair) -> bool:
+    return setting.key == "when_matched" and isinstance(setting.value, Raw)
+
+
+_CLAUSE = re.compile(r"when\s", re.IGNORECASE)
 
 
 def _decoded(kind: str, settings: Mapping[str, Value], dialect: str) -> dict[str, Any]:
@@ -377,7 +409,7 @@ def _decoded(kind: str, settings: Mapping[str, Value], dialect: str) -> dict[str
         if key in _REFUSED_PARAMETERS and key not in known:
             raise UnsupportedError(f"`{key}` is not supported yet", hint=_REFUSED_PARAMETERS[key])
         if key not in known:
-            raise ModelError(f"kind {kind} has no parameter `{key}`", hint=_meant(key, settings, known))
+            raise ModelError(f"kind {kind} has no parameter `{key}`", hint=_meant(key, known))
         if key not in _AT_EACH_BATCH and (found := _VARIABLE.search(value.text)) and not isinstance(value, String):
             raise ModelError(
                 f"`{key}` cannot depend on {found[0]}, which differs from batch to batch",
@@ -387,14 +419,12 @@ def _decoded(kind: str, settings: Mapping[str, Value], dialect: str) -> dict[str
     return decoded
 
 
-def _meant(key: str, settings: Mapping[str, Value], known: Mapping[str, Decoder]) -> str:
+def _meant(key: str, known: Mapping[str, Decoder]) -> str:
     """What whoever wrote an unknown parameter should do."""
     from isomesh_dagster.model.properties import MODEL_PROPERTIES
 
     if key in MODEL_PROPERTIES:
         return f"`{key}` stands beside `kind (…)`, not in it"
-    if "." in key and "when_matched" in settings:
-        return "put brackets around the clauses: when_matched (WHEN MATCHED THEN …)"
     return nearest(key, known) or (f"it takes {', '.join(known)}" if known else "it takes none")
 
 

@@ -34,6 +34,15 @@ def test_every_entry_makes_a_model() -> None:
     assert (one.depends_on, two.depends_on) == (("raw.c1_orders",), ("raw.c2_orders",))
 
 
+def test_a_name_in_an_entry_may_be_written_as_the_variable_that_it_makes() -> None:
+    header = "MODEL (name @target.m, blueprints ((@target := c1, note := '@this := a'), (@target := c2, note := 1)));"
+    made = several(f"{header} SELECT @note AS note, @target AS target")
+    assert [one.rendered for one in made.values()] == [
+        "SELECT '@this := a' AS note, c1 AS target",
+        "SELECT 1 AS note, c2 AS target",
+    ]
+
+
 def test_a_definition_wins_over_an_entry_and_that_over_the_configuration() -> None:
     header = "MODEL (name @{customer}.m, blueprints ((customer := c1)));"
     assert several(f"{header} SELECT '@customer', @customer AS a")["c1.m"].rendered == "SELECT '@customer', c1 AS a"

@@ -523,6 +523,18 @@ def test_a_parameter_of_the_model_inside_its_kind_is_told_where_it_stands():
     with pytest.raises(ModelError) as caught:
         kind("INCREMENTAL_BY_TIME_RANGE (time_column ds, allow_partials true)")
     assert caught.value.hint == "`allow_partials` stands beside `kind (…)`, not in it"
-    with pytest.raises(ModelError) as caught:
-        kind("INCREMENTAL_BY_UNIQUE_KEY (unique_key id, when_matched WHEN MATCHED THEN UPDATE SET a = 1, target.b = 2)")
-    assert "brackets" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("more", ["", ", lookback 2", ", unique_key (id, ds)", ", merge_filter source.a > 1"])
+def test_clauses_without_brackets_go_on_to_the_next_parameter(more):
+    clauses = "WHEN MATCHED AND source.gone THEN DELETE, WHEN MATCHED THEN UPDATE SET a = 1, target.b = (source.b)"
+    key = "" if "unique_key" in more else "unique_key id, "
+    bare = kind(f"INCREMENTAL_BY_UNIQUE_KEY ({key}when_matched {clauses}{more})")
+    assert bare == kind(
+        f"INCREMENTAL_BY_UNIQUE_KEY ({key}when_matched ({clauses.replace('DELETE, ', 'DELETE ')}){more})"
+    )
+
+
+def test_a_parameter_misspelt_after_bracketed_clauses_is_still_told():
+    with pytest.raises(ModelError, match="has no parameter `lookbak`"):
+        kind("INCREMENTAL_BY_UNIQUE_KEY (unique_key id, when_matched (WHEN MATCHED THEN DELETE), lookbak 2)")
