@@ -24,6 +24,7 @@ import dagster as dg
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.assets import environment_asset, external_specs, model_assets
 from isomesh_dagster.definitions.cadence import build_cadence_sensor
+from isomesh_dagster.definitions.doctor import doctor_schedule, drift_check
 from isomesh_dagster.definitions.environments import build_environments_sensor
 from isomesh_dagster.definitions.executor import isomesh_executor
 from isomesh_dagster.definitions.jobs import build_jobs
@@ -111,7 +112,9 @@ def definitions_of(
                 *(ledger_assets(project, translator, round(time.time() * 1000)) if translator.settings.ledgers else ()),
                 *assets,
             ],
+            asset_checks=[drift_check(translator.get_environment_key(project))],
             jobs=[*jobs, *git_jobs],
+            schedules=[doctor_schedule(jobs)],
             sensors=[
                 build_cadence_sensor(project, manifest, translator, jobs, environment=environment, is_on=run_when_due),
                 build_environments_sensor(manifest),

@@ -15,6 +15,7 @@ from pydantic import Field
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.assets import promote as promote_environment
 from isomesh_dagster.definitions.cadence import build_due_job
+from isomesh_dagster.definitions.doctor import CHECK, doctor_job
 from isomesh_dagster.definitions.events import (
     dropped_metadata,
     failures,
@@ -72,11 +73,12 @@ def build_jobs(project: Project, translator: IsomeshTranslator, executor: dg.Exe
     """All jobs of a project, tagged with its gateway so that a queue can keep two runs off one warehouse."""
     models = [translator.get_asset_key(name) for name in project.graph.order if is_built(project.models[name])]
     environment = translator.get_environment_key(project)
+    drift = dg.AssetCheckKey(environment, CHECK)
     tags = {keys.GATEWAY_TAG: project.gateway}
     return [
         dg.define_asset_job(
             "apply",
-            dg.AssetSelection.assets(*models, environment),
+            dg.AssetSelection.assets(*models, environment) - dg.AssetSelection.checks(drift),
             description="Build what is missing, audit it, and let the environment show it, in one run."
             " A failed blocking audit leaves the environment as it was.",
             tags=tags,
@@ -90,6 +92,7 @@ def build_jobs(project: Project, translator: IsomeshTranslator, executor: dg.Exe
             executor_def=executor,
         ),
         build_due_job(project, translator, executor, tags),
+        doctor_job(environment, tags),
         *(
             op_job(name, op, tags)
             for name, op in (
