@@ -48,7 +48,8 @@ class MacroEvaluator:
         if name.lower() not in self._expander.blueprint:
             self._expander.scope.note(name.lower())
             return default
-        return self._value(name, default)
+        value = self._expander.scope.given_value(name.lower())
+        return self._tree(value) if isinstance(value, Fragment) else value
 
     @property
     def gateway(self) -> str | None:

@@ -57,11 +57,11 @@ def _var(call: Call) -> list[str]:
 def _blueprint_var(call: Call) -> list[str]:
     name = call.word(0)
     default = call.items(1) if call.count > 1 else ["NULL"]
+    scope = call.expander.scope
     if name not in call.expander.blueprint:
-        call.expander.scope.note(name)
+        scope.note(name)
         return default
-    value = call.expander.scope.find(name)
-    return default if value is None else [value]
+    return [to_sql(scope.given_value(name), call.dialect)]
 
 
 def _each(call: Call) -> list[str]:

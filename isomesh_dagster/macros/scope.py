@@ -157,6 +157,11 @@ class Scope:
         self.note(name)
         return self._value(name)
 
+    def given_value(self, name: str) -> Variable:
+        """The value given from outside, whatever a definition of that name says. KeyError if there is none."""
+        self.note(name)
+        return self._value(name)
+
     def template(self, text: str) -> str:
         """The text with `@x` and `@{x}` replaced by bare values; what is not defined stays."""
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from isomesh_dagster.errors import IsomeshError, MacroError
 from isomesh_dagster.macros.values import Fragment, Variable, to_name
-from isomesh_dagster.macros.variables import RUNTIME_VARIABLES, TIME_VARIABLES
+from isomesh_dagster.macros.variables import RANGE_VARIABLES, RUNTIME_VARIABLES, TIME_VARIABLES
 
 if TYPE_CHECKING:
     from isomesh_dagster.macros.expander import Expander
@@ -48,15 +48,23 @@ def render_template(text: str, expander: Expander, macros: ProjectMacros) -> str
         try:
             return str(environment.from_string(text).render())
         except jinja2.UndefinedError as error:
-            raise MacroError(
-                f"Jinja: {error.message}", line=_line(error), hint="variables are read by {{ var('name') }}"
-            ) from None
+            raise _undefined(error) from None
         except jinja2.TemplateSyntaxError as error:
             raise MacroError(f"Jinja: {error.message}", line=error.lineno) from None
         except IsomeshError:
             raise
         except Exception as error:
             raise MacroError(f"Jinja: {type(error).__name__}: {error}", line=_line(error)) from error
+
+
+def _undefined(error: Exception) -> MacroError:
+    """What is told of a name that the template has not; `start_ds` and its like are there only for some kinds."""
+    named = _QUOTED.search(str(error))
+    if named is not None and (name := named[1]) in RANGE_VARIABLES:
+        message, hint = f"{name} exists only for incremental models", f"use execution_{name.split('_', 1)[1]}"
+    else:
+        message, hint = str(error), "variables are read by {{ var('name') }}"
+    return MacroError(f"Jinja: {message}", line=_line(error), hint=hint)
 
 
 def _line(error: BaseException) -> int | None:
@@ -163,7 +171,7 @@ class _Names:
         if name.lower() not in self._expander.blueprint:
             self._expander.scope.note(name.lower())
             return default
-        return self._value(name.lower(), default)
+        return self._plain(name.lower(), self._expander.scope.given_value(name.lower()))
 
     def _value(self, name: str, default: Any) -> Any:
         try:

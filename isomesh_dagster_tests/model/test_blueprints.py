@@ -51,6 +51,18 @@ def test_a_definition_wins_over_an_entry_and_that_over_the_configuration() -> No
     assert several("MODEL (name a.m); SELECT @customer AS a")["a.m"].rendered == "SELECT 'root' AS a"
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT @BLUEPRINT_VAR('customer') AS a, @customer AS b",
+        "JINJA_QUERY_BEGIN; SELECT {{ blueprint_var('customer') }} AS a, @customer AS b JINJA_END;",
+    ],
+)
+def test_an_entry_can_be_read_where_a_definition_has_its_name(query: str) -> None:
+    made = several(f"MODEL (name @{{customer}}.m, blueprints ((customer := c1)));\n@DEF(customer, 'd');\n{query}")
+    assert made["c1.m"].rendered == "SELECT c1 AS a, 'd' AS b"
+
+
 def test_only_what_a_model_reads_of_its_entry_counts() -> None:
     text = "MODEL (name m.@{k}, kind FULL, blueprints ((k := a, used := 1, unused := 1), (k := b, used := 2)));"
     text += "SELECT @used AS x"

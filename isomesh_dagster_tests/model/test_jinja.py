@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from isomesh_dagster.errors import ModelError
+from isomesh_dagster.errors import MacroError, ModelError
 from isomesh_dagster.macros.project import ProjectMacros
 from isomesh_dagster.model.audit_blocks import parse_audits
 from isomesh_dagster.model.codec import model_from_json, model_to_json
@@ -31,6 +31,14 @@ def test_a_block_is_the_query_and_others_are_statements() -> None:
     assert rendered.pre == ("SET a = 1", "SET b = 2")
     assert rendered.virtual_update == ('GRANT SELECT ON "p"."t" TO y',)
     assert model_from_json(model_to_json(made)) == made
+
+
+def test_a_range_is_known_to_incremental_kinds_only() -> None:
+    query = QUERY.format("SELECT ds FROM raw.t WHERE ds = '{{ start_ds }}'")
+    with pytest.raises(MacroError, match="start_ds exists only for incremental models") as caught:
+        model(f"MODEL (name a.b, kind FULL);\n{query}")
+    assert caught.value.hint == "use execution_ds"
+    assert model(f"MODEL (name a.b, kind INCREMENTAL_BY_TIME_RANGE (time_column ds));\n{query}").is_dynamic
 
 
 def test_what_gives_the_same_sql_is_the_same() -> None:
