@@ -82,7 +82,7 @@ def test_plans_are_listed(planned: Shop) -> None:
     assert "staging" in lines[2]
     assert "Applying it builds 4 models" in lines[3]
     assert "gateway local · 0 plans" in planned("plans", "nowhere").stdout
-    assert "no recorded plan 'ffff'" in planned("apply", "ffff").stderr
+    assert "no plan is known by 'ffff'" in planned("apply", "ffff").stderr
 
 
 def test_a_category_can_be_chosen(planned: Shop) -> None:

@@ -50,7 +50,7 @@ def test_a_passing_audit_is_told_with_what_it_audited(system):
 
 def test_a_failed_blocking_audit_leaves_no_table(system):
     events, error = refused(system, system.plan(snapshots([model("mart.m", "SELECT 0 AS x", audits=(POSITIVE,))])))
-    assert "positive (1 row)" in str(error)
+    assert "audit positive found 1 row;" in str(error)
     assert error.model == "mart.m"
     (failed,) = [event for event in events if isinstance(event, Failed)]
     assert [(one.audit, one.failing_rows) for one in failed.audits] == [("positive", 1)]
@@ -81,7 +81,7 @@ def test_only_the_batch_is_audited_and_rolled_back(system):
     shown = snapshots([model("mart.daily", DAYS, BY_DAY, audits=(under_five,))])
     batches = {"mart.daily": [days(0, 3), days(3, 5), days(5, 7), days(7, 9)]}
     events, error = refused(system, system.plan(shown, batches=batches))
-    assert "[2020-01-06T00:00:00Z, 2020-01-08T00:00:00Z)" in str(error)
+    assert "in 2020-01-06 → 2020-01-07;" in str(error)
     evaluated = [event for event in events if isinstance(event, Evaluated)]
     assert [event.interval for event in evaluated] == [days(0, 3), days(3, 5)]
     assert [event.audits[0].interval for event in evaluated] == [days(0, 3), days(3, 5)]
@@ -103,7 +103,7 @@ def test_all_audits_run_and_all_failures_are_told(system):
     warning = audit("warned", "SELECT * FROM @this_model", blocking=False)
     shown = snapshots([model("mart.m", "SELECT 0 AS x", audits=(warning, POSITIVE, negative))])
     events, error = refused(system, system.plan(shown))
-    assert "positive (1 row), negative (1 row)" in str(error)
+    assert "audit positive found 1 row, audit negative found 1 row;" in str(error)
     (failed,) = [event for event in events if isinstance(event, Failed)]
     assert [one.audit for one in failed.audits] == ["warned", "positive", "negative"]
 
@@ -158,7 +158,7 @@ def test_a_new_blocking_audit_stops_the_promotion_and_touches_no_row(system):
     system.apply(first)
     plan = audited(system, after, "mart.m")
     events, error = refused(system, plan)
-    assert "new (1 row); its rows stay as they were" in str(error)
+    assert "audit new found 1 row; its rows stay as they were" in str(error)
     (failed,) = events
     assert isinstance(failed, Failed)
     assert [one.audit for one in failed.audits] == ["new"]

@@ -28,6 +28,7 @@ gateways:
     connection: {connection}
 model_defaults: {{dialect: duckdb, start: '2024-01-01'}}
 """
+ON_DUCKDB = "{type: duckdb, database: warehouse.duckdb}"
 EXTERNAL = """
 - name: raw.t
   columns: {id: BIGINT, ds: DATE, v: BIGINT}
@@ -57,7 +58,7 @@ class Life:
     def __init__(self, root: Path, postgres: PostgresConnection | None = None) -> None:
         self.root = root
         self.postgres = postgres
-        connection = "{type: duckdb, database: warehouse.duckdb}" if postgres is None else in_config(postgres)
+        connection = ON_DUCKDB if postgres is None else in_config(postgres)
         (root / "config.yaml").write_text(CONFIG.format(connection=connection))
         (root / "external_models.yaml").write_text(EXTERNAL)
         (root / "models").mkdir()

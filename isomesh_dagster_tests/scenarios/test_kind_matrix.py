@@ -20,7 +20,7 @@ import pytest
 from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.project import Project
 from isomesh_dagster.snapshot.snapshot import Category
-from isomesh_dagster_tests.scenarios.lives import CONFIG, days
+from isomesh_dagster_tests.scenarios.lives import CONFIG, ON_DUCKDB, days
 
 EXTERNAL = "- name: raw.src\n  columns: {id: INT, ds: DATE, v: INT}\n"
 OF_THE_DAYS = "SELECT id, ds, v FROM raw.src WHERE ds BETWEEN @start_ds AND @end_ds"
@@ -195,7 +195,7 @@ class Table:
 
     def begin(self) -> None:
         """Write the project, and the raw data of two days."""
-        self.write("config.yaml", CONFIG)
+        self.write("config.yaml", CONFIG.format(connection=ON_DUCKDB))
         self.write("external_models.yaml", EXTERNAL)
         if self.row.kind:
             text = f"MODEL (name m.t, {self.row.header} kind {self.row.kind});\n{self.row.query}\n"
