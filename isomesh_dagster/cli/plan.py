@@ -349,11 +349,15 @@ def _apply(session: Session, project: Project, plan: Plan) -> None:
 
 
 def _follow(project: Project, plan: Plan, report: Report, show: Callable[[Event], None]) -> None:
-    """Apply, passing each event on. Interrupted anywhere, running batches end before the project is closed."""
+    """Apply, passing each event on. Interrupted anywhere, running statements are ended before the project is closed."""
     with closing(cast("Generator[Event, None, None]", project.apply(plan))) as events:
-        for event in events:
-            report.add(event)
-            show(event)
+        try:
+            for event in events:
+                report.add(event)
+                show(event)
+        except KeyboardInterrupt as interrupt:
+            events.throw(interrupt)  # closing it would let running batches come to their end
+            raise
 
 
 def _apply_json(session: Session, project: Project, plan: Plan, document: dict[str, object]) -> None:

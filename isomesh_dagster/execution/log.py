@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any
@@ -51,10 +51,16 @@ def is_wanted() -> bool:
 
 
 def logged(events: Iterable[Event], work: Work) -> Iterator[Event]:
-    """The events as they are, each logged as it passes."""
-    for event in events:
-        log_event(event, work)
-        yield event
+    """The events as they are, each logged as it passes. An interrupt, wherever it comes, reaches who makes them."""
+    source = iter(events)
+    try:
+        for event in source:
+            log_event(event, work)
+            yield event
+    except KeyboardInterrupt as interrupt:
+        if isinstance(source, Generator):
+            source.throw(interrupt)
+        raise
 
 
 def log_event(event: Event, work: Work) -> None:
