@@ -241,7 +241,8 @@ class Application:
                     if self._stopped.is_set():
                         raise PlanError("stopped between two batches", model=snapshot.name)
                     is_empty = step.hollow or (bool(waiting) and interval is None)
-                    attempt = Batch(step, physical, interval, texts, around, self._root, is_empty=is_empty)
+                    known = warehouse.intervals(self._loaded.get(str(physical), ()))
+                    attempt = Batch(step, physical, interval, texts, around, self._root, is_empty=is_empty, known=known)
                     begun = time.perf_counter()
                     written = self._writer.write(session, attempt)
                     if written is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -29,7 +30,7 @@ def physical_of(step: Build) -> Relation:
 
 class Batch:
     """One batch on its way into the warehouse; `audits` are those of the last try. `is_empty`: no rows are made, only
-    the table, for the view that will show it.
+    the table, for the view that will show it. `known` is what of the table was loaded when the application began.
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class Batch:
         root: Path,
         *,
         is_empty: bool = False,
+        known: Sequence[Interval] = (),
     ) -> None:
         self.step = step
+        self.known = known
         self.physical = physical
         self.interval = interval
         self.audits: tuple[Audited, ...] = ()

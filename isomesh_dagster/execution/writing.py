@@ -94,6 +94,9 @@ class BatchWriter:
             if not there:
                 if keeps_history(kind) and not anew:
                     _refuse_overlap(step, interval, before)
+                if depends_on_past(kind) and not again and not step.later and interval is not None:
+                    is_own = step.snapshot.name in self._plan.restates
+                    _refuse_disorder(step, interval, () if is_own else batch.known, batch.known, before)
                 is_first = anew or not warehouse.intervals(before)
                 written = batch.write(session, is_new=anew, is_first=is_first)
                 self._checkpoint("written")
@@ -120,6 +123,22 @@ def _took(batch: Batch, seconds: float) -> tuple[str, Duration] | None:
     if step.repoint or step.hollow or batch.is_empty or interval is None:
         return None
     return step.snapshot.name, Duration(units=batch_units(step.snapshot.model, interval), seconds=seconds)
+
+
+def _refuse_disorder(
+    step: Build, interval: Interval, stands_on: Sequence[Interval], known: Sequence[Interval], before: Sequence[Loaded]
+) -> None:
+    """A batch that depends on those before it must find them as they were when its plan was begun, and none behind it
+    that somebody else wrote since: rows of another order would stay.
+    """
+    loaded = warehouse.intervals(before)
+    later = [Interval(max(one.start, interval.end), one.end) for one in loaded if one.end > interval.end]
+    if subtract(stands_on, loaded) or subtract(later, known):
+        raise ConflictingPlanError(
+            f"its history was made anew, or went on, since this began: {interval} would be written out of order",
+            model=step.snapshot.name,
+            hint="plan again",
+        )
 
 
 def _refuse_overlap(step: Build, interval: Interval | None, before: Sequence[Loaded]) -> None:

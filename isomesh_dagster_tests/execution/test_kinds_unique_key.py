@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isomesh_dagster.errors import AuditError, EngineError, ModelError
+from isomesh_dagster.errors import AuditError, ConflictingPlanError, EngineError, ModelError
 from isomesh_dagster.execution.events import Audited, Evaluated
 from isomesh_dagster.model import kinds
 from isomesh_dagster.relation import Column
@@ -264,3 +264,29 @@ def test_a_merge_sees_the_moment_of_each_batch(system):
     )
     system.apply(system.plan(snapshots([latest(kind)]), batches={"mart.latest": [days(0, 1), days(1, 2), days(2, 3)]}))
     assert table(system) == [(1, 10), (2, 21)]
+
+
+def test_a_run_and_a_restatement_at_once_write_in_order_or_not_at_all(system):
+    events(system, (1, 10, 0), (1, 11, 1), (1, 12, 2))
+    shown = snapshots([latest()])
+    system.apply(system.plan(shown, batches={"mart.latest": [days(0, 1), days(1, 2)]}))
+    physical = str(shown["mart.latest"].physical)
+    again = system.plan(
+        shown, batches={"mart.latest": [days(0, 1), days(1, 2)]}, restates=["mart.latest"], promote=False
+    )
+    more = system.plan(shown, batches={"mart.latest": [days(2, 3)]}, promote=False)
+    restating, running = system.application(again), system.application(more)
+    restating.begin()
+    running.begin()
+    steps = restating.build(again.builds[0])
+    next(event for event in steps if isinstance(event, Evaluated))  # the first of its two batches
+    with pytest.raises(ConflictingPlanError, match="history was made anew"):
+        list(running.build(more.builds[0]))
+    list(steps)
+    assert table(system) == [(1, 11)]
+    restating.finish()
+    running.finish()
+    assert system.state.intervals([physical])[physical] == (days(0, 2),)
+    # whoever was in the way plans again, and the newest row stays
+    system.apply(system.plan(shown, batches={"mart.latest": [days(0, 3)]}, restates=["mart.latest"], promote=False))
+    assert table(system) == [(1, 12)]
