@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import heapq
 import queue
+import threading
 from collections.abc import Generator, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 from isomesh_dagster.errors import ConflictingPlanError, IsomeshError
@@ -72,13 +74,12 @@ def _build_all(application: Application, concurrency: int) -> Generator[Event, N
             error = raised
         events.put(_Ended(step.snapshot.name, error))
 
-    started: list[Future[None]] = []
     pool = ThreadPoolExecutor(concurrency, thread_name_prefix="isomesh")
     try:
         while ready or running:
             while ready and running < concurrency:
                 _, name = heapq.heappop(ready)
-                started.append(pool.submit(work, graph.steps[name]))
+                pool.submit(work, graph.steps[name])
                 running += 1
             event = events.get()
             if not isinstance(event, _Ended):
@@ -97,9 +98,13 @@ def _build_all(application: Application, concurrency: int) -> Generator[Event, N
                 if graph.waiting[name] == 0 and name not in skipped:
                     heapq.heappush(ready, (-graph.weight[name], name))
     except KeyboardInterrupt:
-        pool.shutdown(wait=False, cancel_futures=True)
-        while wait(started, timeout=_INTERRUPT_SECONDS).not_done:  # a batch may be between two statements
-            application.interrupt()
+        # whatever was handed over a moment ago counts too, so the pool itself says when nothing runs any more
+        ending = threading.Thread(target=pool.shutdown, kwargs={"cancel_futures": True})
+        ending.start()
+        while ending.is_alive():
+            with suppress(KeyboardInterrupt):  # who presses again is heard already
+                application.interrupt()
+                ending.join(_INTERRUPT_SECONDS)  # a batch may be between two statements
         raise
     finally:
         application.stop()
