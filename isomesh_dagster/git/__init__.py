@@ -1,8 +1,9 @@
 """git: what the repository around a project says, and what a remote one has.
 
-Here:     which files differ from a branch (`changes`); the refs of a remote and the files of its commits (`mirror`), by
-          a git that trusts nothing it reads (`command`); what the host of the remote is told (`hosts`).
-Not here: what that means (`graph/selection`, `plan/`), what is done about it (`project/delivery`).
+Here:     which files differ from a branch (`changes`), which commit they are of (`head`), who is at work (`author`);
+          the refs of a remote and the files of its commits (`mirror`), by a git that trusts nothing it reads
+          (`command`).
+Not here: what that means (`graph/selection`, `plan/`), what is done about it and who is told (`delivery/`).
 Imports:  errors, model (its configuration); the `git` program is run here and nowhere else.
 Decided:  the program, not a library: it is there wherever people work, and knows every repository format. A branch is
           compared from where it was left (the merge base), so that what others did on it since is nobody's change here.
