@@ -21,7 +21,7 @@ from isomesh_dagster.execution.application import Application
 from isomesh_dagster.execution.events import Event, Skipped
 from isomesh_dagster.plan.plan import Build, Plan
 
-_INTERRUPT_SECONDS = 0.1  # between two tries to end the statements of what runs
+_INTERRUPT_SECONDS = 0.1  # how long an interrupt may go unnoticed, and between two tries to end what runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ def _build_all(application: Application, concurrency: int) -> Generator[Event, N
                 _, name = heapq.heappop(ready)
                 pool.submit(work, graph.steps[name])
                 running += 1
-            event = events.get()
+            event = _next(events)
             if not isinstance(event, _Ended):
                 yield event
                 continue
@@ -110,6 +110,15 @@ def _build_all(application: Application, concurrency: int) -> Generator[Event, N
         application.stop()
         pool.shutdown(wait=True, cancel_futures=True)
     return errors
+
+
+def _next(events: queue.SimpleQueue[Event | _Ended]) -> Event | _Ended:
+    """The next event. The wait is cut in pieces: a signal that another thread took, as those of the engine may, does
+    not wake this one, and Python acts on it here only.
+    """
+    while True:
+        with suppress(queue.Empty):
+            return events.get(timeout=_INTERRUPT_SECONDS)
 
 
 class _Graph:
