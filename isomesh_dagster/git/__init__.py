@@ -1,6 +1,7 @@
 """git: what the repository around a project says, and what a remote one has.
 
-Here:     which files differ from a branch (`changes`), which commit they are of (`head`), who is at work (`author`);
+Here:     which files differ from a branch (`changes`), which commit they are of (`head`), who is at work (`author`), as
+          the repository somebody works in tells (`local`);
           the refs of a remote and the files of its commits (`mirror`), by a git that trusts nothing it reads
           (`command`).
 Not here: what that means (`graph/selection`, `plan/`), what is done about it and who is told (`delivery/`).

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import getpass
-import subprocess
 from pathlib import Path
+
+from isomesh_dagster.errors import GitError
+from isomesh_dagster.git import local
 
 
 def author(root: Path) -> str:
@@ -12,10 +14,8 @@ def author(root: Path) -> str:
     nobody does.
     """
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), "var", "GIT_AUTHOR_IDENT"], capture_output=True, text=True, check=False
-        )
-    except OSError:
+        done = local.run(root, "var", "GIT_AUTHOR_IDENT")
+    except GitError:
         return _account()
     # "Ann Smith <ann@example.org> 1700000000 +0000"
     return done.stdout.rpartition(">")[0] + ">" if done.returncode == 0 and ">" in done.stdout else _account()

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from isomesh_dagster.errors import GitError
+from isomesh_dagster.git import local
 
 
 def changed_paths(root: Path, branch: str) -> frozenset[str]:
@@ -51,13 +52,10 @@ def _git(root: Path, *arguments: str) -> str:
 
 def _run(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     try:
-        done = subprocess.run(
-            ["git", "-C", str(root), *arguments], capture_output=True, text=True, errors="surrogateescape", check=False
-        )
-    except FileNotFoundError:
-        raise GitError(
-            "git is not installed", hint="`git:` selects by what git says; name the models instead"
-        ) from None
+        done = local.run(root, *arguments)
+    except GitError as error:
+        error.hint = "`git:` selects by what git says; name the models instead"
+        raise
     if done.returncode == 128 and "not a git repository" in done.stderr:
         raise _refusal(done)
     return done

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
+
+from isomesh_dagster.errors import GitError
+from isomesh_dagster.git import local
 
 
 def head(root: Path) -> str | None:
@@ -11,14 +13,10 @@ def head(root: Path) -> str | None:
     git does not tell.
     """
     try:
-        commit = subprocess.run(
-            ["git", "-C", str(root), "rev-parse", "--verify", "HEAD"], capture_output=True, text=True, check=False
-        )
+        commit = local.run(root, "rev-parse", "--verify", "HEAD")
         if commit.returncode:
             return None
-        changed = subprocess.run(
-            ["git", "-C", str(root), "status", "--porcelain", "--", "."], capture_output=True, text=True, check=False
-        )
-    except OSError:
+        changed = local.run(root, "status", "--porcelain", "--", ".")
+    except GitError:
         return None
     return commit.stdout.strip() + ("+" if changed.stdout.strip() or changed.returncode else "")

@@ -53,9 +53,11 @@ class ProjectFiles:
         decisions: Mapping[str, str] | None = None,
         macros: ProjectMacros | None = None,
         source: Source | None = None,
+        is_pinned: bool = False,
     ) -> None:
         self.settings = settings
         self.source = source
+        self.is_pinned = is_pinned  # of a manifest: the folder may say something else by now
         self.root = settings.root
         self.gateway = settings.gateway
         self.graph: ModelGraph = build_graph(models)
@@ -148,6 +150,7 @@ class ProjectFiles:
             tests=manifest.tests,
             decisions=manifest.decisions,
             source=source,
+            is_pinned=True,
         )
 
     def compile(self) -> Path:

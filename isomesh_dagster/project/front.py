@@ -125,11 +125,16 @@ class Project(ProjectQuestions):
             yield from logged(events, self.work(plan))
 
     def work(self, plan: Plan) -> Work:
-        """What log records say of the plan; the commit of the files only when somebody collects records."""
+        """What log records say of the plan. The commit is that of a checkout; the folder's own is asked for only when
+        somebody collects records, and not of a manifest: the folder may have moved on since it was compiled.
+        """
         from isomesh_dagster.execution.log import Work, is_wanted
         from isomesh_dagster.git.head import head
 
-        commit = head(self.root) if is_wanted() else None
+        if self.source is not None:
+            commit: str | None = self.source.commit
+        else:
+            commit = head(self.root) if is_wanted() and not self.is_pinned else None
         return Work(gateway=plan.gateway, environment=plan.environment, plan=plan.id, commit=commit)
 
     @contextmanager

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from isomesh_dagster.cache.manifest import Source
 from isomesh_dagster.execution import log
 from isomesh_dagster.execution.events import Audited
+from isomesh_dagster.project import Project
 from isomesh_dagster_tests.cli.conftest import Shop, isomesh
 
 
@@ -73,3 +75,17 @@ def test_records_carry_their_fields_for_any_handler(caplog: pytest.LogCaptureFix
     entry = json.loads(log.JsonLines().format(record))
     assert (entry["gateway"], entry["plan"], entry["commit"], entry["model"]) == ("g", "p", "c", "m")
     assert entry["failing_rows"] == 3
+
+
+def test_the_commit_is_that_of_the_files_not_of_the_folder(shop: Shop, caplog: pytest.LogCaptureFixture) -> None:
+    git = ["git", "-C", str(shop.root), "-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *command], check=True)
+    with caplog.at_level(logging.INFO, logger=log.LOGGER):
+        with Project.load(shop.root) as project:
+            plan, manifest = project.plan("dev"), project.compile()
+            assert project.work(plan).commit
+            project.source = Source(ref="refs/heads/main", commit="c0ffee", files=".", may_run_code=True)
+            assert project.work(plan).commit == "c0ffee"
+        with Project.from_manifest(manifest) as pinned:
+            assert pinned.work(plan).commit is None
