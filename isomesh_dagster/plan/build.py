@@ -157,23 +157,14 @@ def build_run(
     builds = due_builds(graph, snapshots, recorded, now, wish, again)
     # two ticks may make the same intervals to be built again: the second is another decision
     tick = max((one.tick for one in again.values() if one.tick is not None), default=None) if pending else None
-    return Plan(
-        id=plan_id(layer, current.name, current.plan_id, snapshots, builds, moment=tick),
-        gateway=layer.gateway,
-        environment=current.name,
-        based_on=current.plan_id,
-        execution_time=from_ms(now),
-        changes=(),
+    made = build_in_place(
+        layer=layer,
+        current=current,
         snapshots=snapshots,
-        new_snapshots=(),
         builds=builds,
-        reuses=(),
-        before_all=current.target.before_all,
-        after_all=current.target.after_all,
-        audits=audit_steps(snapshots, builds, recorded, snapshots.values()),
-        promote=None,
-        restatements={name: one for name, one in again.items() if one.pending or one != known.get(name)},
-        compared_with=current.name,
+        recorded=recorded,
+        now=now,
+        moment=tick,
         restates=frozenset(
             step.snapshot.name
             for step in builds
@@ -181,8 +172,46 @@ def build_run(
             or must_begin_again(step.snapshot.model, recorded.get(str(step.snapshot.physical), ()), step.intervals)
             or str(step.snapshot.physical) in pending
         ),
-        warnings=tuple(warnings_of(builds, current.name)),
-        by_clock=True,
+    )
+    heeded = {name: one for name, one in again.items() if one.pending or one != known.get(name)}
+    return replace(made, restatements=heeded, by_clock=True)
+
+
+def build_in_place(
+    *,
+    layer: Layer,
+    current: Environment,
+    snapshots: Mapping[str, Snapshot],
+    builds: Sequence[Build],
+    recorded: Recorded,
+    now: int,
+    moment: int | None,
+    restates: frozenset[str],
+    warnings: Iterable[str] = (),
+) -> Plan:
+    """The plan that makes rows in the tables that `current` shows, as `snapshots`, and leaves its views alone.
+
+    `restates` are the models among `builds` whose rows are there and made again, `moment` what tells the plan from
+    one that does the same at another time (None: nothing), `warnings` come before those about the steps.
+    """
+    return Plan(
+        id=plan_id(layer, current.name, current.plan_id, snapshots, builds, moment=moment),
+        gateway=layer.gateway,
+        environment=current.name,
+        based_on=current.plan_id,
+        execution_time=from_ms(now),
+        changes=(),
+        snapshots=snapshots,
+        new_snapshots=(),
+        builds=tuple(builds),
+        reuses=(),
+        before_all=current.target.before_all,
+        after_all=current.target.after_all,
+        audits=audit_steps(snapshots, builds, recorded, snapshots.values()),
+        promote=None,
+        compared_with=current.name,
+        restates=restates,
+        warnings=(*warnings, *warnings_of(builds, current.name)),
     )
 
 

@@ -8,7 +8,7 @@ everything again. What production makes again is due again in the tables of othe
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from isomesh_dagster.graph.order import ModelGraph, build_graph
 from isomesh_dagster.model import cron
@@ -23,15 +23,14 @@ from isomesh_dagster.model.kinds import (
     keeps_history,
 )
 from isomesh_dagster.model.model import Model
-from isomesh_dagster.plan.audits import audit_steps
+from isomesh_dagster.plan.build import build_in_place
 from isomesh_dagster.plan.cadence import Recorded
-from isomesh_dagster.plan.layer import Layer, plan_id
+from isomesh_dagster.plan.layer import Layer
 from isomesh_dagster.plan.missing import batches
 from isomesh_dagster.plan.plan import Build, DueAgain, Plan
-from isomesh_dagster.plan.steps import warnings_of
 from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.snapshot.environment import PROD, Environment
-from isomesh_dagster.snapshot.interval import Interval, from_ms, intersect, merge
+from isomesh_dagster.snapshot.interval import Interval, intersect, merge
 from isomesh_dagster.snapshot.snapshot import Snapshot
 
 EVER = Interval(-(2**62), 2**62)
@@ -73,30 +72,18 @@ def build_restatement(
     builds = [step for name, span in asked.items() if (step := _again(snapshots[name], span, recorded)) is not None]
     due_again = _due_again(snapshots, others, asked_names, wish, recorded) if builds and current.name == PROD else ()
     restates = frozenset(step.snapshot.name for step in builds)
-    return Plan(
-        id=plan_id(layer, current.name, current.plan_id, snapshots, builds, moment=now),
-        gateway=layer.gateway,
-        environment=current.name,
-        based_on=current.plan_id,
-        execution_time=from_ms(now),
-        changes=(),
+    made = build_in_place(
+        layer=layer,
+        current=current,
         snapshots=snapshots,
-        new_snapshots=(),
-        builds=tuple(builds),
-        reuses=(),
-        before_all=current.target.before_all,
-        after_all=current.target.after_all,
-        audits=audit_steps(snapshots, builds, recorded, snapshots.values()),
-        promote=None,
-        compared_with=current.name,
+        builds=builds,
+        recorded=recorded,
+        now=now,
+        moment=now,
         restates=restates,
-        due_again=due_again,
-        warnings=(
-            *_warnings(graph, asked_names, asked, blocked, snapshots, restates),
-            *warnings_of(builds, current.name),
-        ),
-        wish=wish,
+        warnings=_warnings(graph, asked_names, asked, blocked, snapshots, restates),
     )
+    return replace(made, due_again=due_again, wish=wish)
 
 
 def reach(graph: ModelGraph, names: Collection[str], span: Interval, blocked: Collection[str]) -> dict[str, Interval]:
