@@ -20,15 +20,16 @@ if TYPE_CHECKING:
     from isomesh_dagster.snapshot.snapshot import Category
 
 
-def chosen(session: Session, wish: Wish, make: Callable[[Wish], Plan]) -> Plan:
-    """The plan that `make` makes of the wish; what the configuration leaves to people is asked at the terminal.
+def chosen(session: Session, wish: Wish, make: Callable[[Wish], Plan], *, ask: bool = True) -> Plan:
+    """The plan that `make` makes of the wish; what the configuration leaves to people is asked at the terminal, unless
+    nothing is to be asked.
 
     Raises UndecidedError when there is something to choose and nobody to ask.
     """
     try:
         return make(wish)
     except UndecidedError as error:
-        if not can_ask():
+        if not (ask and can_ask()):
             raise
         choices = _ask(session, error.reasons)
     return make(replace(wish, choices={**wish.choices, **choices}))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from isomesh_dagster.cli.parameters import models_option, selected
 from isomesh_dagster.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -20,8 +22,9 @@ if TYPE_CHECKING:
 @click.argument(
     "file", type=click.Path(dir_okay=False, path_type=Path), default=Path("dag.html"), metavar="[FILE.html]"
 )
+@models_option
 @pass_session
-def dag(session: Session, *, file: Path) -> None:
+def dag(session: Session, *, file: Path, models: tuple[str, ...]) -> None:
     """Write the graph of all models as one HTML page: search, columns, SQL, and where every column comes from and goes.
 
     The page holds everything; it opens without a network and can be sent to somebody. FILE is dag.html when it is left
@@ -31,9 +34,10 @@ def dag(session: Session, *, file: Path) -> None:
     Examples:
       isomesh dag
       isomesh --gateway production dag /tmp/shop.html
+      isomesh dag routes.html -m '+marts.routes'     this model and what it reads
     """
     with session.project() as project:
-        document = dag_document(project)
+        document = dag_document(project, selected(project, models))
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(dag_page(document), encoding="utf-8")
     session.console.line(f"{len(document['models'])} models in {file}", "bold green")
@@ -48,15 +52,17 @@ def dag_page(document: dict[str, Any]) -> str:
     return template.replace("/*DATA*/null", data, 1)
 
 
-def dag_document(project: Project) -> dict[str, Any]:
-    """Everything the page shows, as JSON-ready data: models with their places, parents, columns and reads."""
+def dag_document(project: Project, names: Collection[str] | None = None) -> dict[str, Any]:
+    """Everything the page shows, as JSON-ready data: models (None: all) with their places, parents, columns, reads."""
     from isomesh_dagster.graph.layers import draw
 
-    undeclared = sorted(
-        {name for model in project.models.values() for name in model.depends_on} - project.models.keys()
-    )
-    parents = {name: tuple(n for n in model.depends_on if n != name) for name, model in project.models.items()}
-    order = [*undeclared, *project.graph.order]
+    chosen = {name: model for name, model in project.models.items() if names is None or name in names}
+    undeclared = sorted({name for model in chosen.values() for name in model.depends_on} - project.models.keys())
+    parents = {
+        name: tuple(one for one in model.depends_on if one != name and (one in chosen or one in undeclared))
+        for name, model in chosen.items()
+    }
+    order = [*undeclared, *(name for name in project.graph.order if name in chosen)]
     drawing = draw(order, parents)
     columns, reads = project.all_columns(), project.column_reads()
     models = []

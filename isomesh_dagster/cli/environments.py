@@ -5,6 +5,7 @@ that without building.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,8 @@ import click
 from isomesh_dagster.cli.session import Session, json_option, pass_session
 
 if TYPE_CHECKING:
+    from isomesh_dagster.cli.console import Console
+    from isomesh_dagster.execution.events import Event
     from isomesh_dagster.snapshot.environment import Environment, Promotion
     from isomesh_dagster.state.protocol import PlanRecord
 
@@ -149,25 +152,33 @@ def rollback(session: Session, *, environment: str, number: int | None) -> None:
 
 @click.command(short_help="End ENV now.")
 @click.argument("environment", metavar="ENV")
+@click.option("-s", "--sync", is_flag=True, help="Also remove its views, now.")
 @pass_session
-def invalidate(session: Session, *, environment: str) -> None:
+def invalidate(session: Session, *, environment: str, sync: bool) -> None:
     """End ENV now. Its views stay until the next `isomesh janitor` removes them. prod is refused.
 
     \b
     Examples:
       isomesh invalidate dev && isomesh janitor
+      isomesh invalidate dev --sync     its views go, tables that others may need wait for the janitor
     """
+    console = session.console
     with session.project() as project:
         project.invalidate(environment)
-        gateway = project.gateway
-    session.console.line(f"gateway {gateway} · {environment} has ended; the next janitor removes it", "bold green")
+        console.line(
+            f"gateway {project.gateway} · {environment} has ended" + ("" if sync else "; the next janitor removes it"),
+            "bold green",
+        )
+        if sync:
+            _sweep(console, project.janitor(environment=environment))
 
 
 @click.command(short_help="Remove what nothing needs any more.")
 @click.option("--dry-run", is_flag=True, help="Only tell what would be removed.")
 @click.option("--ignore-ttl", is_flag=True, help="Also remove tables that were needed only recently.")
+@click.option("-e", "--environment", metavar="ENV", help="Only ENV, if it has ended; no tables.")
 @pass_session
-def janitor(session: Session, *, dry_run: bool, ignore_ttl: bool) -> None:
+def janitor(session: Session, *, dry_run: bool, ignore_ttl: bool, environment: str | None) -> None:
     """Remove what nothing needs: ended environments, and tables that no environment and no rollback needs any more.
 
     Objects that isomesh did not make are never touched.
@@ -176,21 +187,27 @@ def janitor(session: Session, *, dry_run: bool, ignore_ttl: bool) -> None:
     Examples:
       isomesh janitor --dry-run     what would go
       isomesh janitor
+      isomesh janitor -e dev        only the views of dev, which has ended
     """
-    from isomesh_dagster.cli.report import event_line
-
     console = session.console
-    dropped = 0
     with session.project() as project:
         console.line(f"gateway {project.gateway} · janitor{' (dry run)' if dry_run else ''}", "bold")
-        for event in project.janitor(ignore_ttl=ignore_ttl, dry_run=dry_run):
-            told = event_line(event)
-            if told is not None:
-                text, style = told
-                console.line(text.replace("dropped ", "would drop", 1) if dry_run else text, style)
-                dropped += text.startswith("dropped")
+        swept = project.janitor(ignore_ttl=ignore_ttl, dry_run=dry_run, environment=environment)
+        dropped = _sweep(console, swept, dry_run=dry_run)
     verb = "would be removed" if dry_run else "removed"
     console.line(f"{dropped} object{'' if dropped == 1 else 's'} {verb}.", "bold")
+
+
+def _sweep(console: Console, events: Iterable[Event], *, dry_run: bool = False) -> int:
+    """Tell what goes as it goes; how many objects that are."""
+    from isomesh_dagster.cli.report import event_line
+
+    dropped = 0
+    for told in filter(None, map(event_line, events)):
+        text, style = told
+        console.line(text.replace("dropped ", "would drop", 1) if dry_run else text, style)
+        dropped += text.startswith("dropped")
+    return dropped
 
 
 def _moment(moment: datetime | None) -> str | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from difflib import unified_diff
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from isomesh_dagster.cli.outcome import TO_MEND
+from isomesh_dagster.cli.parameters import accepted, restyled, style_options
 from isomesh_dagster.cli.session import Session, pass_session
 
 if TYPE_CHECKING:
@@ -22,21 +22,21 @@ if TYPE_CHECKING:
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATHS]")
 @click.option("--check", is_flag=True, help="Write nothing; exit with 1 when a file would change.")
 @click.option("--diff", "show_diff", is_flag=True, help="Show what would change; write nothing.")
-@click.option("--max-text-width", type=click.IntRange(min=20), metavar="N", help="Break lines longer than this.")
-@click.option("--indent", type=click.IntRange(min=1), metavar="N", help="Spaces inside brackets and under clauses.")
-@click.option("--leading-comma", is_flag=True, help="Begin lines with commas.")
+@style_options
+@accepted("--append-newline")
+@accepted("--rewrite-casts")
+@accepted("--no-rewrite-casts")
 @click.option("-v", "--verbose", is_flag=True, help="Also tell which queries are left as they are.")
 @pass_session
 def format_(
     session: Session,
+    /,
     *,
     paths: tuple[Path, ...],
     check: bool,
     show_diff: bool,
-    max_text_width: int | None,
-    indent: int | None,
-    leading_comma: bool,
     verbose: bool,
+    **asked: Any,
 ) -> None:
     """Lay out the SQL files of models/ and audits/, or only PATHS: properties of headers in one order, a clause a line.
 
@@ -52,14 +52,7 @@ def format_(
     """
     console = session.console
     with session.project() as project:
-        style = project.settings.format
-        style = replace(
-            style,
-            max_text_width=max_text_width or style.max_text_width,
-            indent=indent or style.indent,
-            pad=indent or style.pad,
-            leading_comma=leading_comma or style.leading_comma,
-        )
+        style = restyled(project.settings.format, asked)
         root = project.root
         files = project.formatted([_relative(path, root) for path in paths] or None, style)
     changed = [file for file in files if file.differs]

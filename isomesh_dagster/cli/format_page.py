@@ -103,8 +103,11 @@ def _configuration() -> Iterator[Row]:
     yield from (Row(part, f"gateways.*.{name}", YES) for name in keys.GATEWAY_KEYS)
     yield Row(part, "model_defaults.*", YES, _listed(sorted(keys.MODEL_DEFAULT_KEYS)))
     for group, model in (("plan", keys.PlanConfig), ("linter", keys.LinterConfig), ("format", keys.FormatConfig)):
-        known = [name for name in model.model_fields if group != "plan" or name not in keys.UNSUPPORTED_PLAN_KEYS]
+        idle = keys.IDLE_KEYS[group]
+        refused = keys.UNSUPPORTED_PLAN_KEYS if group == "plan" else {}
+        known = [name for name in model.model_fields if name not in idle and name not in refused]
         yield Row(part, f"{group}.*", YES, _listed(known))
+        yield from (Row(part, f"{group}.{name}", IDLE, "") for name in idle)
     for name, unsupported in keys.UNSUPPORTED_PLAN_KEYS.items():
         yield Row(part, f"plan.{name}", NO, _refusal(unsupported))
 

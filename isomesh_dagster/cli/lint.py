@@ -7,12 +7,14 @@ from dataclasses import asdict
 import click
 
 from isomesh_dagster.cli.outcome import TO_MEND
-from isomesh_dagster.cli.parameters import models_option, selected
+from isomesh_dagster.cli.parameters import accepted, models_option, selected
 from isomesh_dagster.cli.session import Session, json_option, pass_session
 
 
 @click.command(short_help="Check the models against the lint rules.")
 @models_option
+@accepted("--local")
+@accepted("--use-project-index")
 @click.option("--fix", is_flag=True, help="Mend what can be mended without a change of any row, then check again.")
 @json_option
 @pass_session

@@ -28,7 +28,7 @@ from isomesh_dagster.cli.plan import apply, diff, plan, run
 from isomesh_dagster.cli.session import Session, answers_json, known_gateway
 from isomesh_dagster.cli.table_diff import table_diff
 from isomesh_dagster.cli.testing import create_test, test
-from isomesh_dagster.cli.upkeep import doctor, migrate, state
+from isomesh_dagster.cli.upkeep import clean, doctor, migrate, state
 from isomesh_dagster.cli.warehouse import create_external_models, fetchdf, table_name
 from isomesh_dagster.errors import IsomeshError
 
@@ -57,7 +57,8 @@ class Commands(click.Group):
         name = args[0]
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             near = get_close_matches(name, self.commands, n=1)
-            ctx.fail(f"No such command {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+            instead = _ELSEWHERE.get(name) or (f"Did you mean {near[0]!r}?" if near else "")
+            ctx.fail(f"No such command {name!r}. {instead}".rstrip())
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> object:
@@ -147,12 +148,20 @@ def cli(ctx: click.Context, *, directory: Path, gateway: str | None, debug: bool
         ctx.call_on_close(log_to(log_file))
 
 
+_ELSEWHERE = {
+    "ui": "`dagster dev` opens Dagster's, with every model and environment.",
+    "dlt_refresh": "Models are not generated from dlt pipelines; write them, and declare what dlt loads with"
+    " `isomesh create_external_models`.",
+    "rewrite": "Metrics are not supported; write the query, and see it with `isomesh render`.",
+}
+"""What stands in for commands of SQLMesh's that are not here."""
+
 _GROUPS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
     ("Plan and deploy", (init, plan, apply, run, check_intervals, diff, rollback)),
     ("Environments", (environments, plans, decisions, invalidate, janitor)),
     ("Look at models and rows", (render, evaluate, fetchdf, table_diff, lineage, dag, table_name)),
     ("Check and write models", (test, create_test, audit, lint, format_, create_external_models)),
-    ("The system", (ci, info, doctor, migrate, state)),
+    ("The system", (ci, info, doctor, migrate, state, clean)),
 )
 
 for _title, _commands in _GROUPS:

@@ -5,18 +5,21 @@ from __future__ import annotations
 import csv
 import sys
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from isomesh_dagster.cli.outcome import FAILED
 from isomesh_dagster.cli.parameters import (
+    accepted,
     check_range,
     end_option,
     execution_time_option,
     models_option,
+    restyled,
     selected,
     start_option,
+    style_options,
 )
 from isomesh_dagster.cli.session import Session, json_option, pass_session
 from isomesh_dagster.errors import PlanError
@@ -31,17 +34,30 @@ if TYPE_CHECKING:
 @end_option("Last day of that range.")
 @execution_time_option
 @click.option("--environment", metavar="ENV", help="Name the tables that ENV shows instead of models as written.")
+@click.option(
+    "--expand",
+    multiple=True,
+    metavar="SELECTION",
+    help="Write the queries of these models in the place of their names; `*` for all that is read.",
+)
+@click.option("--dialect", metavar="DIALECT", help="Write the SQL in this dialect instead of the warehouse's.")
+@style_options
+@accepted("--no-format")
 @json_option
 @pass_session
 def render(
     session: Session,
+    /,
     *,
     model: str,
     start: datetime | None,
     end: datetime | None,
     execution_time: datetime | None,
     environment: str | None,
+    expand: tuple[str, ...],
+    dialect: str | None,
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Print the SQL of MODEL with its macros and variables replaced, or its Python function. Runs nothing.
 
@@ -50,6 +66,8 @@ def render(
       isomesh render marts.routes
       isomesh render core.flights -s 2013-01-01 -e 2013-01-31
       isomesh render marts.routes --environment prod      with the tables prod shows
+      isomesh render marts.routes --expand 'core.*'       down to what core reads
+      isomesh render marts.routes --dialect snowflake
       isomesh --gateway production render marts.routes > routes.sql
     """
     check_range(start, end)
@@ -57,9 +75,22 @@ def render(
     with session.project() as project:
         if environment is not None:
             environment = shown_environment(project, environment)
-        sql = project.render(model, start=start, end=end, execution_time=execution_time, environment=environment)
+        sql = project.render(
+            model,
+            start=start,
+            end=end,
+            execution_time=execution_time,
+            environment=environment,
+            expand=project.select(expand) if expand else (),
+            dialect=dialect,
+        )
         gateway = project.gateway
         is_python = project.model(model).python is not None
+        if any(asked.values()) and not is_python:
+            from isomesh_dagster.dialect.layout import laid_out
+
+            style = restyled(project.settings.format, asked)
+            sql = laid_out(sql, dialect or project.settings.connection.dialect, style) or sql
     if as_json:
         language = "python" if is_python else "sql"
         console.json({"gateway": gateway, "environment": environment, "model": model, language: sql})
@@ -134,9 +165,16 @@ def evaluate(
 @models_option
 @start_option("First day to audit.")
 @end_option("Last day to audit.")
+@execution_time_option
 @pass_session
 def audit(
-    session: Session, *, environment: str | None, models: tuple[str, ...], start: datetime | None, end: datetime | None
+    session: Session,
+    *,
+    environment: str | None,
+    models: tuple[str, ...],
+    start: datetime | None,
+    end: datetime | None,
+    execution_time: datetime | None,
 ) -> None:
     """Run the audits of the models ENV shows, over the rows they have now.
 
@@ -155,7 +193,8 @@ def audit(
     ran = failed = blocking = 0
     with session.project() as project:
         console.line(f"gateway {project.gateway} · audits", "bold")
-        for event in project.audit(environment, models=selected(project, models), start=start, end=end):
+        chosen = selected(project, models)
+        for event in project.audit(environment, models=chosen, start=start, end=end, execution_time=execution_time):
             told = event_line(event)
             if told is not None:
                 console.line(*told)

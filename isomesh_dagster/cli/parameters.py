@@ -6,7 +6,8 @@ UTC. Commands get aware datetimes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +16,7 @@ import click
 from isomesh_dagster.errors import ModelError
 
 if TYPE_CHECKING:
+    from isomesh_dagster.dialect.style import Style
     from isomesh_dagster.project import Project
     from isomesh_dagster.snapshot.snapshot import Category
 
@@ -34,6 +36,8 @@ def end_option(text: str) -> Callable[[Command], Command]:
 models_option = click.option(
     "-m",
     "--model",
+    "--models",
+    "--select-model",
     "models",
     multiple=True,
     metavar="SELECTION",
@@ -108,6 +112,36 @@ def _read(value: str | None, *, is_end: bool) -> datetime | None:
 
 def _now() -> datetime:
     return datetime.now(timezone.utc)
+
+
+def accepted(*names: str) -> Callable[[Command], Command]:
+    """A flag of SQLMesh's that scripts may pass and that asks for what happens anyway; not shown in the help."""
+    return click.option(*names, is_flag=True, hidden=True, expose_value=False)
+
+
+_STYLE: tuple[Callable[[Any], Any], ...] = (
+    click.option("--max-text-width", type=click.IntRange(min=20), metavar="N", help="Break lines longer than this."),
+    click.option("--indent", type=click.IntRange(min=1), metavar="N", help="Spaces inside brackets and under clauses."),
+    click.option("--pad", type=click.IntRange(min=0), metavar="N", help="Spaces under clauses only."),
+    click.option("--leading-comma", is_flag=True, help="Begin lines with commas."),
+    click.option(
+        "--normalize-functions", type=click.Choice(["upper", "lower"]), help="Write functions' names in this case."
+    ),
+    accepted("--normalize"),
+)
+
+
+def style_options(command: Command) -> Command:
+    """How SQL is laid out; the command hands these options to `restyled` as they come."""
+    for option in reversed(_STYLE):
+        command = option(command)
+    return command
+
+
+def restyled(style: Style, asked: Mapping[str, Any]) -> Style:
+    """The style with what `style_options` were given."""
+    given = {key: value for key, value in asked.items() if value is not None and value is not False}
+    return replace(style, **{"pad": asked["indent"] or style.pad, **given})
 
 
 execution_time_option = click.option(

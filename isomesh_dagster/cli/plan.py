@@ -14,10 +14,10 @@ import click
 from isomesh_dagster.cli.choosing import chosen, recording
 from isomesh_dagster.cli.forward_only import flags, forward_only_options
 from isomesh_dagster.cli.outcome import FAILED, NOT_APPLIED, error_json
-from isomesh_dagster.cli.parameters import categorize_option, execution_time_option
+from isomesh_dagster.cli.parameters import accepted, categorize_option, execution_time_option
 from isomesh_dagster.cli.session import Session, can_ask, json_option, pass_session
 from isomesh_dagster.cli.wishes import as_flags, plan_options, plan_wish, run_options, run_wish
-from isomesh_dagster.errors import IsomeshError, PlanError
+from isomesh_dagster.errors import ConflictingPlanError, IsomeshError, PlanError
 
 if TYPE_CHECKING:
     from isomesh_dagster.cli.report import Report
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 @click.option("--auto-apply", is_flag=True, help="Apply without asking.")
 @click.option("--explain", is_flag=True, help="Also show every step of an apply with its objects; apply nothing.")
 @click.option("--no-diff", is_flag=True, help="Leave the text diffs out.")
+@click.option("--no-prompts", is_flag=True, help="Ask for no category: fail where one is left to people.")
 @click.option("--all-tests", is_flag=True, help="Run all unit tests, not just those of models that change.")
 @click.option("--skip-tests", is_flag=True, help="Run no unit tests.")
+@accepted("--test-changed-only")
 @categorize_option
 @forward_only_options
 @plan_options
@@ -56,6 +58,7 @@ def plan(
     auto_apply: bool,
     explain: bool,
     no_diff: bool,
+    no_prompts: bool,
     all_tests: bool,
     skip_tests: bool,
     choices: dict[str, Category],
@@ -126,6 +129,7 @@ def plan(
                 allow_additive=allow_additive,
             ),
             lambda wish: project.plan(environment, now=execution_time, wish=wish),
+            ask=not no_prompts,
         )
         if as_json:
             document: dict[str, object] = dict(plan_json(made))
@@ -139,7 +143,7 @@ def plan(
             else:
                 console.json(document)
             return
-        console.plan(made, diffs=not no_diff)
+        console.plan(made, diffs=not (no_diff or project.settings.plan.no_diff))
         if not skip_tests:
             _test(session, project, made, every=all_tests)
         if explain and not made.is_empty:
@@ -201,11 +205,25 @@ def apply(session: Session, *, plan: str, skip_tests: bool, as_json: bool) -> No
 @click.command(short_help="Build what is due in ENV by cron.")
 @click.argument("environment", required=False, metavar="[ENV]")
 @click.option("--skip-janitor", is_flag=True, help="Do not remove what nothing needs any more (prod only).")
+@click.option(
+    "--exit-on-env-update",
+    "code_when_moved",
+    type=click.IntRange(0, 255),
+    metavar="CODE",
+    help="End with this code when ENV is promoted while the run is at work.  [default: 5]",
+)
 @run_options
 @execution_time_option
 @pass_session
 def run(
-    session: Session, /, *, environment: str | None, skip_janitor: bool, execution_time: datetime | None, **asked: Any
+    session: Session,
+    /,
+    *,
+    environment: str | None,
+    skip_janitor: bool,
+    code_when_moved: int | None,
+    execution_time: datetime | None,
+    **asked: Any,
 ) -> None:
     """Build what is due in ENV by its models' cron: new intervals, and tables that are refreshed whole.
 
@@ -237,7 +255,13 @@ def run(
 
             for told in filter(None, map(event_line, project.janitor())):
                 console.line(*told)
-        _apply(session, project, due)
+        try:
+            _apply(session, project, due)
+        except ConflictingPlanError as error:
+            if code_when_moved is None:
+                raise
+            console.error(error, gateway=project.gateway)
+            raise click.exceptions.Exit(code_when_moved) from None
 
 
 @click.command(short_help="Show how the files differ from ENV.")

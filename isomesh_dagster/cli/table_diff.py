@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from isomesh_dagster.cli.parameters import accepted
 from isomesh_dagster.cli.session import Session, json_option, pass_session
 
 if TYPE_CHECKING:
@@ -42,6 +43,10 @@ if TYPE_CHECKING:
 @click.option(
     "-d", "--decimals", type=click.IntRange(0, 15), default=3, show_default=True, help="Round floats to so many."
 )
+@accepted("--skip-grain-check")
+@accepted("--warn-grain-check")
+@accepted("--schema-diff-ignore-case")
+@click.option("--temp-schema", hidden=True, expose_value=False)  # nothing is written
 @click.option("--markdown", is_flag=True, help="Print Markdown, for a pull request.")
 @json_option
 @pass_session

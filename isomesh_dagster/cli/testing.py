@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from isomesh_dagster.cli.outcome import FAILED, error_json
+from isomesh_dagster.cli.parameters import accepted, models_option, selected
 from isomesh_dagster.cli.session import Session, json_option, pass_session
 from isomesh_dagster.errors import ModelError
 
@@ -28,10 +29,21 @@ _BESIDE = 4  # columns without a difference that are shown beside the others, to
 @click.command(short_help="Run unit tests of models.")
 @click.argument("tests", nargs=-1, metavar="[FILE | FILE::NAME]...")
 @click.option("-k", "pattern", metavar="PATTERN", help="Only tests whose name holds PATTERN; * and ? are wildcards.")
+@models_option
+@accepted("--local")
+@accepted("--preserve-fixtures")
 @click.option("-v", "--verbose", is_flag=True, help="Tell passed tests too, and the SQL of failed ones.")
 @json_option
 @pass_session
-def test(session: Session, *, tests: tuple[str, ...], pattern: str | None, verbose: bool, as_json: bool) -> None:
+def test(
+    session: Session,
+    *,
+    tests: tuple[str, ...],
+    pattern: str | None,
+    models: tuple[str, ...],
+    verbose: bool,
+    as_json: bool,
+) -> None:
     """Run the unit tests of tests/**/test*.yaml: a model's query over a few rows, on a database in memory.
 
     Neither the warehouse nor the state is opened. The exit code is 4 when a test fails.
@@ -42,16 +54,19 @@ def test(session: Session, *, tests: tuple[str, ...], pattern: str | None, verbo
       isomesh test tests/test_core.yaml
       isomesh test tests/test_core.yaml::planes_are_classed_by_their_seats -v
       isomesh test -k 'flights'
+      isomesh test -m 'git:main+'              of models that the branch changes, and of their readers
     """
     console = session.console
     with session.project() as project:
-        chosen = _chosen(project, tests, pattern)
+        chosen = _chosen(project, tests, pattern, selected(project, models))
         results = list(_followed(console, project.run_unit_tests(chosen), verbose=verbose, quiet=as_json))
         gateway = project.gateway
     if as_json:
         console.json({"gateway": gateway, **unit_tests_json(results)})
     elif not results:
-        console.line(f"gateway {gateway} · no unit tests" + ("" if not (tests or pattern) else " of that name"))
+        console.line(
+            f"gateway {gateway} · no unit tests" + ("" if not (tests or pattern or models) else " of that name")
+        )
     else:
         console.line(_sentence(results, gateway), "bold red" if _failed(results) else "bold green")
     if _failed(results):
@@ -70,7 +85,7 @@ def test(session: Session, *, tests: tuple[str, ...], pattern: str | None, verbo
     help="The rows of a table MODEL reads, from what ENV shows; may be repeated. A table without gives its first rows.",
 )
 @click.option("-o", "-n", "--name", metavar="NAME", help="Name of the test.  [default: MODEL's, with _ for the dots]")
-@click.option("--path", metavar="FILE", help="The file to add it to, under tests/.  [default: test_NAME.yaml]")
+@click.option("-p", "--path", metavar="FILE", help="The file to add it to, under tests/.  [default: test_NAME.yaml]")
 @click.option(
     "-v", "--var", "variables", type=(str, str), multiple=True, metavar="KEY VALUE", help="Also start and end."
 )
@@ -141,9 +156,11 @@ def _failed(results: Iterable[UnitTestResult]) -> list[UnitTestResult]:
     return [result for result in results if not result.passed]
 
 
-def _chosen(project: Project, wanted: Sequence[str], pattern: str | None) -> list[UnitTest]:
+def _chosen(
+    project: Project, wanted: Sequence[str], pattern: str | None, models: Collection[str] | None
+) -> list[UnitTest]:
     """The tests asked for, in the order of the files. Raises ModelError for a file or name that is not there."""
-    tests = list(project.unit_tests())
+    tests = [one for one in project.unit_tests() if models is None or one.model in models]
     if wanted:
         places = [_place(project.root, one) for one in wanted]
         for place, written in zip(places, wanted, strict=True):

@@ -157,6 +157,23 @@ def import_(session: Session, *, source: Path, replace: bool) -> None:
         session.console.line(f"backup of what was there: {done.backup}")
 
 
+@click.command(short_help="Forget what was parsed; files are read anew.")
+@pass_session
+def clean(session: Session) -> None:
+    """Remove the cache of parsed models. The next command reads every file anew; nothing else changes.
+
+    \b
+    Examples:
+      isomesh clean
+    """
+    from isomesh_dagster.project import FOLDER
+
+    found = sorted((session.directory / FOLDER).glob("cache.sqlite*"))
+    for file in found:
+        file.unlink(missing_ok=True)
+    session.console.line("The cache is empty." if found else "There is no cache.", "bold")
+
+
 @contextmanager
 def _system(session: Session) -> Iterator[System]:
     """The gateway's system, of the configuration alone: no model is read."""

@@ -8,6 +8,7 @@ import sys
 import click
 
 from isomesh_dagster.cli.models import shown_environment
+from isomesh_dagster.cli.parameters import accepted
 from isomesh_dagster.cli.session import Session, json_option, pass_session
 
 
@@ -16,6 +17,7 @@ from isomesh_dagster.cli.session import Session, json_option, pass_session
 @click.option(
     "--env", "--environment", "environment", metavar="ENV", help="The environment.  [default: prod, or the only one]"
 )
+@accepted("--prod")
 @pass_session
 def table_name(session: Session, *, model: str, environment: str | None) -> None:
     """Print the physical table or view that MODEL is in ENV: where its rows are, under the views that readers use.

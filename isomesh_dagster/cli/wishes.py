@@ -20,33 +20,38 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 _SELECTION = "SELECTION"
 
 
-def _selections(flag: str, name: str, text: str) -> Callable[[Command], Command]:
-    return click.option(flag, name, multiple=True, metavar=_SELECTION, help=text)
+def _selections(*names: str, text: str) -> Callable[[Command], Command]:
+    return click.option(*names, multiple=True, metavar=_SELECTION, help=text)
 
 
-def _flag(name: str, text: str) -> Callable[[Command], Command]:
-    return click.option(name, is_flag=True, help=text)
+def _flag(*names: str, text: str) -> Callable[[Command], Command]:
+    return click.option(*names, is_flag=True, help=text)
 
 
 _PLAN_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     start_option("Build or restate from this day only; not in prod, unless restating."),
     end_option("Build or restate up to this day, included; not in prod, unless restating."),
     _selections(
+        "-r",
         "--restate-model",
         "restate",
-        "Make the rows of these models, and of all that reads them, again where they are; changed files are ignored.",
+        text="Make the rows of these models, and of all that reads them, again where they are; files are ignored.",
     ),
     _selections(
-        "--select-model", "select", "Take the changes of these models only; the others stay as ENV shows them."
+        "--select-model", "select", text="Take the changes of these models only; the others stay as ENV shows them."
     ),
     _selections(
         "--backfill-model",
         "backfill",
-        "Build these models and what they read only. What is not built is not shown; not for prod.",
+        text="Build these models and what they read only. What is not built is not shown; not for prod.",
     ),
-    _flag("--skip-backfill", "Build nothing: show new tables without rows, for the next plan or run to fill."),
-    _flag("--empty-backfill", "Build nothing: show new tables without rows, and count what they lack as built."),
-    _flag("--no-gaps", "Refuse when a new table would hold fewer intervals than the one it takes the place of."),
+    _flag(
+        "--skip-backfill",
+        "--dry-run",
+        text="Build nothing: show new tables without rows, for the next plan or run to fill.",
+    ),
+    _flag("--empty-backfill", text="Build nothing: show new tables without rows, and count what they lack as built."),
+    _flag("--no-gaps", text="Refuse when a new table would hold fewer intervals than the one it takes the place of."),
     click.option("--create-from", metavar="ENV", help="Compare a new environment with this one instead of prod."),
     click.option(
         "--min-intervals",
@@ -58,16 +63,23 @@ _PLAN_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option(
         "--run", "run_too", is_flag=True, help="Also build what the clock has made due, as `isomesh run` does."
     ),
-    _flag("--ignore-cron", "With --run: up to now, in whole intervals, whatever the models' crons say."),
-    _flag("--include-unmodified", "Nothing to ask for: an environment always shows every model. For scripts that do."),
+    _flag("--ignore-cron", text="With --run: up to now, in whole intervals, whatever the models' crons say."),
+    _flag("--enable-preview", text="Fill the previews of forward-only changes, whatever the configuration says."),
+    _flag("--no-auto-categorization", text="Categorize no edit by itself: ask, or have them from --categorize."),
+    _flag("--skip-linter", text="Do not check the lint rules."),
+    _flag("--diff-rendered", text="Show how queries differ with their macros expanded."),
+    _flag(
+        "--include-unmodified",
+        text="Nothing to ask for: an environment always shows every model. For scripts that do.",
+    ),
 )
 
 _RUN_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     start_option("Build from this day only."),
     end_option("Build up to this day only, included."),
-    _selections("--select-model", "select", "Build these models, and what they read, only."),
-    _flag("--no-auto-upstream", "With --select-model: not what they read."),
-    _flag("--ignore-cron", "Build up to now, in whole intervals, whatever the models' crons say."),
+    _selections("--select-model", "select", text="Build these models, and what they read, only."),
+    _flag("--no-auto-upstream", text="With --select-model: not what they read."),
+    _flag("--ignore-cron", text="Build up to now, in whole intervals, whatever the models' crons say."),
 )
 
 
@@ -113,7 +125,16 @@ def run_wish(asked: dict[str, Any], *, now: datetime | None) -> RunWish:
     )
 
 
-_FLAGS = ("skip_backfill", "empty_backfill", "no_gaps", "ignore_cron")
+_FLAGS = (
+    "skip_backfill",
+    "empty_backfill",
+    "no_gaps",
+    "ignore_cron",
+    "enable_preview",
+    "no_auto_categorization",
+    "skip_linter",
+    "diff_rendered",
+)
 
 
 def _within(asked: dict[str, Any], now: datetime | None) -> Interval | None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from isomesh_dagster.dialect.query import transpile
 from isomesh_dagster.engine.connection import Connection
 from isomesh_dagster.errors import PlanError
 from isomesh_dagster.execution.audit import run_audits
 from isomesh_dagster.execution.events import Audited
 from isomesh_dagster.execution.texts import Surroundings, Texts
-from isomesh_dagster.model.kinds import is_incremental
+from isomesh_dagster.model.kinds import Embedded, is_incremental
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.snapshot.interval import Interval, to_ms
 from isomesh_dagster.snapshot.snapshot import Category, Fingerprint, Snapshot
@@ -20,8 +22,9 @@ from isomesh_dagster.snapshot.snapshot import Category, Fingerprint, Snapshot
 _DAY = 86_400_000
 
 
-def rendered_query(model: Model, around: Surroundings, interval: Interval | None) -> str:
-    """The model's query over the tables that `around` names, in the engine's dialect; of a Python model its function.
+def rendered_query(model: Model, around: Surroundings, interval: Interval | None, dialect: str | None = None) -> str:
+    """The model's query over the tables that `around` names, in the engine's dialect or in `dialect`; of a Python model
+    its function.
 
     `interval` None: the last whole day before the moment of `around`. Raises PlanError for a model without a query.
     """
@@ -35,7 +38,24 @@ def rendered_query(model: Model, around: Surroundings, interval: Interval | None
             line=model.line,
             hint="seeds and external tables hold rows that no query makes",
         )
-    return _texts(model, around).batch(_interval(model, around, interval), is_new=False).query
+    query = _texts(model, around).batch(_interval(model, around, interval), is_new=False).query
+    return query if dialect is None else transpile(query, around.engine_dialect, dialect)
+
+
+def expanded(snapshots: Mapping[str, Snapshot], models: Iterable[Model]) -> dict[str, Snapshot]:
+    """`snapshots`, but those of `models` are queries to be written where their names stand. What has no query stays."""
+    inlined = {
+        model.name: Snapshot(
+            model=replace(model, kind=Embedded()),
+            fingerprint=_UNPLANNED,
+            version="",
+            category=Category.BREAKING,
+            physical=None,
+        )
+        for model in models
+        if model.query and model.python is None
+    }
+    return {**snapshots, **inlined}
 
 
 def evaluated_query(

@@ -38,24 +38,29 @@ def janitor(
     keep_promotions: int = 3,
     ignore_ttl: bool = False,
     dry_run: bool = False,
+    only: str | None = None,
     checkpoint: Callable[[str], None] = _no_checkpoint,
 ) -> Iterator[Dropped]:
     """Remove environments that ended by `now`, then snapshots that were last needed more than `snapshot_ttl` ago.
 
     What an environment shows, an open plan needs, or one of the last `keep_promotions` promotions of an environment
     showed, stays. `ignore_ttl` takes the rest at once. `dry_run` tells what would go and changes nothing; what only
-    the removal of an environment would free is not told then. Yields one event per environment and per object,
-    `kept_because` set for one that could not be dropped.
+    the removal of an environment would free is not told then. `only`: nothing but this environment, if it ended. Yields
+    one event per environment and per object, `kept_because` set for one that could not be dropped.
     """
     older_than = now if ignore_ttl else now - snapshot_ttl
     with connection.session() as session:
         check_stamp(session, state, identity)
         for environment in state.environments():
+            if only is not None and environment.name != only:
+                continue
             if environment.name != PROD and environment.expires_at is not None and environment.expires_at <= now:
                 if dry_run:
                     yield Dropped(name=environment.name, environment=environment.name)
                 else:
                     yield from _remove_environment(session, state, environment, checkpoint)
+        if only is not None:
+            return
         if dry_run:
             going = state.unreferenced(keep_promotions=keep_promotions, older_than=older_than)
         else:

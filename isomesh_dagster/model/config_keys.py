@@ -95,6 +95,14 @@ UNSUPPORTED_PLAN_KEYS: Mapping[str, Unsupported] = {
 }
 
 
+IDLE_KEYS: Mapping[str, tuple[str, ...]] = {
+    "plan": ("no_prompts", "include_unmodified"),
+    "linter": ("use_project_index",),
+    "format": ("normalize", "no_rewrite_casts"),
+}
+"""Keys that are accepted within these and change nothing."""
+
+
 def _checked(check: Callable[[Any], Any], value: object) -> Any:
     """Run a check of ours inside pydantic, which tells the place of ValueErrors only."""
     try:

@@ -90,14 +90,17 @@ class AutoCategorize:
     external: Mode = "full"
 
 
+BY_HAND = AutoCategorize(sql="off", seed="off", external="off")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSettings:
-    """`plan.*`: what the command line does not ask: `no_prompts` about categories, `auto_apply` before applying; and
-    what a plan decides by itself. `forward_only`: every change keeps tables and rows; `enable_preview`: such changes
-    are shown in a table of their own outside of prod.
+    """`plan.*`: what the command line does without being told: `auto_apply` without asking, `no_diff` leave text diffs
+    out; and what a plan decides by itself. `forward_only`: every change keeps tables and rows; `enable_preview`: such
+    changes are shown in a table of their own outside of prod.
     """
 
-    no_prompts: bool = True
+    no_diff: bool = False
     auto_apply: bool = False
     auto_categorize: AutoCategorize = AutoCategorize()
     forward_only: bool = False
@@ -440,7 +443,7 @@ class _Loading:
             after_all=top.after_all,
             ignore_patterns=top.ignore_patterns,
             plan=PlanSettings(
-                no_prompts=top.plan.no_prompts,
+                no_diff=top.plan.no_diff,
                 auto_apply=top.plan.auto_apply,
                 auto_categorize=AutoCategorize(**top.plan.auto_categorize_changes.model_dump(exclude={"python"})),
                 forward_only=top.plan.forward_only,

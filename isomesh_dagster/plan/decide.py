@@ -41,6 +41,7 @@ def decide(
     automatic: AutoCategorize | None = None,
     convention: Convention = "schema_and_table",
     forward_only: ForwardOnly = NO_FORWARD_ONLY,
+    diff_rendered: bool = False,
 ) -> Decision:
     """Categorize every change and choose each snapshot's version.
 
@@ -54,7 +55,7 @@ def decide(
     recorded say for themselves. `automatic` says which edits are left to
     them (None: none are); PlanError when one of these was not chosen. `convention` is how new tables are called; those
     that are known keep their names. `forward_only` says which changes keep the shown version although rows change, and
-    whether a preview shows them.
+    whether a preview shows them. `diff_rendered`: texts are compared with their macros expanded.
     """
     judge = _Judge(graph=graph, shown=shown, columns=columns, macros=macros, forward_only=forward_only)
     chooser, from_files = Chooser(choices, automatic, reasons), insisted(choices, graph)
@@ -91,7 +92,7 @@ def decide(
         )
         if isinstance(model.kind, View) and judgement.category in (Category.INDIRECT_NON_BREAKING, Category.METADATA):
             repoints.add(name)
-        changes.append(_change(name, change, judgement, old, model))
+        changes.append(_change(name, change, judgement, old, model, diff_rendered=diff_rendered))
     chooser.refuse_undecided()
     changes.extend(
         Change(model=name, change=ChangeType.REMOVED, category=None, reason="no longer in the project")
@@ -301,7 +302,15 @@ def _placed(
     )
 
 
-def _change(name: str, change: ChangeType, judgement: Judgement, old: Snapshot | None, new: Model) -> Change:
+def _change(
+    name: str,
+    change: ChangeType,
+    judgement: Judgement,
+    old: Snapshot | None,
+    new: Model,
+    *,
+    diff_rendered: bool,
+) -> Change:
     # a star reader whose columns change is still an indirect change: nobody edited it
     shows_text = change in (ChangeType.DIRECT, ChangeType.METADATA) and old is not None
     columns = judgement.changed | judgement.added
@@ -310,6 +319,6 @@ def _change(name: str, change: ChangeType, judgement: Judgement, old: Snapshot |
         change=change,
         category=judgement.category,
         reason=judgement.reason,
-        diff=text_diff(old.model, new) if shows_text and old is not None else "",
+        diff=text_diff(old.model, new, rendered=diff_rendered) if shows_text and old is not None else "",
         columns=tuple(sorted(columns - ALL)),
     )

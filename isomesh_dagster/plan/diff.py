@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from isomesh_dagster.errors import PlanError
 from isomesh_dagster.graph.order import ModelGraph
@@ -53,11 +53,24 @@ def check_references(graph: ModelGraph, removed: tuple[str, ...]) -> None:
             )
 
 
-def text_diff(old: Model, new: Model) -> str:
-    """A unified diff of the two definitions, properties first, then the texts; "" when they read the same."""
+def text_diff(old: Model, new: Model, *, rendered: bool = False) -> str:
+    """A unified diff of the two definitions, properties first, then the texts; "" when they read the same. `rendered`:
+    queries as they run, laid out; their dates are those of loading.
+    """
+    if rendered:
+        old, new = _as_rendered(old), _as_rendered(new)
     before, after = _definition(old), _definition(new)
     lines = difflib.unified_diff(before, after, fromfile=old.path, tofile=new.path, lineterm="", n=3)
     return "\n".join(lines)
+
+
+def _as_rendered(model: Model) -> Model:
+    from isomesh_dagster.dialect.layout import laid_out  # the SQL library: a plan without a change needs none
+    from isomesh_dagster.dialect.style import Style
+
+    if not model.rendered:
+        return model
+    return replace(model, query=laid_out(model.rendered, model.dialect, Style()) or model.rendered)
 
 
 def _kind_of_change(old: Fingerprint, new: Fingerprint) -> ChangeType:

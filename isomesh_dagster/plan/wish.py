@@ -35,6 +35,10 @@ class Wish:
     forward_only    every change keeps tables and the rows in them, where the kind of model allows it
     effective_from  what forward-only changes mean is computed again from this moment on (epoch milliseconds UTC)
     allow_destructive, allow_additive   models whose tables may lose, or gain, columns, whatever their properties say
+    enable_preview  forward-only changes are shown outside of prod in a table with rows, whatever the configuration says
+    no_auto_categorization   people say what every edit means that touches rows, whatever the configuration says
+    skip_linter     lint rules are not checked
+    diff_rendered   differences of texts are those of queries as they run, macros expanded
     """
 
     within: Interval | None = None
@@ -53,6 +57,10 @@ class Wish:
     effective_from: int | None = None
     allow_destructive: tuple[str, ...] = ()
     allow_additive: tuple[str, ...] = ()
+    enable_preview: bool = False
+    no_auto_categorization: bool = False
+    skip_linter: bool = False
+    diff_rendered: bool = False
 
     def __post_init__(self) -> None:
         for asked, other, told in self._contradictions():
@@ -177,6 +185,10 @@ _PLAIN = (
     "effective_from",
     "allow_destructive",
     "allow_additive",
+    "enable_preview",
+    "no_auto_categorization",
+    "skip_linter",
+    "diff_rendered",
 )
 
 

@@ -194,10 +194,15 @@ class Project(ProjectQuestions):
             )
 
     def janitor(
-        self, *, now: datetime | None = None, ignore_ttl: bool = False, dry_run: bool = False
+        self,
+        *,
+        now: datetime | None = None,
+        ignore_ttl: bool = False,
+        dry_run: bool = False,
+        environment: str | None = None,
     ) -> Iterator[Event]:
-        """Remove expired environments and tables nobody needs; yields what went and what had to stay. Safe to
-        interrupt.
+        """Remove expired environments and tables nobody needs; yields what went and what had to stay. `environment`:
+        nothing but the views of this one, if it ended. Safe to interrupt.
         """
         from isomesh_dagster.execution.janitor import janitor
 
@@ -210,4 +215,5 @@ class Project(ProjectQuestions):
             snapshot_ttl=self.settings.snapshot_ttl,
             ignore_ttl=ignore_ttl,
             dry_run=dry_run,
+            only=None if environment is None else self.system.existing(environment).name,
         )

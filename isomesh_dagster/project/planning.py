@@ -11,7 +11,7 @@ from isomesh_dagster.errors import PlanError
 from isomesh_dagster.graph.order import ModelGraph, build_graph
 from isomesh_dagster.graph.selection import exactly
 from isomesh_dagster.model.names import validate_environment
-from isomesh_dagster.model.settings import Settings
+from isomesh_dagster.model.settings import BY_HAND, Settings
 from isomesh_dagster.plan.build import build_plan, build_run
 from isomesh_dagster.plan.cadence import Cadence, cadence
 from isomesh_dagster.plan.diff import Diff, check_references, diff
@@ -60,7 +60,7 @@ def plan_files(
             hint="leave start and end out, plan another environment, or say what to restate",
         )
     state = system.checked()
-    warnings = (*project.lint_warnings(), *system.reconcile(name))
+    warnings = (*(() if wish.skip_linter else project.lint_warnings()), *system.reconcile(name))
     current = state.environment(name)
     compared = current or _pattern(project, state, name, wish)
     if current is not None and wish.create_from is not None:
@@ -98,7 +98,7 @@ def plan_files(
         altered=frozenset(state.forward_only_tables(difference.changed)) if difference.changed else frozenset(),
         production={one.name: one for one in known if production.snapshots.get(one.name) == one.id},
     )
-    decision, recorded = _decide(project, area, state, shown, difference, known, said, wish.choices, forward_only)
+    decision, recorded = _decide(project, area, state, shown, difference, known, said, wish, forward_only)
     concerned = (*shown.values(), *decision.snapshots.values())
     due_again = state.due_again({str(one.physical) for one in concerned if one.physical is not None})
 
@@ -108,7 +108,7 @@ def plan_files(
 
     def planned(decision: Decision, graph: ModelGraph, wish: Wish) -> Plan:
         return build_plan(
-            layer=_layer(project.settings),
+            layer=_layer(project.settings, previews=wish.enable_preview),
             environment=name,
             current=current,
             compared_with=compared.name if compared is not None else None,
@@ -253,10 +253,12 @@ def _decide(
     difference: Diff,
     known: Collection[Snapshot],
     said: Honoured,
-    choices: Mapping[str, Category],
+    wish: Wish,
     forward_only: ForwardOnly,
 ) -> tuple[Decision, Recorded]:
-    """The decision, and the intervals recorded for every table it may need. `choices` win over what was recorded."""
+    """The decision, and the intervals recorded for every table it may need. What the `wish` chooses wins over what was
+    recorded.
+    """
     candidates = {str(one.physical) for one in (*shown.values(), *known) if one.physical is not None}
     recorded = state.intervals(candidates)
     if not difference.changed and not difference.removed:
@@ -272,11 +274,12 @@ def _decide(
         area.columns(project),
         frozenset(recorded),
         project.macros,
-        choices={**said.choices, **choices},
-        reasons={name: why for name, why in said.reasons.items() if name not in choices},
-        automatic=project.settings.plan.auto_categorize,
+        choices={**said.choices, **wish.choices},
+        reasons={name: why for name, why in said.reasons.items() if name not in wish.choices},
+        automatic=BY_HAND if wish.no_auto_categorization else project.settings.plan.auto_categorize,
         convention=project.settings.physical_table_naming_convention,
         forward_only=forward_only,
+        diff_rendered=wish.diff_rendered,
     )
     chosen = {str(one.physical) for one in decision.snapshots.values() if one.physical is not None}
     recorded.update(state.intervals(chosen - candidates))
@@ -334,7 +337,7 @@ def _shown_somewhere(state: StateStore, snapshots: Collection[Snapshot]) -> list
     return [one for one in audited if one.id in ids]
 
 
-def _layer(settings: Settings) -> Layer:
+def _layer(settings: Settings, *, previews: bool = False) -> Layer:
     return Layer(
         gateway=settings.gateway,
         suffix_target=settings.environment_suffix_target,
@@ -342,7 +345,7 @@ def _layer(settings: Settings) -> Layer:
         pinned=settings.pinned_environments,
         before_all=settings.before_all,
         after_all=settings.after_all,
-        fills_previews=settings.plan.enable_preview,
+        fills_previews=previews or settings.plan.enable_preview,
     )
 
 

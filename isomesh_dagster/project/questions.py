@@ -83,15 +83,20 @@ class ProjectQuestions(ProjectFiles):
         end: datetime | None = None,
         execution_time: datetime | None = None,
         environment: str | None = None,
+        expand: Collection[str] = (),
+        dialect: str | None = None,
     ) -> str:
         """The SQL a model runs for `[start, end)`, macros expanded.
 
         With `environment` the tables are the physical ones it shows; without, they are named as the author wrote them.
+        The queries of the models in `expand` stand in the place of their names. `dialect` is the one it is written in,
+        by default the warehouse's.
         """
-        from isomesh_dagster.execution.ask import rendered_query
+        from isomesh_dagster.execution.ask import expanded, rendered_query
 
-        around = self.surroundings(self.system.shown(environment), execution_time)
-        return rendered_query(self.model(model), around, clock.span(start, end))
+        snapshots = expanded(self.system.shown(environment), [self.model(name) for name in expand if name != model])
+        around = self.surroundings(snapshots, execution_time)
+        return rendered_query(self.model(model), around, clock.span(start, end), dialect)
 
     def evaluate(
         self,
@@ -117,6 +122,7 @@ class ProjectQuestions(ProjectFiles):
         models: Collection[str] | None = None,
         start: datetime | None = None,
         end: datetime | None = None,
+        execution_time: datetime | None = None,
     ) -> Iterator[Audited]:
         """Run the audits of an environment's models on what it shows; `models` limits them."""
         from isomesh_dagster.execution.ask import audited
@@ -126,7 +132,7 @@ class ProjectQuestions(ProjectFiles):
         for wanted in models or ():
             self.model(wanted)
         chosen = [one for one in snapshots.values() if models is None or one.name in models]
-        around = self.surroundings(snapshots, None)
+        around = self.surroundings(snapshots, execution_time)
         yield from audited(self.connection(), chosen, around, clock.span(start, end))
 
     def table_diff(

@@ -44,6 +44,7 @@ COMMANDS = (
     "doctor",
     "migrate",
     "state",
+    "clean",
 )
 
 

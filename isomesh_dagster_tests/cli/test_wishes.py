@@ -79,6 +79,7 @@ def test_flags_ask_for_what_the_wish_asks() -> None:
         Wish(select=("m.a",), backfill=("m.b",), no_gaps=True, create_from="dev", min_intervals=3),
         Wish(run=True, ignore_cron=True, skip_backfill=True),
         Wish(empty_backfill=True),
+        Wish(enable_preview=True, no_auto_categorization=True, skip_linter=True, diff_rendered=True),
     ):
         result = CliRunner().invoke(ask, shlex.split(as_flags(wish)))
         assert result.exit_code == 0, result.output

@@ -364,7 +364,7 @@ class TestKeys:
         assert settings.environment_suffix_target == "schema"
         assert settings.state_schema == "isomesh"
         assert settings.dialect == "duckdb"
-        assert settings.plan.no_prompts
+        assert not settings.plan.no_diff
         assert not settings.plan.auto_apply
         assert settings.physical_schema("shop") == "isomesh__shop"
 
@@ -390,6 +390,7 @@ class TestKeys:
             time_column_format: '%Y%m%d'
             plan:
               no_prompts: false
+              no_diff: true
               auto_apply: true
               include_unmodified: true
               auto_categorize_changes: {sql: SEMI, seed: off, python: full}
@@ -402,7 +403,8 @@ class TestKeys:
         assert settings.physical_schema("raw_eu") == "landing"
         assert settings.physical_schema("sales_mart") == "marts"
         assert settings.physical_schema("draw") == "isomesh__draw"
-        assert (settings.plan.no_prompts, settings.plan.auto_apply) == (False, True)
+        assert settings.plan.no_diff
+        assert settings.plan.auto_apply
         assert settings.plan.auto_categorize == AutoCategorize(sql="semi", seed="off", external="full")
 
     @pytest.mark.parametrize(
