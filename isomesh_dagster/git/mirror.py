@@ -51,7 +51,10 @@ def check_ref(name: str) -> str:
     """The full name of a ref; a bare name is a branch. Raises GitError for what is none."""
     problem = ref_problem(name)
     if problem is not None:
-        raise GitError(f"git ref {ascii(name)[:80]} is not valid: it {problem}")
+        raise GitError(
+            f"git ref {ascii(name)[:80]} is not valid: it {problem}",
+            hint="name a branch or a ref such as feature/prices or refs/pull/12/head",
+        )
     return full_ref(name)
 
 

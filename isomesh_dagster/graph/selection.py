@@ -26,6 +26,7 @@ from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.model.kinds import Seed
 from isomesh_dagster.model.model import Model
 
+_LONGEST = 10_000  # characters
 _DEEPEST = 100  # of parentheses and `^` within each other: nobody writes more, and reading them is recursive
 
 _TOKEN = re.compile(r'(?P<operator>[+&|^()])|(?P<word>(?:"[^"]*"|[^\s+&|^()"])+)')
@@ -105,6 +106,10 @@ class Selection:
 
 def parse_selection(text: str) -> Selection:
     """Read one expression. Raises SelectionError, with the place in the text, when it is not understood."""
+    if len(text) > _LONGEST:
+        raise SelectionError(
+            f"the selection {text[:20]!r}… is longer than {_LONGEST:,} characters", hint="use patterns or tags"
+        )
     return Selection(text=text, node=_Reader(text).expression())
 
 

@@ -82,6 +82,7 @@ def audit_definition(definition: Definition, path: str, context: ParseContext | 
         dialect=definition.dialect,
         path=path,
         line=block.line,
+        query_line=definition.statements[0].line,
     )
     if not is_alone or context is None:
         return audit

@@ -38,7 +38,8 @@ class AuditDefinition:
 
     `arguments` are the names a use may give; None means any that the query mentions. `defaults` are SQL texts by
     lower-case name; an argument without one must be given. `dialect` "" is that of the model which uses it. `skip`
-    means that a use is accepted and never run. `standalone` is there for an audit that no model uses.
+    means that a use is accepted and never run. `standalone` is there for an audit that no model uses. `line` is that of
+    the block, `query_line` that of its query.
     """
 
     name: str
@@ -50,6 +51,7 @@ class AuditDefinition:
     dialect: str = ""
     path: str | None = None
     line: int | None = None
+    query_line: int | None = None
     standalone: Standalone | None = None
 
 

@@ -69,7 +69,8 @@ def _words(
     if kind == "missing":
         return f"{location[-1]!r} is missing", None
     if kind == "value_error":
-        return str(complaint["ctx"]["error"]), None
+        message, *hint = complaint["ctx"]["error"].args
+        return str(message), hint[0] if hint else None
     if kind == "string_type":
         return "must be text", "put it in quotes"
     # pydantic's words name the type that is wanted; the input is left out of them.

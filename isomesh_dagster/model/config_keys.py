@@ -104,11 +104,11 @@ IDLE_KEYS: Mapping[str, tuple[str, ...]] = {
 
 
 def _checked(check: Callable[[Any], Any], value: object) -> Any:
-    """Run a check of ours inside pydantic, which tells the place of ValueErrors only."""
+    """Run a check of ours inside pydantic, which tells the place of ValueErrors only: one of the message and the hint."""
     try:
         return check(value)
     except IsomeshError as error:
-        raise ValueError(f"{error.message} ({error.hint})" if error.hint else error.message) from None
+        raise ValueError(error.message, error.hint) from None
 
 
 def _duration(value: object) -> object:

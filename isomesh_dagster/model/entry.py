@@ -459,14 +459,18 @@ class Entry:
         return reads
 
     def _in_audit(self, error: ModelError, name: str, model: Model, header: Header) -> ModelError:
-        """An error in an audit's own query, placed at the block that holds it: `audits/…`, else the model's use."""
-        shared = self.context.audits.get(name) or self.context.audits.get(name.removesuffix("_non_blocking"))
-        error.line, error.column = None, None  # counted in the expanded text
+        """An error in an audit's own query, placed in its file; one in a built-in audit, at the model's use of it."""
+        own = {**self.context.audits, **self.inline}
+        audit = own.get(name) or own.get(name.removesuffix("_non_blocking"))
+        place = error.line, error.column
+        error.line, error.column = None, None
         error.message = f"audit {name}: {error.message}"
-        if shared is not None and shared.path is not None:
-            error.located(path=shared.path, line=shared.line)
-        else:
+        if audit is None or audit.query_line is None:
             error.located(line=header.lines.get("audits"))
+        elif is_template(audit.query):  # the place is counted in the expanded text
+            error.located(path=audit.path, line=audit.query_line)
+        else:
+            error.located(path=audit.path, line=audit.query_line + (place[0] or 1) - 1, column=place[1])
         error.located(model=model.name)
         return error
 

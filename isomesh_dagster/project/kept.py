@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from isomesh_dagster.plan.plan import Plan
     from isomesh_dagster.project.questions import ProjectQuestions
 
+_LONGEST = 64  # characters of an id that are told
 _MOST = 100  # plans that are kept: one that is older was made again, or is forgotten
 
 
@@ -46,9 +47,10 @@ def find(project: ProjectQuestions, wanted: str) -> SavedPlan:
     recorded = {record.id: record for record in project.system.checked().plans()}
     found = [id for id in sorted({*kept, *recorded}) if wanted and id.startswith(wanted)]
     if len(found) != 1:
+        shown = wanted if len(wanted) <= _LONGEST else f"{wanted[:_LONGEST]}…"
         told = "several plans begin with" if found else "no plan is known by"
         raise PlanError(
-            f"{told} {wanted!r}",
+            f"{told} {shown!r}",
             hint="the job `plan` and `isomesh plan --save` keep one; `isomesh plans` lists those that were begun",
         )
     (id,) = found

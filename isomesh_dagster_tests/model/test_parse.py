@@ -457,6 +457,7 @@ def test_a_file_of_audits() -> None:
         dialect="duckdb",
         path="audits/a.sql",
         line=1,
+        query_line=2,
     )
     assert (second.skip, second.line) == (True, 4)
 
