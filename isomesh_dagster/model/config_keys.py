@@ -104,7 +104,7 @@ IDLE_KEYS: Mapping[str, tuple[str, ...]] = {
 
 
 def _checked(check: Callable[[Any], Any], value: object) -> Any:
-    """Run a check of ours inside pydantic, which tells the place of ValueErrors only: one of the message and the hint."""
+    """Run a check of ours inside pydantic, which tells the place of ValueErrors only: theirs are message and hint."""
     try:
         return check(value)
     except IsomeshError as error:
