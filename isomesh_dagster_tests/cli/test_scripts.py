@@ -118,3 +118,15 @@ def test_a_command_that_is_not_here_is_told_what_stands_in_for_it(name: str, ins
     refused = isomesh(name)
     assert refused.exit_code == 2
     assert instead in refused.output
+
+
+def test_a_run_ends_with_the_code_asked_for_when_somebody_promotes_meanwhile(planned: Shop) -> None:
+    moved = "@IF(@execution_ds >= '2030-01-01', UPDATE isomesh_meta.environments SET plan_id = 'another');\n"
+    planned.edit(REVENUE, "SELECT\n", moved + "\nSELECT\n")
+    best = "MODEL (name shop.best, kind FULL);\nSELECT MAX(revenue) AS revenue FROM shop.monthly_revenue\n"
+    (planned.root / "models/shop/best.sql").write_text(best)
+    made = planned("plan", "dev", "--auto-apply")
+    assert made.exit_code == 0, made.output
+    ended = planned("run", "dev", "--execution-time", "2030-01-02", "--exit-on-env-update", "77")
+    assert ended.exit_code == 77, ended.output
+    assert "was changed during the run" in ended.stderr
