@@ -1,4 +1,6 @@
-"""`isomesh doctor`, `migrate` and `state`: keeping a system healthy. They work when a model is broken too."""
+"""`isomesh doctor`, `migrate`, `state` and `destroy`: keeping a system healthy, and ending it. They work when a
+model is broken too.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from isomesh_dagster.cli.outcome import TO_MEND
-from isomesh_dagster.cli.session import Session, json_option, pass_session, remember_gateway
+from isomesh_dagster.cli.outcome import NOT_APPLIED, TO_MEND
+from isomesh_dagster.cli.session import Session, can_ask, json_option, pass_session, remember_gateway
 
 if TYPE_CHECKING:
     from isomesh_dagster.execution.doctor import Finding
@@ -93,6 +95,60 @@ def migrate(session: Session, *, no_backup: bool, to: str | None) -> None:
     )
     if done.backup is not None:
         session.console.line(f"backup: {done.backup}")
+
+
+@click.command(short_help="Remove everything of this project from the gateway.")
+@click.option("--confirm", metavar="GATEWAY", help="The gateway's name, given here instead of being asked for.")
+@click.option("--dry-run", is_flag=True, help="Only tell what would be removed.")
+@pass_session
+def destroy(session: Session, *, confirm: str | None, dry_run: bool) -> None:
+    """Remove everything that this project owns in the gateway: the views of all environments, prod among them, all
+    tables and their rows, and the state. It cannot be taken back. The gateway's name must be typed.
+
+    What isomesh did not make stays: raw tables, schemas in which something else is, backups of the state, and the
+    project's files. When somebody's view stands on one of ours, it is named and nothing is dropped. A destroy that was
+    interrupted goes on where it stopped when it is asked for again.
+
+    \b
+    Examples:
+      isomesh destroy --dry-run                      what would go
+      isomesh --gateway dev destroy                  asks for the name of the gateway
+      isomesh --gateway dev destroy --confirm dev    in a script
+    """
+    from isomesh_dagster.cli.report import event_line
+    from isomesh_dagster.plan.words import count
+    from isomesh_dagster.project import upkeep
+
+    console = session.console
+    with _system(session) as system:
+        gateway = system.settings.gateway
+        found = upkeep.belongings(system)
+        if found is None:
+            console.line(f"gateway {gateway} · there is nothing of project {system.settings.project!r}", "bold green")
+            return
+        console.line(f"gateway {gateway} · destroy{' (dry run)' if dry_run else ''}", "bold")
+        for name, views in found.environments.items():
+            console.line(f"  - environment {name}: {count(views, 'view')}", "red")
+        console.line(f"  - {count(len(found.physicals), 'table')} with all rows, the warehouse's records", "red")
+        console.line(f"  - state {system.state().place}", "red")
+        if dry_run:
+            return
+        _agreed(session, gateway, confirm)
+        for event in upkeep.destroy(system):
+            told = event_line(event)
+            if told is not None:
+                console.line(*told)
+    console.line(f"Nothing of this project is left in gateway {gateway}.", "bold green")
+
+
+def _agreed(session: Session, gateway: str, confirm: str | None) -> None:
+    """Ends the command unless the gateway's name was given, or is typed now."""
+    if confirm is None and can_ask():
+        confirm = click.prompt("Type the name of the gateway to go on", default="", show_default=False, err=True)
+    if confirm != gateway:
+        told = "nobody is there to ask" if confirm is None else f"{confirm!r} is not the name of this gateway"
+        session.console.note(f"{told}: nothing was changed; in a script give `--confirm {gateway}`", "yellow")
+        raise click.exceptions.Exit(NOT_APPLIED)
 
 
 @click.group()

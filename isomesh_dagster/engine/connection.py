@@ -102,6 +102,12 @@ class Session(Protocol):
         """Whether a table or view of that name exists."""
         ...
 
+    def standing_on(self, relations: Sequence[Relation]) -> list[tuple[str, Relation]]:
+        """What would not work any more, or be in the way, if these tables and views were dropped, and is none of them:
+        its name, and the one of them that it reads; sorted. As far as the engine knows.
+        """
+        ...
+
     def preflight(self, schemas: Sequence[str], views: Sequence[Relation]) -> None:
         """EngineError that names every right this user lacks to write into these schemas and to replace these views;
         its hint is the SQL that gives them. Schemas that are not there are to be made.

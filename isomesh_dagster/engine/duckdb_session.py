@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 
+from isomesh_dagster.dialect.query import statement_facts
 from isomesh_dagster.engine import seed_file
 from isomesh_dagster.engine.duckdb_statements import DuckDBStatements, engine_error, row_count
 from isomesh_dagster.errors import EngineError
@@ -65,6 +66,26 @@ class DuckDBSession(DuckDBStatements):
             (self._default_catalog, schema, self._default_catalog, schema),
         )
         return [(row[0], row[1]) for row in rows]
+
+    def standing_on(self, relations: Sequence[Relation]) -> list[tuple[str, Relation]]:
+        """Views that read one of these and are none of them, and what they read; sorted. DuckDB binds a view when it is
+        read, so it is the views' text that tells.
+        """
+        ours = {
+            ((one.catalog or self._default_catalog).lower(), one.schema.lower(), one.name.lower()): one
+            for one in relations
+        }
+        found: set[tuple[str, Relation]] = set()
+        for catalog, schema, name, text in self.fetch(
+            "SELECT database_name, schema_name, view_name, sql FROM duckdb_views() WHERE NOT internal"
+        ):
+            if (catalog.lower(), schema.lower(), name.lower()) in ours:
+                continue
+            for read in statement_facts(text, self.capabilities.dialect).reads:
+                parts = tuple(read.lower().split("."))
+                place = parts if len(parts) == 3 else (catalog.lower(), *parts)
+                found |= {(f"{schema}.{name}", one) for key, one in ours.items() if key == place}
+        return sorted(found, key=lambda pair: (pair[0], str(pair[1])))
 
     # ---- schemas and rights ------------------------------------------------------------------------------
 

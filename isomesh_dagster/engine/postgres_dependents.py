@@ -114,6 +114,34 @@ def view_options(session: Conversation, relation: Relation) -> str:
     return _options(rows[0][0]) if rows else ""
 
 
+def standing_on(session: Conversation, relations: Sequence[Relation]) -> list[tuple[str, Relation]]:
+    """What keeps one of these tables and views from being dropped and is none of them, and which one; sorted."""
+    names = [one.name for one in relations], [one.schema for one in relations]
+    return [(what, Relation(schema=schema, name=name)) for what, schema, name in session.fetch(_IN_THE_WAY, (*names,))]
+
+
+_IN_THE_WAY = """
+WITH ours AS (
+  SELECT c.oid, n.nspname, c.relname
+  FROM (SELECT pg_catalog.unnest(?::text[]) AS name, pg_catalog.unnest(?::text[]) AS schema) AS w
+  JOIN pg_catalog.pg_namespace n ON n.nspname = w.schema
+  JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.name AND c.relkind IN ('r', 'p', 'v', 'm')
+)
+SELECT DISTINCT
+  CASE WHEN r.oid IS NULL THEN pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)
+    ELSE (SELECT n.nspname || '.' || c.relname FROM pg_catalog.pg_class c
+      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = r.ev_class) END AS what,
+  o.nspname, o.relname
+FROM ours o
+JOIN pg_catalog.pg_depend d ON d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = o.oid
+  AND d.deptype = 'n' AND NOT (d.classid = 'pg_catalog.pg_class'::regclass AND d.objid IN (SELECT oid FROM ours))
+LEFT JOIN pg_catalog.pg_rewrite r ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND r.oid = d.objid
+LEFT JOIN pg_catalog.pg_constraint f ON d.classid = 'pg_catalog.pg_constraint'::regclass AND f.oid = d.objid
+WHERE (r.oid IS NULL OR r.ev_class NOT IN (SELECT oid FROM ours))
+  AND (f.oid IS NULL OR f.conrelid NOT IN (SELECT oid FROM ours))
+ORDER BY 1, 2, 3
+"""
+
 # ---- what stands there ------------------------------------------------------------------------------------
 
 _STANDING = """

@@ -79,6 +79,10 @@ class PostgresSession(PostgresStatements):
         )
         return [(name, kind) for name, kind in rows]
 
+    def standing_on(self, relations: Sequence[Relation]) -> list[tuple[str, Relation]]:
+        """What keeps one of these from being dropped and is none of them, and which one; sorted."""
+        return postgres_dependents.standing_on(self, [one for one in relations if self._is_here(one)])
+
     # ---- schemas and rights ------------------------------------------------------------------------------
 
     def preflight(self, schemas: Sequence[str], views: Sequence[Relation]) -> None:

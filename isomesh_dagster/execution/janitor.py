@@ -7,7 +7,7 @@ dropped stops nothing else. Nothing is dropped with CASCADE.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timedelta
 
 from isomesh_dagster.engine.connection import Connection, Session
@@ -19,7 +19,7 @@ from isomesh_dagster.execution.reconcile import reconcile_in
 from isomesh_dagster.execution.stamp import check_stamp
 from isomesh_dagster.model.kinds import View
 from isomesh_dagster.relation import Relation
-from isomesh_dagster.snapshot.environment import PROD, Environment
+from isomesh_dagster.snapshot.environment import PROD, Environment, Target
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 from isomesh_dagster.state.protocol import Identity, StateStore
 
@@ -66,18 +66,30 @@ def janitor(
         else:
             going = state.mark_unreferenced(keep_promotions=keep_promotions, older_than=older_than)
             checkpoint("marked")
-        for snapshot in _readers_first(going):
-            if dry_run:
-                if snapshot.physical is not None:
-                    yield Dropped(name=str(snapshot.physical))
-            else:
-                yield from _remove_snapshot(session, state, snapshot, checkpoint)
-        if not dry_run:
-            for schema in sorted({one.physical.schema for one in going if one.physical is not None}):
-                try:
-                    session.drop_schema_if_empty(schema)
-                except EngineError as error:  # noqa: PERF203 (one schema must not stop the others)
-                    yield Dropped(name=schema, kept_because=error.message)
+        if dry_run:
+            yield from (Dropped(name=str(one.physical)) for one in _readers_first(going) if one.physical is not None)
+        else:
+            yield from remove_snapshots(session, state, going, checkpoint)
+
+
+def remove_snapshots(
+    session: Session, state: StateStore, going: Collection[Snapshot], checkpoint: Callable[[str], None]
+) -> Iterator[Dropped]:
+    """Remove snapshots that the state has marked, with their relations and the schemas that are empty afterwards; an
+    event per relation.
+    """
+    for snapshot in _readers_first(going):
+        yield from _remove_snapshot(session, state, snapshot, checkpoint)
+    yield from drop_schemas(session, {one.physical.schema for one in going if one.physical is not None})
+
+
+def drop_schemas(session: Session, schemas: Iterable[str]) -> Iterator[Dropped]:
+    """Drop those that are empty; an event per schema that could not be."""
+    for schema in sorted(schemas):
+        try:
+            session.drop_schema_if_empty(schema)
+        except EngineError as error:  # noqa: PERF203 (one schema must not stop the others)
+            yield Dropped(name=schema, kept_because=error.message)
 
 
 def _readers_first(snapshots: Collection[Snapshot]) -> list[Snapshot]:
@@ -108,20 +120,26 @@ def _remove_environment(
         return
     if current.plan_id != environment.plan_id:
         return  # promoted since
-    views = sorted(view.view for view in current.target.views.values())
+    removed = take_down(session, environment.name, current.target, checkpoint)
+    if removed.kept_because is None:
+        state.remove_environment(environment.name)
+    yield removed
+
+
+def take_down(session: Session, environment: str, target: Target, checkpoint: Callable[[str], None]) -> Dropped:
+    """Drop the environment's views and its record in one warehouse transaction; tells whether that was done."""
+    views = sorted(view.view for view in target.views.values())
     try:
-        with session.swapping([Relation.parse(view) for view in views], claim=claim_of(environment.name)):
+        with session.swapping([Relation.parse(view) for view in views], claim=claim_of(environment)):
             for view in views:
                 session.drop(Relation.parse(view), view=True)
-            warehouse.hide(session, environment.name)
+            warehouse.hide(session, environment)
             drop_empty_schemas(session, views)
             checkpoint("hidden")
     except EngineError as error:
-        yield Dropped(name=environment.name, environment=environment.name, kept_because=error.message)
-        return
+        return Dropped(name=environment, environment=environment, kept_because=error.message)
     checkpoint("removed")
-    state.remove_environment(environment.name)
-    yield Dropped(name=environment.name, environment=environment.name)
+    return Dropped(name=environment, environment=environment)
 
 
 def _remove_snapshot(

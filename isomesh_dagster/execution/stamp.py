@@ -19,6 +19,20 @@ def check_stamp(session: Session, state: StateStore, identity: Identity) -> Iden
 
     `identity` is who asks; its uuid is used only for a new system. Raises SystemMismatch before anything is written.
     """
+    of_state, of_warehouse = check_pairing(session, state, identity)
+    if of_state is None:
+        of_state = state.stamp(identity)
+        check_owner("state", of_state, identity)
+    if of_warehouse is None:
+        with session.transaction(claim="stamp"):
+            warehouse.create(session, of_state)
+    return of_state
+
+
+def check_pairing(session: Session, state: StateStore, identity: Identity) -> tuple[Identity | None, Identity | None]:
+    """The stamps of state and warehouse, None for one that is new; changes nothing. Raises SystemMismatch unless both
+    are new, are of one system, or the warehouse of a state without environments is new.
+    """
     of_state = state.identity()
     of_warehouse = warehouse.identity(session)
     for place, stamp in (("state", of_state), ("warehouse", of_warehouse)):
@@ -39,13 +53,7 @@ def check_stamp(session: Session, state: StateStore, identity: Identity) -> Iden
             f"the state ({_short(of_state)}) and the warehouse ({_short(of_warehouse)}) belong to different systems",
             hint="use the state and the warehouse of one and the same system",
         )
-    if of_state is None:
-        of_state = state.stamp(identity)
-        check_owner("state", of_state, identity)
-    if of_warehouse is None:
-        with session.transaction(claim="stamp"):
-            warehouse.create(session, of_state)
-    return of_state
+    return of_state, of_warehouse
 
 
 def check_not_gone(warehouse: Path | None, state: StateStore) -> None:

@@ -33,8 +33,9 @@ META_SCHEMA = "isomesh_meta"
 _SYSTEM = Relation(schema=META_SCHEMA, name="system")
 _ENVIRONMENTS = Relation(schema=META_SCHEMA, name="environments")
 _LOADED = Relation(schema=META_SCHEMA, name="loaded")
+TABLES = (_SYSTEM, _ENVIRONMENTS, _LOADED)
 
-_TABLES = (
+_DEFINITIONS = (
     f"CREATE TABLE IF NOT EXISTS {_SYSTEM.sql} "
     "(uuid VARCHAR PRIMARY KEY, gateway VARCHAR NOT NULL, project VARCHAR NOT NULL)",
     f"CREATE TABLE IF NOT EXISTS {_ENVIRONMENTS.sql} (name VARCHAR PRIMARY KEY, plan_id VARCHAR NOT NULL, "
@@ -79,10 +80,17 @@ def exists(session: Session) -> bool:
 def create(session: Session, identity: Identity) -> None:
     """Make the tables, stamped."""
     session.create_schema(META_SCHEMA)
-    for statement in _TABLES:
+    for statement in _DEFINITIONS:
         session.execute(statement)
     session.execute(f"DELETE FROM {_SYSTEM.sql}")
     session.execute(f"INSERT INTO {_SYSTEM.sql} VALUES (?, ?, ?)", (identity.uuid, identity.gateway, identity.project))
+
+
+def remove(session: Session) -> None:
+    """Drop the tables, and the schema unless something else is in it."""
+    for table in TABLES:
+        session.drop(table, view=False)
+    session.drop_schema_if_empty(META_SCHEMA)
 
 
 def identity(session: Session) -> Identity | None:
@@ -172,6 +180,11 @@ def loaded(session: Session, physicals: Iterable[str]) -> dict[str, tuple[Loaded
         ):
             found.setdefault(physical, []).append(Loaded(start=start, end=end, plan_id=plan_id, rows=rows))
     return {physical: tuple(records) for physical, records in found.items()}
+
+
+def all_physicals(session: Session) -> set[str]:
+    """Every physical relation (dotted) that has a record."""
+    return {str(physical) for (physical,) in session.fetch(f"SELECT DISTINCT physical FROM {_LOADED.sql}")}
 
 
 def loaded_of(session: Session, physical: str) -> tuple[Loaded, ...]:

@@ -5,16 +5,20 @@ All of this is about a gateway's system, not about the project's files: it works
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from isomesh_dagster.model.settings import state_location
 from isomesh_dagster.project import clock
-from isomesh_dagster.project.system import System, state_place
+from isomesh_dagster.project.system import FOLDER, System, state_place
 
 if TYPE_CHECKING:
+    from isomesh_dagster.execution.destroy import Belongings
     from isomesh_dagster.execution.doctor import Finding
+    from isomesh_dagster.execution.events import Dropped
     from isomesh_dagster.state.database import Database
     from isomesh_dagster.state.schema import Migrated
     from isomesh_dagster.state.transfer import Transferred
@@ -63,6 +67,50 @@ def examine(system: System, *, environments: Collection[str] = (), repair: bool 
         comments=system.settings.connection.register_comments,
     )
     yield from examine(patient, environments=[system.existing(name).name for name in environments], repair=repair)
+
+
+def belongings(system: System) -> Belongings | None:
+    """What `destroy` would remove, asked for without changing anything; None when there is no system. Raises as
+    `execution.destroy.belongings` does.
+    """
+    if not _is_there(system):
+        return None
+    from isomesh_dagster.execution import destroy
+
+    state = system.checked()
+    found = destroy.belongings(system.connection(), state, identity=system.identity())
+    if state.identity() is None:  # nobody has used it; its tables may have been made by looking
+        state.remove(with_schema=_may_drop_schema(system))
+        return None
+    return found
+
+
+def destroy(system: System) -> Iterator[Dropped]:
+    """Remove everything that the project owns in this gateway, its state and its kept plans last. See
+    `execution.destroy`.
+    """
+    from isomesh_dagster.execution import destroy
+
+    yield from destroy.destroy(
+        system.connection(),
+        system.checked(),
+        identity=system.identity(),
+        with_state_schema=_may_drop_schema(system),
+    )
+    shutil.rmtree(system.settings.root / FOLDER / system.settings.gateway / "plans", ignore_errors=True)
+
+
+def _may_drop_schema(system: System) -> bool:
+    location = state_location(system.settings)
+    return location.connection is None or location.connection.create_schemas
+
+
+def _is_there(system: System) -> bool:
+    """Whether state or warehouse may hold something; a file that is not there is not made."""
+    location = state_location(system.settings)
+    files = [location.path] if location.connection is None else [None]
+    files.append(getattr(system.settings.connection, "path", None))
+    return any(file is None or file.exists() for file in files)
 
 
 @contextmanager

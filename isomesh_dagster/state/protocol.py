@@ -82,7 +82,12 @@ class GitRef:
 
 
 class StateStore(Protocol):
-    """The state of one system."""
+    """The state of one system. `place` tells people where it is, without secrets."""
+
+    @property
+    def place(self) -> str:
+        """Where the state is."""
+        ...
 
     def identity(self) -> Identity | None:
         """The stamp; None when the state is new."""
@@ -90,6 +95,12 @@ class StateStore(Protocol):
 
     def stamp(self, identity: Identity) -> Identity:
         """Stamp a new state; the stamp that is there afterwards (somebody else may have been first)."""
+        ...
+
+    def remove(self, *, with_schema: bool) -> None:
+        """End a state in which nothing is recorded any more: its tables go, and the file or (`with_schema`) the schema
+        that held nothing else. The store is closed then. Raises StateError when something is recorded.
+        """
         ...
 
     def environment(self, name: str) -> Environment | None:

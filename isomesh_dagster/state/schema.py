@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, func, inspect, select
-from sqlalchemy.schema import CreateSchema
+from sqlalchemy.schema import CreateSchema, DropSchema
 
 from isomesh_dagster.errors import StateError
 from isomesh_dagster.relation import quote
@@ -94,6 +94,33 @@ def stamp_of(database: Database) -> Identity | None:
     """Whose state it is, whatever revision its tables have; None when nobody has used it yet."""
     with database.read() as connection:
         return read_identity(connection) if _revision(connection, database) is not None else None
+
+
+def remove(database: Database, *, with_schema: bool) -> None:
+    """Drop the tables of a state in which nothing is recorded, all or nothing, then close it and remove what held them:
+    the SQLite file or, `with_schema`, the Postgres schema unless something else is in it. Backups stay.
+
+    Raises StateError, with nothing changed, when environments, plans that are open or snapshots are recorded.
+    """
+    with database.write() as connection:
+        open_plans = select(func.count()).select_from(tables.plans).where(tables.plans.c.status == "open")
+        counts = [select(func.count()).select_from(table) for table in (tables.environments, tables.snapshots)]
+        if any(connection.scalar(counted) for counted in (*counts, open_plans)):
+            raise StateError(
+                f"state {database.place}: another process uses it right now",
+                hint="end what uses this gateway, then `isomesh destroy` again",
+            )
+        tables.metadata.drop_all(connection)
+        tables.version.drop(connection)
+        if with_schema and database.schema is not None:
+            schema = inspect(connection)
+            held = (schema.get_table_names, schema.get_view_names, schema.get_sequence_names)
+            if not any(names(schema=database.schema) for names in held):
+                connection.execute(DropSchema(database.schema))
+    database.close()
+    if database.path is not None:
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{database.path}{suffix}").unlink(missing_ok=True)
 
 
 def check(connection: Connection, database: Database, revision: str) -> None:

@@ -24,7 +24,7 @@ from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 from isomesh_dagster.state import retention, rows, tables
 from isomesh_dagster.state.database import Database, open_postgres, open_sqlite
 from isomesh_dagster.state.protocol import NO_DURATIONS, GitRef, Identity, PlanRecord, Showing
-from isomesh_dagster.state.schema import Migrated, check, ensure, migrate
+from isomesh_dagster.state.schema import Migrated, check, ensure, migrate, remove
 
 STATUSES = ("open", "done", "superseded")
 
@@ -89,6 +89,11 @@ class SqlStateStore:
         self._revision = ensure(database)
         self._insert = sqlite.insert if database.path is not None else postgresql.insert
 
+    @property
+    def place(self) -> str:
+        """Where the state is, for people; without secrets."""
+        return self._database.place
+
     def close(self) -> None:
         """Close the connections."""
         self._database.close()
@@ -114,6 +119,10 @@ class SqlStateStore:
             stamped = rows.read_identity(connection)
         assert stamped is not None
         return stamped
+
+    def remove(self, *, with_schema: bool) -> None:
+        """End this state, in which nothing is recorded any more; see `schema.remove`. The store is closed then."""
+        remove(self._database, with_schema=with_schema)
 
     # --- environments and their history
 

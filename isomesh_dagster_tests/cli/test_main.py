@@ -45,6 +45,7 @@ COMMANDS = (
     "migrate",
     "state",
     "clean",
+    "destroy",
 )
 
 

@@ -117,3 +117,13 @@ def test_the_other_commands(on_postgres: Shop, rows):
     ok(on_postgres("table_diff", "ext.a:ext.b", "--on", "id"))
     assert ok(on_postgres("fetchdf", "SELECT COUNT(*) AS n FROM shop.orders"))
     assert on_postgres("doctor").exit_code == 0
+
+
+def test_destroy_leaves_an_empty_database(on_postgres: Shop, rows):
+    ok(on_postgres("plan", "--auto-apply"))
+    assert "Nothing of this project is left" in ok(on_postgres("destroy", "--confirm", "main"))
+    assert rows("SELECT nspname FROM pg_namespace WHERE nspname NOT LIKE 'pg\\_%' ORDER BY 1") == [
+        ("information_schema",),
+        ("public",),
+    ]
+    assert "there is nothing" in ok(on_postgres("destroy", "--confirm", "main"))

@@ -70,3 +70,22 @@ def test_a_current_state_has_nothing_to_migrate(planned: Shop) -> None:
     assert result.exit_code == 0
     assert "nothing to do" in result.stdout
     assert planned("migrate", "--to", "9999").exit_code == 1
+
+
+def test_a_system_is_destroyed_by_who_names_its_gateway(planned: Shop) -> None:
+    file = warehouse(planned)
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("CREATE TABLE raw_orders AS SELECT 1 AS id")
+    told = planned("destroy", "--dry-run").stdout
+    assert "environment dev: 4 views" in told
+    for arguments in ((), ("--confirm", "production")):  # nobody is there to ask
+        refused = planned("destroy", *arguments)
+        assert (refused.exit_code, "--confirm local" in refused.stderr) == (3, True)
+    assert planned("doctor").exit_code == 0
+    assert "Nothing of this project is left" in planned("destroy", "--confirm", "local").stdout
+    with duckdb.connect(str(file)) as connection:
+        assert connection.execute("SELECT table_name FROM duckdb_tables()").fetchall() == [("raw_orders",)]
+        assert connection.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall() == []
+    assert sorted(path.name for path in file.parent.glob(f"{file.name}*")) == [file.name, f"{file.name}.lock"]
+    assert "there is nothing" in planned("destroy", "--confirm", "local").stdout
+    assert planned("plan", "dev", "--auto-apply").exit_code == 0

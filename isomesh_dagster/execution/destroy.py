@@ -1,0 +1,154 @@
+"""The end of a system: everything that this project owns in a gateway goes, and nothing that others own.
+
+The order survives a crash anywhere, because asking again does the rest: environments leave the warehouse before the
+state, tables leave the warehouse while the state knows them as going, the warehouse's records go when they are empty
+and the state goes last. Somebody else's view on one of ours is found before anything is dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+from isomesh_dagster.engine.connection import Connection, Session
+from isomesh_dagster.errors import ConflictingPlanError, EngineError
+from isomesh_dagster.execution import warehouse
+from isomesh_dagster.execution.events import Dropped
+from isomesh_dagster.execution.janitor import drop_schemas, remove_snapshots, take_down
+from isomesh_dagster.execution.stamp import check_pairing
+from isomesh_dagster.relation import Relation
+from isomesh_dagster.state.protocol import Identity, StateStore
+
+_NAMES_SHOWN = 5
+_ALWAYS = datetime.max.replace(tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Belongings:
+    """What a system owns: how many views each environment has, by name; its tables and views of the physical layer
+    (dotted), sorted.
+    """
+
+    environments: dict[str, int]
+    physicals: tuple[str, ...]
+
+
+def belongings(connection: Connection, state: StateStore, *, identity: Identity) -> Belongings:
+    """What `destroy` would remove; changes nothing.
+
+    Raises SystemMismatch for state or warehouse of another system, and EngineError that names what others have put on
+    something of ours.
+    """
+    with connection.session() as session:
+        check_pairing(session, state, identity)
+        shown = {one.name: one.target for one in state.environments()}
+        physicals = state.physicals()
+        records: tuple[Relation, ...] = ()
+        if warehouse.exists(session):
+            shown |= {one.name: one.target for one in warehouse.all_shown(session)}
+            physicals |= warehouse.all_physicals(session)
+            records = warehouse.TABLES
+        views = [Relation.parse(view.view) for target in shown.values() for view in target.views.values()]
+        _refuse_readers(session, [*views, *map(Relation.parse, sorted(physicals)), *records])
+        return Belongings(
+            environments={name: len(target.views) for name, target in sorted(shown.items())},
+            physicals=tuple(sorted(physicals)),
+        )
+
+
+def _refuse_readers(session: Session, relations: list[Relation]) -> None:
+    standing = session.standing_on(relations)
+    if standing:
+        told = [f"{what} (on {relation})" for what, relation in standing]
+        more = f" and {len(told) - _NAMES_SHOWN} more" if len(told) > _NAMES_SHOWN else ""
+        raise EngineError(
+            f"what isomesh did not make stands on what it made: {', '.join(told[:_NAMES_SHOWN])}{more}",
+            hint="drop it, or let it read something else; nothing was dropped",
+        )
+
+
+def _no_checkpoint(name: str) -> None:
+    """Nothing happens at a checkpoint outside of crash tests."""
+
+
+def destroy(
+    connection: Connection,
+    state: StateStore,
+    *,
+    identity: Identity,
+    with_state_schema: bool = True,
+    checkpoint: Callable[[str], None] = _no_checkpoint,
+) -> Iterator[Dropped]:
+    """Remove all environments, all tables and views, the warehouse's records and the state; an event per environment
+    and per relation. The state is closed then; `with_state_schema` says whether its schema may go with it.
+
+    What `belongings` raises is raised before anything is dropped. Raises EngineError at the end when something could
+    not be dropped, and ConflictingPlanError when another process works on the system: what is left is recorded as
+    before, and asking again goes on.
+    """
+    belongings(connection, state, identity=identity)
+    kept: list[Dropped] = []
+
+    def told(events: Iterator[Dropped]) -> Iterator[Dropped]:
+        for event in events:
+            if event.kept_because is not None:
+                kept.append(event)
+            yield event
+
+    with connection.session() as session:
+        if warehouse.exists(session):
+            yield from told(
+                take_down(session, one.name, one.target, checkpoint) for one in warehouse.all_shown(session)
+            )
+            _refuse_kept(kept)
+        for environment in state.environments():
+            state.remove_environment(environment.name)
+        for plan in state.open_plans():
+            state.close_plan(plan.id, "superseded")
+        going = state.mark_unreferenced(keep_promotions=0, older_than=_ALWAYS)
+        checkpoint("marked")
+        yield from told(remove_snapshots(session, state, going, checkpoint))
+        _refuse_kept(kept)
+        if warehouse.exists(session):
+            yield from told(_unknown_to_state(session))
+            _refuse_kept(kept)
+            with session.transaction(claim="stamp"):
+                if warehouse.all_shown(session) or warehouse.all_physicals(session):
+                    raise ConflictingPlanError(
+                        "another process built something meanwhile",
+                        hint="end what uses this gateway, then `isomesh destroy` again",
+                    )
+                warehouse.remove(session)
+            checkpoint("records gone")
+    state.remove(with_schema=with_state_schema)
+
+
+def _unknown_to_state(session: Session) -> Iterator[Dropped]:
+    """Relations that the warehouse records as ours and a state that was lost, or is older, did not know."""
+    left = sorted(map(Relation.parse, warehouse.all_physicals(session)), key=str)
+    schemas = {relation.schema for relation in left if relation.catalog is None}
+    views = {
+        Relation(schema=schema, name=name)
+        for schema in schemas
+        for name, kind in session.list_relations(schema)
+        if kind == "view"
+    }
+    for relation in sorted(left, key=lambda one: (one not in views, str(one))):
+        try:
+            with session.transaction():
+                session.drop(relation, view=relation in views)
+                warehouse.forget(session, str(relation))
+        except EngineError as error:  # noqa: PERF203 (one relation must not stop the others)
+            yield Dropped(name=str(relation), kept_because=error.message)
+        else:
+            yield Dropped(name=str(relation))
+    yield from drop_schemas(session, schemas)
+
+
+def _refuse_kept(kept: list[Dropped]) -> None:
+    if kept:
+        raise EngineError(
+            f"{len(kept)} objects could not be dropped: {', '.join(one.name for one in kept[:_NAMES_SHOWN])}",
+            hint="mend what is told of each, then `isomesh destroy` again: it goes on from here",
+        )
