@@ -19,8 +19,6 @@ gateways:
   production:
     connection: {connection}
     git:
-      remote: ../remote.git
-      previews: ["feature/*", "refs/pull/*/head"]
 {git}
 model_defaults: {{dialect: duckdb, start: 2024-01-01}}
 """
@@ -80,8 +78,9 @@ class Team:
         return done.stdout.strip()
 
     def configure(self, **git: Any) -> None:
-        """Write the system's configuration; `git` are further keys, as YAML."""
-        lines = "\n".join(f"      {key}: {value}" for key, value in git.items())
+        """Write the system's configuration; `git` are further keys, or others than usual, as YAML."""
+        written = {"remote": "../remote.git", "previews": '["feature/*", "refs/pull/*/head"]', **git}
+        lines = "\n".join(f"      {key}: {value}" for key, value in written.items())
         (self.system / "config.yaml").write_text(CONFIG.format(connection=self.connection, git=lines).lstrip("\n"))
 
     def commit(self, message: str, files: dict[str, str | None], *, branch: str = "main", push: bool = True) -> str:

@@ -58,6 +58,8 @@ def sync(session: Session, *, dry_run: bool, as_json: bool) -> None:
         if dry_run:
             _tell_due(session, due, as_json=as_json)
             return
+        if due.unknown:
+            session.console.note(due.unknown, "yellow")
         for refused in due.refused:
             session.console.note(f"{refused.ref}: {refused.reason}", "yellow")
         reports = []
@@ -298,8 +300,10 @@ def _tell_due(session: Session, due: Due, *, as_json: bool) -> None:
             for task in due.tasks
         ]
         refused = [{"ref": one.ref, "commit": one.commit, "reason": one.reason} for one in due.refused]
-        session.console.json({"due": tasks, "refused": refused})
+        session.console.json({"due": tasks, "refused": refused, "unknown": due.unknown or None})
         return
+    if due.unknown:
+        session.console.note(due.unknown, "yellow")
     for task in due.tasks:
         at = "" if isinstance(task, Expire) else f" at {task.commit[:12]}"
         session.console.line(

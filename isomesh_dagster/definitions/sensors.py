@@ -121,7 +121,7 @@ def _preview(context: dg.SensorEvaluationContext, delivery: Delivery) -> dg.Sens
     if isinstance(due, str):
         return _skipped(due, Cursor.read(context.cursor))
     cursor = Cursor.read(context.cursor).only(due)
-    told = [f"{one.ref}: {one.reason}" for one in due.refused]
+    told = [*([due.unknown] if due.unknown else []), *(f"{one.ref}: {one.reason}" for one in due.refused)]
     requests: list[dg.RunRequest] = []
     ended: list[str] = []
     until = time.monotonic() + _SECONDS

@@ -1,9 +1,9 @@
 """Delivery: what is done about the refs of a repository: the deploy branch drives `prod`, others get previews.
 
 Here:     what is due (`due`, pure), what is asked before a deploy (`gates`, pure), doing it (`delivery`), and what
-          people and the repository's host are told about it (`report`, `tell`).
+          people are told about it (`report`, `tell`), the repository's host too, which knows what is open (`host`).
 Not here: fetching (`git/`), compiling and planning (`project/`), when it happens (`cli/`, `definitions/sensors`).
-Imports:  project and below; the standard library's HTTP client is used in `tell`, for commit statuses only.
+Imports:  project and below; the standard library's HTTP client is used in `host` only.
 Decided:  settings of systems come from where this runs, models from the commit. What was done about a ref is in the
           state, so that any machine goes on where another stopped. A commit is looked at once: one that fails is told
           once and waits for the next push, or for somebody who asks again.

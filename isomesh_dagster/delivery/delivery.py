@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -15,8 +15,9 @@ from isomesh_dagster import dates
 from isomesh_dagster.cache.manifest import Source, read_manifest
 from isomesh_dagster.delivery import gates
 from isomesh_dagster.delivery.due import Deploy, Due, Expire, Preview, Task, due
+from isomesh_dagster.delivery.host import only_open, set_status
 from isomesh_dagster.delivery.report import Outcome, Report, applied_words, report_json, report_markdown
-from isomesh_dagster.delivery.tell import run_hook, set_status, write_report
+from isomesh_dagster.delivery.tell import run_hook, write_report
 from isomesh_dagster.errors import (
     AuditError,
     ConfigError,
@@ -32,7 +33,7 @@ from isomesh_dagster.errors import (
 from isomesh_dagster.execution.events import Event, Failed
 from isomesh_dagster.execution.unit_test import UnitTestResult
 from isomesh_dagster.git.mirror import Commit, Mirror, check_commit, check_ref
-from isomesh_dagster.model.git_config import GitConfig, short_ref
+from isomesh_dagster.model.git_config import GitConfig, pull_request_of, short_ref
 from isomesh_dagster.model.settings import Settings, load_settings
 from isomesh_dagster.plan.diff import diff
 from isomesh_dagster.plan.plan import ChangeType, Plan
@@ -41,7 +42,7 @@ from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.project import FOLDER, Project
 from isomesh_dagster.project.compiling import compile_commit
 from isomesh_dagster.project.system import System
-from isomesh_dagster.snapshot.environment import PROD
+from isomesh_dagster.snapshot.environment import PROD, Environment
 from isomesh_dagster.snapshot.interval import Interval, to_ms
 from isomesh_dagster.snapshot.snapshot import Category, Snapshot
 from isomesh_dagster.state.protocol import GitRef
@@ -105,9 +106,11 @@ class Delivery:
     # -- what is due
 
     def due(self) -> Due:
-        """What the remote's refs ask for now. Asks the remote and the state; raises GitError."""
+        """What the remote's refs ask for now. Asks the remote, its host and the state; raises GitError."""
         state = self._system.checked()
-        return due(self.config, self.mirror.refs(), state.git_refs(), [one.name for one in state.environments()])
+        records = state.git_refs()
+        refs, unknown = only_open(self.config, self._environ, self.mirror.refs(), {record.ref for record in records})
+        return replace(due(self.config, refs, records, _living(state.environments())), unknown=unknown)
 
     def records(self) -> list[GitRef]:
         """What was last done about each ref."""
@@ -207,7 +210,7 @@ class Delivery:
         return self.deploy(record.commit, approve=plan, on_event=on_event)
 
     def preview(self, ref: str, commit: str | None = None, *, on_event: OnEvent = _nothing) -> Report:
-        """Let the environment of a ref show its newest commit; an older `commit` is skipped.
+        """Let the environment of a ref show its newest commit; an older `commit` is skipped, a closed pull request too.
 
         Raises GitError when there is no such ref, or the configuration has no preview for it.
         """
@@ -218,7 +221,7 @@ class Delivery:
         head = self._head(name)
         state = self._system.checked()
         others = [record for record in state.git_refs() if record.ref != name]
-        wanted = due(self.config, {name: head}, others, [one.name for one in state.environments()])
+        wanted = due(self.config, {name: head}, others, _living(state.environments()))
         own = self._record(name)
         if own is not None and own.environment:
             environment = own.environment
@@ -226,6 +229,8 @@ class Delivery:
             raise GitError(f"{short_ref(name)} gets no preview: {wanted.refused[0].reason}")
         else:
             environment = next(task.environment for task in wanted.tasks if isinstance(task, Preview))
+        if not self._is_open(name):
+            return self._report("preview", name, head, environment, "skipped", f"{name} is closed", _Found())
         if commit is not None and check_commit(commit) != head:
             told = f"{commit[:12]} is not the newest of {short_ref(name)} any more: that is {head[:12]}"
             return self._report("preview", name, commit, environment, "skipped", told, _Found())
@@ -234,7 +239,7 @@ class Delivery:
         )
 
     def expire(self, ref: str) -> Report:
-        """End the environment of a ref that is gone; the janitor removes it."""
+        """End the environment of a ref that is gone or closed; the janitor removes it."""
         name = check_ref(ref)
         record = self._record(name)
         if record is None:
@@ -244,7 +249,8 @@ class Delivery:
         state = self._system.checked()
         there = record.shown is not None and state.expire(record.environment, _now())
         state.forget_git_ref(name)
-        told = f"{record.environment} ended: {short_ref(name)} is gone" if there else f"{short_ref(name)} is gone"
+        gone = f"{short_ref(name)} is {'gone' if self._goes_with_its_ref(name) else 'closed'}"
+        told = f"{record.environment} ended: {gone}" if there else gone
         return self._report("expire", name, record.commit, record.environment, "ended", told, _Found())
 
     # -- the two deliveries
@@ -347,10 +353,11 @@ class Delivery:
         """What the environments of refs show, versions by model."""
         system = project.system
         names = {record.environment for record in self.records() if record.ref != self.config.deploy_ref}
+        there = _living(project.environments())
         return {
-            one.name: {name: snapshot.version for name, snapshot in system.snapshots(one).items()}
-            for one in project.environments()
-            if one.name in names and (one.expires_at is None or one.expires_at > _now())
+            name: {model: snapshot.version for model, snapshot in system.snapshots(there[name]).items()}
+            for name in there
+            if name in names
         }
 
     # -- around them
@@ -481,6 +488,15 @@ class Delivery:
     def _is_passed(self, ref: str, commit: str, shown: str) -> bool:
         return commit != shown and self.mirror.is_before(ref, commit, shown)
 
+    def _goes_with_its_ref(self, ref: str) -> bool:
+        return pull_request_of(ref) is None or self.config.open_pull_requests == "ref"
+
+    def _is_open(self, ref: str) -> bool:
+        if self._goes_with_its_ref(ref):
+            return True
+        refs, _ = only_open(self.config, self._environ, self.mirror.refs(), {ref})
+        return ref in refs
+
     def _head(self, ref: str) -> str:
         head = self.mirror.head(ref)
         if head is None:
@@ -507,6 +523,11 @@ def _what_failed(error: IsomeshError, found: _Found) -> str:
     if isinstance(error, AuditError) or failed:
         return f"{', '.join(failed[:3]) or 'an audit'} failed"
     return error.message.splitlines()[0]
+
+
+def _living(environments: Iterable[Environment]) -> dict[str, Environment]:
+    """Those that have not ended, by name; what ended is there until the janitor comes."""
+    return {one.name: one for one in environments if one.expires_at is None or one.expires_at > _now()}
 
 
 def _now() -> datetime:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from isomesh_dagster.errors import InvalidName
-from isomesh_dagster.model.git_config import GitConfig, environment_of, ref_problem, short_ref
+from isomesh_dagster.model.git_config import GitConfig, environment_of, pull_request_of, ref_problem, short_ref
 from isomesh_dagster.snapshot.environment import PROD
 from isomesh_dagster.state.protocol import GitRef
 
@@ -50,10 +50,14 @@ Task = Deploy | Preview | Expire
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """What is to be done, the deploy first, and what is refused."""
+    """What is to be done, the deploy first, and what is refused.
+
+    `unknown` tells why the host does not say which pull requests are open; then none begins and none ends.
+    """
 
     tasks: tuple[Task, ...] = ()
     refused: tuple[Refused, ...] = ()
+    unknown: str = ""
 
 
 def due(
@@ -61,8 +65,9 @@ def due(
 ) -> Due:
     """What `refs` (by full name, with their commits) ask for after what `records` say was done.
 
-    `environments` are those that there are: one that no ref made is nobody's preview. A remote without the deploy
-    branch is not believed: nothing ends because of it.
+    `environments` are those that have not ended: one that no ref made is nobody's preview. A remote without the deploy
+    branch is not believed: nothing ends because of it. Of more previews than the limit, the newest pull requests come
+    first.
     """
     known = {record.ref: record for record in records}
     tasks: list[Task] = []
@@ -74,12 +79,12 @@ def due(
     owners = {record.environment: record.ref for record in records if record.ref in refs or head is None}
     taken = {*environments} - {record.environment for record in records}
     previews = {ref: commit for ref, commit in refs.items() if config.is_preview(ref)}
-    live = sum(record.ref in previews and record.shown is not None for record in records)
-    for ref, commit in sorted(previews.items(), key=lambda each: (each[0] not in known, each[0])):
+    live = sum(record.ref in previews and record.environment in environments for record in records)
+    for ref, commit in sorted(previews.items(), key=lambda each: (each[0] not in known, *_order(each[0]))):
         if _is_done(known, ref, commit):
             continue
         reason, environment = _place(config, ref, owners, taken)
-        is_new = ref not in known or known[ref].shown is None
+        is_new = ref not in known or known[ref].environment not in environments
         if not reason and is_new and live >= config.limits.previews:
             reason = f"there are {live} previews already; git.limits.previews allows more"
         if reason:
@@ -96,6 +101,12 @@ def due(
             if record.ref not in refs and record.ref != config.deploy_ref and record.environment != PROD
         ]
     return Due(tasks=tuple(tasks), refused=tuple(refused))
+
+
+def _order(ref: str) -> tuple[int, str]:
+    """Branches by name, then pull requests, the newest first."""
+    number = pull_request_of(ref)
+    return (-1_000_000_000 if number is None else -number, ref)
 
 
 def _is_done(known: Mapping[str, GitRef], ref: str, commit: str) -> bool:

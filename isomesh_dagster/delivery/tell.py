@@ -1,32 +1,18 @@
-"""Telling people and programs: files in a folder, a program of theirs, the commit status of GitHub and GitLab.
+"""Telling people and programs: files in a folder, a program of theirs.
 
-None of these can undo what was done, so a failure here is a warning and never an error.
+Neither can undo what was done, so a failure of the program is a warning and never an error.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.error import URLError
-from urllib.parse import quote, urlsplit
-from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from isomesh_dagster.delivery.report import Report
-from isomesh_dagster.model.git_config import GitConfig, StatusConfig
+from isomesh_dagster.model.git_config import GitConfig
 from isomesh_dagster.project import FOLDER
-
-if TYPE_CHECKING:
-    from http.client import HTTPMessage
-
-_SECONDS = 30
-_STATES = {
-    "github": {"shown": "success", "waiting": "pending", "failed": "failure", "pending": "pending"},
-    "gitlab": {"shown": "success", "waiting": "pending", "failed": "failed", "pending": "running"},
-}
 
 
 def write_report(root: Path, gateway: str, config: GitConfig, report: Report, markdown: str, document: str) -> Path:
@@ -81,57 +67,3 @@ def run_hook(
         said = done.stderr.decode(errors="replace").strip().splitlines()
         return f"git.hook ended with code {done.returncode}" + (f": {said[-1][:200]}" if said else "")
     return None
-
-
-def set_status(
-    config: GitConfig, environ: Mapping[str, str], *, commit: str, environment: str, state: str, told: str
-) -> str | None:
-    """Set the commit's status on the host; a warning when that fails, else None.
-
-    `state` is an outcome of a report, or "pending". Nothing happens unless `git.status` is there and the token's
-    variable is set, and for outcomes that are nobody's business there.
-    """
-    status = config.status
-    token = environ.get(config.token_variable) if config.token_variable else None
-    if status is None or not token or state not in _STATES[status.type]:
-        return None
-    address, headers, body = _request(status, token, commit, environment, _STATES[status.type][state], told)
-    asked = Request(address, data=json.dumps(body).encode(), headers=headers, method="POST")
-    try:
-        with build_opener(_NoRedirect).open(asked, timeout=_SECONDS):
-            return None
-    except (URLError, OSError, ValueError) as error:
-        return f"git.status: {urlsplit(address).netloc} refused the status of {commit[:12]}: {error}".replace(
-            token, "***"
-        )
-
-
-def _request(
-    status: StatusConfig, token: str, commit: str, environment: str, state: str, told: str
-) -> tuple[str, dict[str, str], dict[str, str]]:
-    name = f"isomesh/{environment}"
-    common = {"state": state, "description": told[:140], **({"target_url": status.link} if status.link else {})}
-    headers = {"Content-Type": "application/json", "User-Agent": "isomesh-dagster"}
-    if status.type == "github":
-        api = (status.api or "https://api.github.com").rstrip("/")
-        return (
-            f"{api}/repos/{quote(status.repository)}/statuses/{commit}",
-            {**headers, "Authorization": f"Bearer {token}", "Accept": "application/vnd.github+json"},
-            {**common, "context": name},
-        )
-    api = (status.api or "https://gitlab.com/api/v4").rstrip("/")
-    return (
-        f"{api}/projects/{quote(status.repository, safe='')}/statuses/{commit}",
-        {**headers, "PRIVATE-TOKEN": token},
-        {**common, "name": name},
-    )
-
-
-class _NoRedirect(HTTPRedirectHandler):
-    """A token goes where the configuration says and nowhere else."""
-
-    def redirect_request(
-        self, req: Request, fp: object, code: int, msg: str, headers: HTTPMessage, newurl: str
-    ) -> None:
-        """Follow nothing; the answer is an error then."""
-        return

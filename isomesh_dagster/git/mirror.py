@@ -21,7 +21,15 @@ from filelock import FileLock, Timeout
 
 from isomesh_dagster.errors import GitError, RemoteError
 from isomesh_dagster.git.command import MAX_ANSWER, Access, run
-from isomesh_dagster.model.git_config import GitConfig, full_ref, is_local, ref_problem, short_ref
+from isomesh_dagster.model.git_config import (
+    MERGE_REFS,
+    GitConfig,
+    full_ref,
+    is_local,
+    merge_ref_of,
+    ref_problem,
+    short_ref,
+)
 
 COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _LFS = b"version https://git-lfs.github.com/spec/"
@@ -79,17 +87,22 @@ class Mirror:
     def refs(self) -> dict[str, str]:
         """The refs that the configuration is about, deploy branch and previews, with their commits, now.
 
-        Raises GitError when the remote does not answer.
+        With `open_pull_requests: merge_ref` those of pull requests whose merge is not there are left out. Raises
+        GitError when the remote does not answer.
         """
         config = self.config
         asked = [config.deploy_ref, *(full_ref(pattern).replace("**", "*") for pattern in config.previews)]
+        asked += MERGE_REFS if config.open_pull_requests == "merge_ref" else ()
         answer = run(self._access, ["ls-remote", "--refs", "--", self._access.remote, *asked], environ=self._environ)
-        found: dict[str, str] = {}
+        listed: dict[str, str] = {}
         for line in answer.decode(errors="replace").splitlines():
             commit, _, ref = line.partition("\t")
-            if COMMIT.match(commit) and (ref == config.deploy_ref or config.is_preview(ref)):
-                found[ref] = commit
-        return found
+            if COMMIT.match(commit):
+                listed[ref] = commit
+        found = {ref: commit for ref, commit in listed.items() if ref == config.deploy_ref or config.is_preview(ref)}
+        if config.open_pull_requests != "merge_ref":
+            return found
+        return {ref: commit for ref, commit in found.items() if (merge_ref_of(ref) or ref) in listed}
 
     def head(self, ref: str) -> str | None:
         """The ref's commit on the remote now; None when there is no such ref."""

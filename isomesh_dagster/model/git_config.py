@@ -188,6 +188,8 @@ class GitConfig(_Config):
     remote, path                where the repository is, and the project's folder in it
     deploy_branch               what `prod` shows
     previews                    refs that get an environment of their own: `feature/*`, `refs/pull/*/head`
+    open_pull_requests          how it is told that a pull request is closed: its ref goes, its merge ref goes, or
+                                the API of `status` says so
     may_run_code                refs whose Python and statements may run in this system; by default the deploy branch
     deployment                  synchronized: what is merged is deployed; desynchronized: when somebody says so
     default_pr_start, pr_min_intervals    from when previews build, and at least how many of the latest intervals
@@ -205,6 +207,7 @@ class GitConfig(_Config):
     path: Annotated[str, AfterValidator(_checked_folder)] = ""
     deploy_branch: Ref = "main"
     previews: Patterns = ()
+    open_pull_requests: Literal["ref", "merge_ref", "api"] = "ref"
     may_run_code: Patterns | None = None
     deployment: Literal["synchronized", "desynchronized"] = "synchronized"
     approval: Literal["never", "destructive", "always"] = "never"
@@ -225,6 +228,12 @@ class GitConfig(_Config):
     token_variable: Variable | None = None
     webserver: str | None = Field(default=None, pattern=r"^https?://[^\s]+$")
     limits: LimitsConfig = LimitsConfig()
+
+    @model_validator(mode="after")
+    def _host(self) -> GitConfig:
+        if self.open_pull_requests == "api" and self.status is None:
+            raise ValueError("open_pull_requests: api asks the host that `status` names, and there is none")
+        return self
 
     @property
     def deploy_ref(self) -> str:
@@ -287,7 +296,21 @@ def from_bot(bot: Mapping[str, Any], written: Collection[str]) -> tuple[dict[str
 
 
 MAX_LENGTH = names.MAX_ENVIRONMENT_LENGTH
-_NUMBERED = re.compile(r"refs/(?:pull|merge-requests|pull-requests)/([1-9][0-9]{0,8})/[a-z]+\Z")
+MERGE_REFS = ("refs/pull/*/merge", "refs/merge-requests/*/merge", "refs/pull-requests/*/merge")
+"""Where hosts keep what a pull request would be when merged."""
+_NUMBERED = re.compile(r"(refs/(?:pull|merge-requests|pull-requests)/([1-9][0-9]{0,8})/)[a-z]+\Z")
+
+
+def pull_request_of(ref: str) -> int | None:
+    """The number of the pull or merge request that the ref is of; None for other refs."""
+    numbered = _NUMBERED.match(ref)
+    return int(numbered[2]) if numbered is not None else None
+
+
+def merge_ref_of(ref: str) -> str | None:
+    """The ref beside a pull request's that has its merge; None for other refs."""
+    numbered = _NUMBERED.match(ref)
+    return f"{numbered[1]}merge" if numbered is not None else None
 
 
 def environment_of(ref: str, prefix: str) -> str:
@@ -298,9 +321,9 @@ def environment_of(ref: str, prefix: str) -> str:
     """
     import hashlib
 
-    numbered = _NUMBERED.match(ref)
-    if numbered is not None:
-        return names.validate_environment(f"{prefix}_{numbered[1]}")
+    number = pull_request_of(ref)
+    if number is not None:
+        return names.validate_environment(f"{prefix}_{number}")
     short = short_ref(ref)
     slug = re.sub(r"[^a-z0-9]+", "_", short.lower()).strip("_")
     if slug == "prod" or not _is_name(slug[:MAX_LENGTH].rstrip("_")):

@@ -240,8 +240,9 @@ def _promote(
         before_all=layer.before_all,
         after_all=layer.after_all,
     )
-    if current is not None and current.target == target:
-        return None
+    has_ended = current is not None and current.expires_at is not None and current.expires_at <= from_ms(now)
+    if current is not None and current.target == target and not has_ended:
+        return None  # one that ended lives again: the janitor would take what people just asked for
     before = {one.view: one.physical for one in current.target.views.values()} if current is not None else {}
     after = {one.view: one.physical for one in views.values()}
     lives_for = None if environment == PROD or environment in layer.pinned else layer.environment_ttl

@@ -53,6 +53,16 @@ def test_an_ended_environment_is_removed_by_the_janitor(planned: Shop) -> None:
     assert json.loads(planned("environments", "--json").stdout)["environments"] == []
 
 
+def test_an_ended_environment_lives_again_when_it_is_planned(planned: Shop) -> None:
+    planned("invalidate", "dev")
+    again = planned("plan", "dev", "--auto-apply")
+    assert again.exit_code == 0, again.stderr
+    planned("janitor", "--ignore-ttl")
+    (dev,) = json.loads(planned("environments", "--json").stdout)["environments"]
+    assert (dev["name"], dev["promotion"]) == ("dev", 2)
+    assert "Nothing to do" in planned("plan", "dev").stdout
+
+
 def test_prod_cannot_be_invalidated(planned: Shop) -> None:
     result = planned("invalidate", "prod")
     assert result.exit_code == 1

@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import stat
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
 
 import pytest
 
@@ -388,84 +384,6 @@ def test_a_forward_only_branch_keeps_its_rows_in_prod(team: Team) -> None:
     deploy = sync(team)[0]
     assert (deploy.outcome, deploy.views_only) == ("shown", True)
     assert team.query("SELECT x, count(*) FROM core.days GROUP BY x") == [(1, 10)]
-
-
-class _Host(BaseHTTPRequestHandler):
-    """Stands where the API of a host of repositories is."""
-
-    asked: ClassVar[list[tuple[str, dict[str, str], dict[str, Any]]]] = []
-    answer: ClassVar[int] = 201
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.asked.append((self.path, dict(self.headers), body))
-        self.send_response(self.answer)
-        self.send_header("Location", "http://elsewhere.invalid/")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-@pytest.fixture
-def host() -> Iterator[str]:
-    _Host.asked.clear()
-    _Host.answer = 201
-    server = HTTPServer(("127.0.0.1", 0), _Host)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-class TestStatus:
-    def configure(self, team: Team, kind: str, host: str) -> None:
-        team.configure(
-            status=f"{{type: {kind}, repository: acme/shop, api: '{host}/v1', link: 'https://dagster.example.com'}}",
-            token_variable="TOKEN",
-        )
-
-    def test_of_github(self, team: Team, host: str) -> None:
-        self.configure(team, "github", host)
-        with team.delivery(TOKEN="sesame") as delivery:
-            report = delivery.deploy()
-        assert report.also == ()
-        commit = report.commit.id
-        assert [path for path, _, _ in _Host.asked] == [f"/v1/repos/acme/shop/statuses/{commit}"] * 2
-        assert [body["state"] for _, _, body in _Host.asked] == ["pending", "success"]
-        _, headers, body = _Host.asked[-1]
-        assert headers["Authorization"] == "Bearer sesame"
-        assert body["context"] == "isomesh/prod"
-        assert body["target_url"] == "https://dagster.example.com"
-        assert body["description"].startswith(f"prod shows {commit[:12]}")
-
-    def test_of_gitlab(self, team: Team, host: str) -> None:
-        self.configure(team, "gitlab", host)
-        team.commit("Broken", {"models/orders.sql": "no"})
-        with team.delivery(TOKEN="sesame") as delivery:
-            report = delivery.deploy()
-        path, headers, body = _Host.asked[-1]
-        assert path == f"/v1/projects/acme%2Fshop/statuses/{report.commit.id}"
-        assert headers["Private-Token"] == "sesame"
-        assert (body["state"], body["name"]) == ("failed", "isomesh/prod")
-
-    def test_without_a_token_nobody_is_told(self, team: Team, host: str) -> None:
-        self.configure(team, "github", host)
-        with team.delivery() as delivery:
-            assert delivery.deploy().outcome == "shown"
-        assert _Host.asked == []
-
-    @pytest.mark.parametrize("answer", [401, 302])
-    def test_a_host_that_refuses_is_a_warning(self, team: Team, host: str, answer: int) -> None:
-        _Host.answer = answer
-        self.configure(team, "github", host)
-        with team.delivery(TOKEN="sesame") as delivery:
-            report = delivery.deploy()
-        assert report.outcome == "shown"
-        (warning,) = report.also
-        assert "refused the status" in warning
-        assert "sesame" not in warning
-        assert len(_Host.asked) == 2  # a redirect is not followed with the token
 
 
 def test_files_of_a_commit_that_are_gone_are_told(team: Team) -> None:

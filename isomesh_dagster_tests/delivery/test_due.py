@@ -71,4 +71,10 @@ def test_previews_are_limited() -> None:
     assert [len(found) for found in (due(config, refs, []).tasks, due(config, refs, []).refused)] == [1, 2]
     # a push to the one that is there goes through
     known = [record("refs/pull/3/head", B, "pr_3")]
-    assert [task.ref for task in due(config, refs, known).tasks] == ["refs/pull/3/head"]
+    assert [task.ref for task in due(config, refs, known, ["pr_3"]).tasks] == ["refs/pull/3/head"]
+    # the newest come first, and what ended leaves its place to others
+    numbers = {f"refs/pull/{number}/head": A for number in (9, 10, 2)}
+    assert [task.ref for task in due(config, numbers, []).tasks] == ["refs/pull/10/head"]
+    done = [record("refs/pull/3/head", A, "pr_3")]
+    assert [task.ref for task in due(config, refs, done, ["pr_3"]).tasks] == []
+    assert [task.ref for task in due(config, refs, done, []).tasks] == ["refs/pull/2/head"]

@@ -137,6 +137,8 @@ class TestConfiguration:
             ("status", {"type": "github", "repository": "../../x"}),
             ("status", {"type": "github", "repository": "a/b", "api": "ftp://x"}),
             ("status", {"type": "gitea", "repository": "a/b"}),
+            ("open_pull_requests", "api"),  # of which host?
+            ("open_pull_requests", "merge"),
             ("limits", {"seconds": 0}),
             ("deployments", "x"),
         ],
