@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from isomesh_dagster.engine.connection import Connection, Session
 from isomesh_dagster.errors import ConflictingPlanError, EngineError, PlanError, WriteConflict
@@ -25,6 +26,7 @@ from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.plan.plan import Promote
 from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.environment import PROD, Environment, Promotion, Target
+from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Snapshot
 from isomesh_dagster.state.protocol import Identity, PlanRecord, StateStore
 
@@ -150,7 +152,8 @@ def _swap_views(session: Session, state: StateStore, work: Swap, checkpoint: Cal
         snapshot = work.around.snapshots.get(models[view])
         if snapshot is not None:
             _grant(session, Relation.parse(view), snapshot)
-            for statement in Texts(snapshot, work.around).virtual_update(Relation.parse(view), views):
+            history = partial(_history, session, snapshot)
+            for statement in Texts(snapshot, work.around).virtual_update(Relation.parse(view), views, history):
                 session.execute(statement)
     drop_empty_schemas(session, promote.drop)
     record = warehouse.Shown(
@@ -165,6 +168,12 @@ def _swap_views(session: Session, state: StateStore, work: Swap, checkpoint: Cal
     )
     warehouse.show(session, record)
     return record
+
+
+def _history(session: Session, snapshot: Snapshot) -> Interval | None:
+    """From the first to the last moment that the snapshot's table holds; None where it holds no range."""
+    loaded = warehouse.intervals(warehouse.loaded_of(session, str(snapshot.physical)))
+    return Interval(loaded[0].start, loaded[-1].end) if loaded else None
 
 
 def _grant(session: Session, view: Relation, snapshot: Snapshot) -> None:

@@ -18,7 +18,6 @@ from isomesh_dagster.execution.texts import Surroundings
 from isomesh_dagster.macros.signal_call import call_signal
 from isomesh_dagster.model.blueprints import plain_value
 from isomesh_dagster.model.decode import nearest, without_catalog
-from isomesh_dagster.model.kinds import is_incremental
 from isomesh_dagster.model.model import Model, SignalCall
 from isomesh_dagster.model.render import RenderContext, render_signal
 from isomesh_dagster.model.signals import BUILT_IN
@@ -66,13 +65,12 @@ def _ask(
         )
     known = macros.signals[call.name]
     function = macros.function(known.path, known.function)
-    has_range = is_incremental(model.kind)
     texts = render_signal(
         call,
         model,
         RenderContext(
-            start=row[0].start if has_range else None,
-            end=row[-1].end if has_range else None,
+            start=row[0].start,
+            end=row[-1].end,
             execution_time=to_ms(around.execution_time),
             stage="evaluating",
             this_model=snapshot.physical.sql if snapshot.physical is not None else None,

@@ -47,12 +47,13 @@ def rendered(
     from isomesh_dagster.macros.variables import time_variables
 
     dialect = settings.dialect or around.engine_dialect
+    moment = to_ms(around.execution_time)
     shown = {name: Relation.parse(view.view) for name, view in sorted(views.items())}
     expander = Expander(
         dialect,
         {
             **settings.variables,
-            **time_variables(dialect, start=None, end=None, execution=to_ms(around.execution_time)),
+            **time_variables(dialect, start=_start(plan), end=moment, execution=moment),
             "gateway": plan.gateway,
             "runtime_stage": stage,
             "this_env": plan.environment,
@@ -74,6 +75,12 @@ def rendered(
         error.message = f"{stage}: {error.message}"
         raise
     return tuple(result)
+
+
+def _start(plan: Plan) -> int:
+    """Where the plan begins to build; its moment where it builds nothing."""
+    starts = [interval.start for step in plan.builds for interval in step.intervals]
+    return min(starts, default=to_ms(plan.execution_time))
 
 
 def run(session: Session, statements: Iterable[str], stage: str) -> None:

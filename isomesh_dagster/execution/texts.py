@@ -22,7 +22,6 @@ from isomesh_dagster.model.kinds import (
     External,
     IncrementalByUniqueKey,
     depends_on_past,
-    is_incremental,
     managed_columns,
     replaces_partitions,
     unique_key,
@@ -117,14 +116,16 @@ class Texts:
             text = self._splice(text, facts.references, dialect, self._embedded(facts.references, dialect, run)[0])
         return self._to_engine(text, dialect)
 
-    def virtual_update(self, view: Relation, views: Mapping[str, str]) -> tuple[str, ...]:
+    def virtual_update(
+        self, view: Relation, views: Mapping[str, str], history: Callable[[], Interval | None]
+    ) -> tuple[str, ...]:
         """The statements that follow the swap of the model's view. In them the names of models mean views of the
-        environment: `views`, dotted, by the model's name.
+        environment: `views`, dotted, by the model's name. `history` tells what the table holds.
         """
         model = self._snapshot.model
         if not model.on_virtual_update:
             return ()
-        run = _Run(stage="promoting", this_model=view.sql, interval=None)
+        run = _Run(stage="promoting", this_model=view.sql, interval=history())
         return self._statements(self._rendered(model, run).virtual_update, run, views)
 
     def settings(self) -> dict[str, str]:
@@ -290,12 +291,12 @@ class Texts:
     def _context(self, run: _Run) -> RenderContext:
         from isomesh_dagster.model.render import RenderContext
 
-        # only what is written interval by interval has a range; what it embeds is rendered for the same one. Where no
-        # interval is at hand (a table made empty) the range is that of loading, so that the variables exist
-        interval = (run.interval or _NO_INTERVAL) if is_incremental(self._snapshot.model.kind) else None
+        # what the model embeds is rendered for the same range. Where no interval is at hand (a table made empty) it is
+        # that of loading, so that the variables exist
+        interval = run.interval or _NO_INTERVAL
         return RenderContext(
-            start=None if interval is None else interval.start,
-            end=None if interval is None else interval.end,
+            start=interval.start,
+            end=interval.end,
             execution_time=to_ms(self._around.execution_time),
             stage=run.stage,
             this_model=run.this_model,

@@ -27,7 +27,7 @@ from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.connections import DuckDBConnection, DuckDBExtension
 from isomesh_dagster.model.decode import nearest
 from isomesh_dagster.model.fixtures import Fixture, FixtureQuery, Rows
-from isomesh_dagster.model.kinds import Embedded, is_incremental
+from isomesh_dagster.model.kinds import Embedded
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.render import RenderContext, render
 from isomesh_dagster.model.unit_tests import Expected, UnitTest
@@ -239,11 +239,10 @@ class _Trial:
         return (0, _DAY) if self.test.start is None or self.test.end is None else (self.test.start, self.test.end)
 
     def _rendered(self, model: Model) -> str:
-        has_range = is_incremental(self._model.kind)
         start, end = self._range
         context = RenderContext(
-            start=start if has_range else None,
-            end=end if has_range else None,
+            start=start,
+            end=end,
             execution_time=self.test.execution_time or 0,
             stage="testing",
             columns=partial(self._known, model),

@@ -535,7 +535,8 @@ class Expander:
     def _undefined(self, name: str, source: Source, k: int) -> MacroError:
         lower = name.lower()
         if lower in RANGE_VARIABLES:
-            message, hint = f"@{lower} exists only for incremental models", f"use @execution_{lower.split('_', 1)[1]}"
+            message = f"the query of kind FULL or VIEW has no range, so there is no @{lower}"
+            hint = f"use @execution_{lower.split('_', 1)[1]}"
         elif lower in MACROS or lower in CLAUSES:
             message, hint = f"@{name} is a macro and needs its arguments", f"write `@{name}(…)`"
         else:

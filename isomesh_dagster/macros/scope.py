@@ -95,6 +95,15 @@ class Scope:
             self._left = outer
 
     @contextmanager
+    def without(self, names: frozenset[str]) -> Iterator[None]:
+        """While variables of these names do not exist."""
+        kept = {name: self.variables.pop(name) for name in names & self.variables.keys()}
+        try:
+            yield
+        finally:
+            self.variables.update(kept)
+
+    @contextmanager
     def parameters(self, values: dict[str, str]) -> Iterator[None]:
         """The values of a function's parameters, while it is applied."""
         if len(self._parameters) >= MOST_NESTING:

@@ -61,7 +61,8 @@ def _undefined(error: Exception) -> MacroError:
     """What is told of a name that the template has not; `start_ds` and its like are there only for some kinds."""
     named = _QUOTED.search(str(error))
     if named is not None and (name := named[1]) in RANGE_VARIABLES:
-        message, hint = f"{name} exists only for incremental models", f"use execution_{name.split('_', 1)[1]}"
+        message = f"the query of kind FULL or VIEW has no range, so there is no {name}"
+        hint = f"use execution_{name.split('_', 1)[1]}"
     else:
         message, hint = str(error), "variables are read by {{ var('name') }}"
     return MacroError(f"Jinja: {message}", line=_line(error), hint=hint)

@@ -26,7 +26,7 @@ TIME_VARIABLES: frozenset[str] = frozenset(f"{prefix}_{form}" for prefix in _PRE
 """Names of all time variables, in lower case."""
 
 RANGE_VARIABLES: frozenset[str] = frozenset(f"{prefix}_{form}" for prefix in ("start", "end") for form in _FORMS)
-"""Those that exist only while a time range is built: not for FULL and VIEW."""
+"""Those that stand for the range of a batch. The queries of FULL and VIEW have none."""
 
 RUNTIME_VARIABLES: frozenset[str] = TIME_VARIABLES | {"runtime_stage", "this_model", "this_env", "schemas", "views"}
 """Names whose value at execution differs from that at load; a model that reads one is rendered again each time."""
@@ -34,21 +34,19 @@ RUNTIME_VARIABLES: frozenset[str] = TIME_VARIABLES | {"runtime_stage", "this_mod
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-def time_variables(dialect: str, *, start: int | None, end: int | None, execution: int) -> dict[str, Variable]:
+def time_variables(dialect: str, *, start: int, end: int, execution: int) -> dict[str, Variable]:
     """The time variables of one execution, by lower-case name.
 
     `start`, `end` and `execution` are epoch milliseconds UTC; `end` is exclusive here and inclusive in what is written.
-    Without a range (`start` or `end` None) the `start_*` and `end_*` variables do not exist.
     """
     return dict(_time_variables(dialect, start, end, execution))
 
 
 @lru_cache(maxsize=256)
-def _time_variables(dialect: str, start: int | None, end: int | None, execution: int) -> dict[str, Variable]:
+def _time_variables(dialect: str, start: int, end: int, execution: int) -> dict[str, Variable]:
     values: dict[str, Variable] = {}
-    if start is not None and end is not None:
-        values.update(_forms("start", _EPOCH + timedelta(milliseconds=start), dialect))
-        values.update(_forms("end", _EPOCH + timedelta(milliseconds=end) - timedelta(microseconds=1), dialect))
+    values.update(_forms("start", _EPOCH + timedelta(milliseconds=start), dialect))
+    values.update(_forms("end", _EPOCH + timedelta(milliseconds=end) - timedelta(microseconds=1), dialect))
     at = _EPOCH + timedelta(milliseconds=execution)
     values.update(_forms("execution", at, dialect))
     values.update(_forms("latest", at, dialect))

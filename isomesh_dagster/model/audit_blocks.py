@@ -14,7 +14,7 @@ from isomesh_dagster.model.kinds import Full
 from isomesh_dagster.model.mentions import audit_reads
 from isomesh_dagster.model.model import AuditCall, Json, Model
 from isomesh_dagster.model.properties import AUDIT_PROPERTIES, STANDALONE_KEYS, read_properties
-from isomesh_dagster.model.render import RenderContext, is_jinja, render_audit
+from isomesh_dagster.model.render import LOADING, is_jinja, render_audit
 
 
 def parse_audits(text: str, path: str, context: ParseContext) -> tuple[AuditDefinition, ...]:
@@ -99,7 +99,7 @@ def _standalone(audit: AuditDefinition, depends_on: tuple[str, ...], context: Pa
     variables: dict[str, Json] = {**context.variables, "gateway": context.gateway}
     nobody = Model(name=audit.name, path=audit.path or "", dialect=audit.dialect, kind=Full(), variables=variables)
     read: set[str] = set()
-    moment = RenderContext(start=None, end=None, execution_time=0, stage="auditing")
+    moment = replace(LOADING, stage="auditing")
     text = render_audit(call, nobody, moment, read)
     if "this_model" in read:
         raise ModelError("a standalone audit has no @this_model", hint="write the name of the table it reads")

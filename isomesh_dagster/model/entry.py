@@ -51,9 +51,9 @@ from isomesh_dagster.model.python_code import (
     code_reads,
 )
 from isomesh_dagster.model.render import (
+    LOADING,
     RenderContext,
     is_template,
-    loading_context,
     render,
     render_audit,
     render_signal,
@@ -64,7 +64,7 @@ from isomesh_dagster.model.signals import signal_variables
 from isomesh_dagster.model.statements import Statements, sort_statements
 from isomesh_dagster.relation import Column, KnownColumns
 
-_AUDITING = RenderContext(start=0, end=86_400_000, execution_time=0, stage="auditing", this_model="audited")
+_AUDITING = replace(LOADING, stage="auditing", this_model="audited")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +253,7 @@ class Entry:
         if self.code is not None:
             check_python_model(model)
         lines = {statement.text: statement.line for statement in definition.statements}
-        rendered = render(model, self._loading(loading_context(kind)), lines=lines)
+        rendered = render(model, self._loading(LOADING), lines=lines)
         facts = self._facts(query, rendered.query, dialect)
         if facts is not None:
             check_output(model, facts, header)
@@ -433,7 +433,7 @@ class Entry:
         reads: set[str] = set()
         try:
             for call in model.signals:
-                render_signal(call, model, self._loading(loading_context(model.kind)), reads)
+                render_signal(call, model, self._loading(LOADING), reads)
         except ModelError as error:
             raise error.located(line=header.lines.get("signals")) from None
         return reads

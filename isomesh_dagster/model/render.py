@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from isomesh_dagster.errors import MacroError, ModelError
-from isomesh_dagster.model.kinds import Embedded, ModelKind, is_incremental, kind_name
+from isomesh_dagster.model.kinds import Full, View, kind_name
 from isomesh_dagster.model.model import AuditCall, Model, SignalCall
 from isomesh_dagster.relation import KnownColumns, Relation
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from isomesh_dagster.macros.expander import Expander, Warehouse
     from isomesh_dagster.macros.project import ProjectMacros
 
-_DAY = 86_400_000
 _CALL = re.compile(r"@\w+\s*\(")
 _DEFINITION = re.compile(r"@DEF\b", re.IGNORECASE)
 
@@ -30,16 +29,16 @@ _DEFINITION = re.compile(r"@DEF\b", re.IGNORECASE)
 class RenderContext:
     """The moment a model is rendered for.
 
-    `start` and `end` are the range in epoch milliseconds UTC, half-open; None for what has no range (FULL, VIEW), where
-    the `start_*` and `end_*` variables do not exist. `execution_time` is in epoch milliseconds too. `stage` is
+    `start` and `end` are the range in epoch milliseconds UTC, half-open; the queries of FULL and VIEW have none,
+    whatever is said here. `execution_time` is in epoch milliseconds too. `stage` is
     `loading`, `creating`, `evaluating`, `auditing`, `promoting` or `testing`. `this_model` is the SQL of the relation
     at hand; None means the model's name. `extra` are further variables, as texts. `columns` tells the columns of
     relations; None means those the model has kept. `macros` are the project's own; unless `is_loading` they must be
     those that the model was planned with. `warehouse` is what these may read, None where nothing is built.
     """
 
-    start: int | None
-    end: int | None
+    start: int
+    end: int
     execution_time: int
     stage: str
     this_model: str | None = None
@@ -77,22 +76,15 @@ class Rendered:
     quiet: frozenset[str] = frozenset()
 
 
-def loading_context(kind: ModelKind) -> RenderContext:
-    """The moment of fingerprints and analysis: 1970-01-01, for incremental kinds the whole day as range.
-
-    Embedded models have the range of the model that reads them, so they have one here.
-    """
-    has_range = is_incremental(kind) or isinstance(kind, Embedded)
-    return RenderContext(
-        start=0 if has_range else None, end=_DAY if has_range else None, execution_time=0, stage="loading"
-    )
+LOADING = RenderContext(start=0, end=86_400_000, execution_time=0, stage="loading")
+"""The moment of fingerprints and analysis: 1970-01-01, the whole day as range."""
 
 
 def render(model: Model, context: RenderContext, *, lines: Mapping[str, int] | None = None) -> Rendered:
     """The model's statements, rendered in the order they are written: a `@DEF` holds for all that follow.
 
-    At stage `promoting` no range is at hand and only `virtual_update` will run, so only that is rendered; of the other
-    statements the `@DEF`s hold, and the fields are empty. `lines` are the lines of the statements in the model's file,
+    At stage `promoting` only `virtual_update` will run, so only that is rendered; of the other statements the `@DEF`s
+    hold, and the fields are empty. `lines` are the lines of the statements in the model's file,
     by their text; errors at other statements tell no line. Raises `MacroError` and `UnsupportedError` with the model's
     path and name.
     """
@@ -103,9 +95,11 @@ def render(model: Model, context: RenderContext, *, lines: Mapping[str, int] | N
     if not any(is_template(text) for texts in groups for text in texts):
         pre, query, post, update = groups
         return Rendered(pre=pre, query=_named("; ".join(query), model), post=post, virtual_update=update)
-    from isomesh_dagster.macros.variables import RUNTIME_VARIABLES
+    from isomesh_dagster.macros.variables import RANGE_VARIABLES, RUNTIME_VARIABLES
 
     expander = _expander(model, context, model.dialect, {})
+    # what is made whole, or only looked at, has rows of no range
+    missing = RANGE_VARIABLES if isinstance(model.kind, Full | View) else frozenset()
     known = lines or {}
     varying: set[str] = set()
     kept: set[str] = set()
@@ -114,7 +108,10 @@ def render(model: Model, context: RenderContext, *, lines: Mapping[str, int] | N
     def expanded(texts: tuple[str, ...]) -> tuple[str, ...]:
         pieces: list[str] = []
         for text in texts:
-            with expander.scope.reading() as names:
+            with (
+                expander.scope.without(missing if text == model.query else frozenset()),
+                expander.scope.reading() as names,
+            ):
                 its = expander.expand_statement(text, known.get(text))
             pieces += its
             if any(name.startswith("metadata ") for name in names) and _CALL.match(text):

@@ -25,7 +25,7 @@ from isomesh_dagster.model.kinds import (
     replaces_partitions,
 )
 from isomesh_dagster.model.model import Model
-from isomesh_dagster.model.render import is_jinja, is_template, loading_context, render
+from isomesh_dagster.model.render import LOADING, is_jinja, is_template, render
 from isomesh_dagster.plan.forward_only import WITHOUT_HISTORY
 from isomesh_dagster.relation import Column
 from isomesh_dagster.snapshot.fingerprint import changed_parameters, hidden_parts, python_parts
@@ -299,7 +299,7 @@ def _as_written(model: Model) -> tuple[str, ...]:
 
 
 def _at_other_moment(model: Model, macros: ProjectMacros) -> str:
-    context = replace(loading_context(model.kind), macros=macros)
+    context = replace(LOADING, macros=macros)
     if context.start is not None:
         context = replace(context, start=_OTHER_START, end=_OTHER_END)
     return render(model, replace(context, execution_time=_OTHER_END, stage="evaluating")).query
@@ -395,7 +395,7 @@ def _rendered_statements(model: Model, which: str, macros: ProjectMacros) -> lis
     """The statements at load and, as written, those that vary."""
     from isomesh_dagster.dialect.canonical import canonical_tokens
 
-    rendered = render(replace(model, query=""), replace(loading_context(model.kind), macros=macros))
+    rendered = render(replace(model, query=""), replace(LOADING, macros=macros))
     given = [text for text in (rendered.pre if which == "pre" else rendered.post) if text not in rendered.quiet]
     written = model.pre_statements if which == "pre" else model.post_statements
     varying = [text for text in written if text in rendered.varying]

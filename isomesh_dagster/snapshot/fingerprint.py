@@ -56,12 +56,12 @@ def own(model: Model, macros: ProjectMacros = NO_MACROS) -> OwnFingerprint:
     project's own, those the model was loaded with.
     """
     from isomesh_dagster.dialect.canonical import digest as tokens
-    from isomesh_dagster.model.render import is_jinja, loading_context, render, render_signal
+    from isomesh_dagster.model.render import LOADING, is_jinja, render, render_signal
 
     def written(text: str) -> str:
         return text if is_jinja(text) else tokens(text, model.dialect)
 
-    context = replace(loading_context(model.kind), macros=macros)
+    context = replace(LOADING, macros=macros)
     # a query that is the same at every moment is there already, rendered
     rendered = render(model if model.is_dynamic else replace(model, query=""), context)
     kind = kind_parts(model)

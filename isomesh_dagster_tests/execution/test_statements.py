@@ -54,6 +54,13 @@ def test_a_plan_that_only_builds_runs_them_too_and_one_without_work_does_not(sys
     assert log(system) == ["a", "c", "d 2"]
 
 
+def test_they_know_what_the_plan_builds(system):
+    log_range = ["INSERT INTO logs.log VALUES (@start_ds || ' ' || @end_ts)"]
+    apply(system, system.plan(SHOWN, batches={"raw.r": [days(0, 5)]}), before=log_range)
+    apply(system, system.plan(SHOWN, "dev"), before=log_range)  # builds nothing
+    assert log(system) == ["2020-01-01 2020-01-10 23:59:59.999999", "2020-01-11 2020-01-10 23:59:59.999999"]
+
+
 def test_one_that_fails_at_the_beginning_stops_everything(system):
     plan = system.plan(SHOWN)
     with pytest.raises(PlanError, match=r"before_all: .*nonsense") as caught:

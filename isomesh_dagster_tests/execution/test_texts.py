@@ -57,7 +57,7 @@ def test_statements_know_the_table_and_the_view():
     assert batch.pre == ("SET VARIABLE a = 1",)
     assert batch.post == (f"CREATE INDEX i ON {shown['mart.m'].physical.sql} (id)",)
     view = Relation(schema="mart__dev", name="m")
-    assert made.virtual_update(view, {}) == ('COMMENT ON VIEW "mart__dev"."m" IS \'x\'',)
+    assert made.virtual_update(view, {}, lambda: None) == ('COMMENT ON VIEW "mart__dev"."m" IS \'x\'',)
 
 
 def test_another_dialect_is_translated():
@@ -128,6 +128,6 @@ def test_names_in_statements_are_tables_of_the_plan_or_views_of_the_environment(
     assert post.startswith(f'INSERT INTO main.log SELECT m.id FROM {own} AS "m" JOIN (')
     assert source in post
     views = {"raw.source": "raw__dev.source"}
-    assert made.virtual_update(Relation(schema="mart__dev", name="m"), views) == (
+    assert made.virtual_update(Relation(schema="mart__dev", name="m"), views, lambda: None) == (
         'GRANT SELECT ON "raw__dev"."source" TO somebody',
     )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from isomesh_dagster.errors import MacroError, ModelError
 from isomesh_dagster.macros.expander import Expander
 from isomesh_dagster.macros.values import Fragment, Variable
-from isomesh_dagster.macros.variables import time_variables
+from isomesh_dagster.macros.variables import RANGE_VARIABLES, time_variables
 
 VARIABLES: dict[str, Variable] = {
     "Gateway": "production",
@@ -36,8 +36,9 @@ VARIABLES: dict[str, Variable] = {
 
 
 def make(dialect: str = "duckdb", **options: object) -> Expander:
-    times = time_variables(dialect, start=None, end=None, execution=0)
-    return Expander(dialect, {**VARIABLES, **times}, path="m.sql", **options)  # type: ignore[arg-type]
+    times = time_variables(dialect, start=0, end=1, execution=0)
+    known = {name: value for name, value in times.items() if name not in RANGE_VARIABLES}
+    return Expander(dialect, {**VARIABLES, **known}, path="m.sql", **options)  # type: ignore[arg-type]
 
 
 def expand(text: str, dialect: str = "duckdb") -> str:
@@ -261,7 +262,13 @@ ERRORS = [
     ("SELECT 1,\n  @gatway", 2, 3, "variable @gatway is not defined", "did you mean @gateway?"),
     ("SELECT @zzzzzz", 1, 8, "variable @zzzzzz is not defined", "define it under `variables`"),
     ("SELECT @stat_ds", 1, 8, "variable @stat_ds is not defined", "did you mean @start_ds?"),
-    ("SELECT @end_ts", 1, 8, "@end_ts exists only for incremental models", "use @execution_ts"),
+    (
+        "SELECT @end_ts",
+        1,
+        8,
+        "the query of kind FULL or VIEW has no range, so there is no @end_ts",
+        "use @execution_ts",
+    ),
     ("SELECT @{gatway}_x", 1, 8, "variable @gatway is not defined", "did you mean @gateway?"),
     ("SELECT a_@gatway", 1, 10, "variable @gatway is not defined", "did you mean @gateway?"),
     ("SELECT @IF(FALSE,\n @gatway, 1)", 2, 2, "variable @gatway is not defined", "did you mean @gateway?"),

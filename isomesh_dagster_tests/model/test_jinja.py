@@ -26,7 +26,7 @@ def test_a_block_is_the_query_and_others_are_statements() -> None:
     assert made.rendered == "SELECT id, 'dev' AS g FROM raw.t"
     assert made.depends_on == ("raw.t",)
     assert not made.is_dynamic
-    moment = RenderContext(start=None, end=None, execution_time=0, stage="evaluating", this_model='"p"."t"')
+    moment = RenderContext(start=0, end=1, execution_time=0, stage="evaluating", this_model='"p"."t"')
     rendered = render(made, moment)
     assert rendered.pre == ("SET a = 1", "SET b = 2")
     assert rendered.virtual_update == ('GRANT SELECT ON "p"."t" TO y',)
@@ -35,7 +35,7 @@ def test_a_block_is_the_query_and_others_are_statements() -> None:
 
 def test_a_range_is_known_to_incremental_kinds_only() -> None:
     query = QUERY.format("SELECT ds FROM raw.t WHERE ds = '{{ start_ds }}'")
-    with pytest.raises(MacroError, match="start_ds exists only for incremental models") as caught:
+    with pytest.raises(MacroError, match="FULL or VIEW has no range, so there is no start_ds") as caught:
         model(f"MODEL (name a.b, kind FULL);\n{query}")
     assert caught.value.hint == "use execution_ds"
     assert model(f"MODEL (name a.b, kind INCREMENTAL_BY_TIME_RANGE (time_column ds));\n{query}").is_dynamic
@@ -104,7 +104,7 @@ AUDIT (name above);
 def test_an_audit_may_be_a_block_of_jinja() -> None:
     block = QUERY.format("SELECT * FROM {{ this_model }} WHERE {{ column }} > {{ most }} + {{ var('least') }}")
     made = model(AUDITED + block, variables={"least": 1})
-    moment = RenderContext(start=None, end=None, execution_time=0, stage="auditing", this_model='"p"."t"')
+    moment = RenderContext(start=0, end=1, execution_time=0, stage="auditing", this_model='"p"."t"')
     assert render_audit(made.audits[0], made, moment) == 'SELECT * FROM "p"."t" WHERE id > 5 + 1'
     assert made.variables["least"] == 1
     other = model(AUDITED + block.replace("most }}", "most }} * 2"), variables={"least": 1})

@@ -11,7 +11,7 @@ from isomesh_dagster.errors import MacroError
 from isomesh_dagster.model.audits import BUILT_IN
 from isomesh_dagster.model.kinds import Full, IncrementalByTimeRange, View
 from isomesh_dagster.model.model import AuditCall, Model
-from isomesh_dagster.model.render import RenderContext, loading_context, render, render_audit
+from isomesh_dagster.model.render import LOADING, RenderContext, render, render_audit
 
 DAY = 86_400_000
 INCREMENTAL = IncrementalByTimeRange(time_column="ds")
@@ -70,26 +70,26 @@ def test_a_statement_may_become_several() -> None:
     assert render(written, running()).pre == ("DROP TABLE a", "DROP TABLE b")
 
 
-def test_loading_has_a_day_for_incremental_kinds_only() -> None:
+def test_loading_has_a_day_but_for_the_queries_of_full_and_view() -> None:
     written = model(query="SELECT @start_ts AS a, @end_ds AS b, @this_model, @runtime_stage")
-    loaded = render(written, loading_context(INCREMENTAL))
+    loaded = render(written, LOADING)
     assert loaded.query == "SELECT '1970-01-01 00:00:00' AS a, '1970-01-01' AS b, \"s\".\"m\", 'loading'"
     for kind in (Full(), View()):
-        with pytest.raises(MacroError, match="@start_ts exists only for incremental models") as caught:
-            render(model(query=written.query, kind=kind), loading_context(kind))
+        with pytest.raises(MacroError, match="FULL or VIEW has no range, so there is no @start_ts") as caught:
+            render(model(query=written.query, kind=kind), LOADING)
         assert (caught.value.path, caught.value.model) == ("models/s/m.sql", "s.m")
-        assert (
-            render(model(query="SELECT @execution_ds", kind=kind), loading_context(kind)).query == "SELECT '1970-01-01'"
-        )
+        assert render(model(query="SELECT @execution_ds", kind=kind), LOADING).query == "SELECT '1970-01-01'"
+        around = model(query="SELECT 1 AS a", kind=kind, pre_statements=("SET x = @start_ds",))
+        assert render(around, LOADING).pre == ("SET x = '1970-01-01'",)
 
 
-def test_promotion_needs_no_range() -> None:
+def test_promotion_renders_what_follows_it_alone() -> None:
     written = model(
         pre_statements=("@DEF(who, r)", "SET x = @start_ds"),
         query="SELECT @start_ds",
         on_virtual_update=("GRANT SELECT ON @this_model TO @who",),
     )
-    rendered = render(written, running("promoting", start=None, end=None, this_model="v"))
+    rendered = render(written, running("promoting", this_model="v"))
     assert (rendered.pre, rendered.query, rendered.virtual_update) == ((), "", ("GRANT SELECT ON v TO r",))
 
 

@@ -12,7 +12,7 @@ from isomesh_dagster.dialect.tokens import tokenize
 from isomesh_dagster.graph.order import build_graph
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.parse import parse_model
-from isomesh_dagster.model.render import loading_context, render
+from isomesh_dagster.model.render import LOADING, render
 from isomesh_dagster.snapshot.fingerprint import Fingerprint, fingerprints, own
 from isomesh_dagster_tests.model.test_parse import context
 
@@ -91,10 +91,8 @@ def test_any_literal_that_rows_depend_on_changes_the_model_and_its_readers(data:
 def test_what_is_rendered_is_rendered_once_and_for_all(data: st.DataObject) -> None:
     path = data.draw(st.sampled_from(sorted(FILES)))
     (model,) = parsed({path: data.draw(restyled(path))}).values()
-    moment = loading_context(model.kind)
     day = data.draw(st.integers(0, 20_000)) * 86_400_000
-    if moment.start is not None:
-        moment = replace(moment, start=day, end=day + 86_400_000, stage="evaluating")
+    moment = replace(LOADING, start=day, end=day + 86_400_000, stage="evaluating")
     once = render(model, moment)
     assert render(model, moment) == once
     again = render(replace(model, query=once.query, pre_statements=once.pre, post_statements=once.post), moment)
