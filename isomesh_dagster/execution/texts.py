@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from isomesh_dagster.dialect import query as sql
+from isomesh_dagster.errors import MacroError
 from isomesh_dagster.execution.rows import KindTexts
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.kinds import (
@@ -27,7 +29,8 @@ from isomesh_dagster.model.kinds import (
     unique_key,
 )
 from isomesh_dagster.model.model import SESSION_LABELS, AuditCall, Model
-from isomesh_dagster.relation import Column, Reference, Relation, quote
+from isomesh_dagster.plan.columns import ColumnCatalog
+from isomesh_dagster.relation import Column, KnownColumns, Reference, Relation, quote
 from isomesh_dagster.snapshot.interval import Interval, to_ms
 from isomesh_dagster.snapshot.snapshot import Snapshot
 
@@ -286,9 +289,10 @@ class Texts:
     def _rendered(self, model: Model, run: _Run) -> Rendered:
         from isomesh_dagster.model.render import render  # it loads the SQL library, which fixed text does without
 
-        return render(model, self._context(run))
+        return render(model, self._context(run, model))
 
-    def _context(self, run: _Run) -> RenderContext:
+    def _context(self, run: _Run, model: Model | None = None) -> RenderContext:
+        """What `model` is rendered for: the one at hand, or one it embeds."""
         from isomesh_dagster.model.render import RenderContext
 
         # what the model embeds is rendered for the same range. Where no interval is at hand (a table made empty) it is
@@ -300,8 +304,27 @@ class Texts:
             execution_time=to_ms(self._around.execution_time),
             stage=run.stage,
             this_model=run.this_model,
+            columns=partial(self._columns, model or self._snapshot.model),
             macros=self._around.macros,
             warehouse=None if self._around.sessions is None else self._warehouse(run.interval),
+        )
+
+    def _columns(self, model: Model, name: str) -> KnownColumns:
+        """The columns of a relation that a macro asks for: those it asked for when the model was loaded, or, where it
+        asks only now that the model is built, those of the model itself and of what it reads.
+        """
+        for candidate in (name, name.partition(".")[2]):
+            if candidate in model.schemas:
+                return model.schemas[candidate]
+            if candidate == model.name or candidate in model.depends_on:
+                models = {known: snapshot.model for known, snapshot in self._around.snapshots.items()}
+                columns = ColumnCatalog(models).of(candidate)
+                if columns is not None:
+                    asked = models[candidate]
+                    return KnownColumns(columns=columns, dialect=asked.dialect, is_declared=asked.columns is not None)
+        raise MacroError(
+            f"the columns of {name} are not known",
+            hint="give it `columns (…)`, declare the table in external_models.yaml, or ask at stage `loading` too",
         )
 
     def _warehouse(self, interval: Interval | None) -> Warehouse:

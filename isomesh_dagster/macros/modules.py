@@ -123,9 +123,7 @@ class Modules:
         try:
             return builtins.__import__(name, None, None, fromlist or (), 0)
         except ImportError:
-            raise ImportError(
-                f"no module {name!r}: of sqlmesh, a project's files can import {_offered()}", name=name
-            ) from None
+            raise ImportError(_not_offered(name, fromlist or ()), name=name) from None
 
     def _top(self, name: str) -> ModuleType:
         """`import a.b` gives `a`, with `b` in it."""
@@ -223,9 +221,14 @@ _STAND_INS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def _offered() -> str:
-    given = {name: names for name, names in _STAND_INS.items() if names and name.startswith("sqlmesh")}
-    return "; ".join(f"{name}: {', '.join(names)}" for name, names in given.items())
+def _not_offered(module: str, wanted: Sequence[str]) -> str:
+    """What is missing of a package whose names we stand in for, and what there is instead."""
+    names = _STAND_INS.get(module)
+    if not names:
+        modules = [name for name, offered in _STAND_INS.items() if offered and name.startswith("sqlmesh")]
+        return f"no module {module!r}: a project's files can import from {', '.join(modules)}"
+    missing = ", ".join(name for name in wanted if name not in names)
+    return f"no {missing or 'such name'} in {module!r}: a project's files can import {', '.join(names)} from it"
 
 
 def _stand_ins() -> dict[str, ModuleType]:

@@ -53,3 +53,38 @@ def test_it_gets_data_frames_too(tmp_path: Path) -> None:
 def test_it_writes_nothing(tmp_path: Path) -> None:
     with pytest.raises(IsomeshError, match="only reads the warehouse"):
         built(tmp_path, "execute")
+
+
+COLUMNS = """
+from sqlmesh import macro
+
+@macro()
+def noted(evaluator, table):
+    if evaluator.runtime_stage == "creating":
+        told = ", ".join(f"{name} {kind.sql('duckdb')}" for name, kind in evaluator.columns_to_types(table).items())
+        return f"CREATE OR REPLACE TABLE notes AS SELECT '{told}' AS told"
+"""
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("s.a", "kind TEXT, day DATE"),
+        ("s.b", "kind TEXT, n BIGINT, valid_from TIMESTAMP, valid_to TIMESTAMP"),
+    ],
+)
+def test_columns_that_are_asked_for_only_when_the_model_is_built(tmp_path: Path, asked: str, told: str) -> None:
+    """Of the model itself, which are not known when it is read, and of what it reads."""
+    kind = "SCD_TYPE_2_BY_COLUMN (unique_key kind, columns *)"
+    files = {
+        "config.yaml": CONFIG,
+        "macros/m.py": COLUMNS,
+        "models/a.sql": "MODEL (name s.a, kind FULL); SELECT 'x'::TEXT AS kind, '2024-01-01'::DATE AS day",
+        "models/b.sql": f"MODEL (name s.b, kind {kind}); SELECT kind, 1::BIGINT AS n FROM s.a; @noted({asked})",
+    }
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    with Project.load(tmp_path, environ={}) as project:
+        list(project.apply(project.plan("dev")))
+        assert project.fetch("SELECT told FROM notes")[1] == [(told,)]

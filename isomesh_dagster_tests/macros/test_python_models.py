@@ -154,3 +154,21 @@ def test_the_decorator_without_brackets_is_told() -> None:
     with pytest.raises(ConfigError, match=r"write @model\(…\) with a name") as caught:
         project(models__t="from sqlmesh import model\n\n@model\ndef f(context): ...").namespace("models/t.py")
     assert caught.value.line == 3
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"),
+    [
+        (
+            "from sqlmesh import CustomKind",
+            r"no CustomKind in 'sqlmesh': a project's files can import macro, ",
+        ),
+        (
+            "from sqlmesh.utils.pydantic import x",
+            r"no module 'sqlmesh.utils.pydantic': .* sqlmesh.core",
+        ),
+    ],
+)
+def test_what_there_is_not_is_told_with_what_there_is(wanted: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=told):
+        project(lib__x=f"{wanted}\ndef f(): ...").function("lib/x.py", "f")
