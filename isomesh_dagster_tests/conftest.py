@@ -12,6 +12,9 @@ from isomesh_dagster_tests.postgres_server import server as new_server
 IS_LONG = os.environ.get("ISOMESH_TESTS_LONG") == "1"
 """Whether Postgres gets as many examples and kills as DuckDB does; without, what differs on a server."""
 
+# Many tests start processes, which import much: they compile it once, even where the environment would rather not.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # How long an example takes says how busy the machine is: the first with an irregular cron imports a library.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")

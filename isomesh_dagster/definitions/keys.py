@@ -10,9 +10,12 @@ RESOURCE = "isomesh"
 ENVIRONMENTS = "isomesh_environments"  # the dynamic partitions; Dagster keeps their keys per instance, so per system
 
 PARTITION_TAG = "dagster/partition"
+WILL_RETRY_TAG = "dagster/will_retry"  # on a failed run that Dagster launches again by itself
+RETRIED_BY_TAG = "dagster/auto_retry_run_id"  # and which run that is, once it is there
 COMMIT_TAG = "isomesh/commit"  # on runs that were launched for a commit
 REF_TAG = "isomesh/ref"  # and of which ref it is the commit
 ENVIRONMENT_TAG = "isomesh/environment"  # and which environment follows that ref
+ATTEMPT_TAG = "isomesh/attempt"  # and which try it is, from the second on: those before recorded nothing
 DUE_TAG = "isomesh/due"  # on runs that load what the clock made due for what an environment shows
 GATEWAY_TAG = "isomesh/gateway"  # on runs: a queue can keep two runs off one warehouse by it
 

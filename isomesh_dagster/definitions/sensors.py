@@ -1,7 +1,8 @@
 """Git drives the system: a sensor that deploys what was merged, and one that keeps a preview of each branch.
 
 Both ask the remote for its refs, and the state for what was done about them; a cursor keeps what was requested and is
-not done yet. So a daemon or a code server that starts again goes on where it stopped, and a commit is requested once.
+not done yet. So a daemon or a code server that starts again goes on where it stopped, and a commit is requested once;
+again, some times, when its run ended without having recorded anything: its process died, or the warehouse was locked.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ JANITOR = "janitor"
 
 _SECONDS = 30
 """Of one tick's work after which the rest is left to the next one: Dagster gives a tick a minute."""
+
+_PAUSES = (0, 60, 240, 960)
+"""Seconds after a run that recorded nothing before the next one is requested; one try more than there are pauses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +110,14 @@ def _deploy(context: dg.SensorEvaluationContext, delivery: Delivery, loaded: str
     task = next((task for task in due.tasks if isinstance(task, Deploy)), None)
     if task is None:
         return _follow(context, delivery, cursor, loaded)
-    if cursor.asked.get(task.ref) == task.commit:
-        return _skipped(f"a run for {task.commit[:12]} was requested", cursor)
+    attempt = _attempt(context, delivery, cursor, task, DEPLOY)
+    if isinstance(attempt, str):
+        return _skipped(attempt, cursor)
     broken = delivery.examine(task)
     if broken is not None:
         return _skipped(broken.told, cursor)
     cursor = cursor.after(task.ref, task.commit)
-    request = _request(DEPLOY, DEPLOY_OP, {"commit": task.commit}, task, "prod", delivery, cursor)
+    request = _request(DEPLOY, DEPLOY_OP, {"commit": task.commit}, task, "prod", delivery, cursor, attempt)
     return dg.SensorResult(run_requests=[request], cursor=cursor.text())
 
 
@@ -124,13 +129,18 @@ def _preview(context: dg.SensorEvaluationContext, delivery: Delivery) -> dg.Sens
     told = [*([due.unknown] if due.unknown else []), *(f"{one.ref}: {one.reason}" for one in due.refused)]
     requests: list[dg.RunRequest] = []
     ended: list[str] = []
+    waiting: list[str] = []
     until = time.monotonic() + _SECONDS
     for task in due.tasks:
         if isinstance(task, Expire):
             _cancel_queued(context, delivery, task.ref)
             ended.append(task.environment)
             told.append(delivery.expire(task.ref).told)
-        if not isinstance(task, Preview) or cursor.asked.get(task.ref) == task.commit or time.monotonic() > until:
+        if not isinstance(task, Preview) or time.monotonic() > until:
+            continue
+        attempt = _attempt(context, delivery, cursor, task, PREVIEW)
+        if isinstance(attempt, str):
+            waiting.append(attempt)
             continue
         broken = delivery.examine(task)
         if broken is not None:
@@ -139,7 +149,7 @@ def _preview(context: dg.SensorEvaluationContext, delivery: Delivery) -> dg.Sens
         _cancel_queued(context, delivery, task.ref)
         cursor = cursor.after(task.ref, task.commit)
         config = {"ref": task.ref, "commit": task.commit}
-        requests.append(_request(PREVIEW, PREVIEW_OP, config, task, task.environment, delivery, cursor))
+        requests.append(_request(PREVIEW, PREVIEW_OP, config, task, task.environment, delivery, cursor, attempt))
     if ended:
         delivery.clean()
         cursor = replace(cursor, number=cursor.number + 1)
@@ -148,9 +158,7 @@ def _preview(context: dg.SensorEvaluationContext, delivery: Delivery) -> dg.Sens
     for line in told:
         context.log.warning(line)
     if not requests:
-        asked = ", ".join(sorted(short_ref(ref) for ref in cursor.asked))
-        quiet = f"runs were requested for {asked}" if asked else "every preview shows its branch"
-        return _skipped("; ".join(told) or quiet, cursor)
+        return _skipped("; ".join([*told, *waiting]) or "every preview shows its branch", cursor)
     return dg.SensorResult(run_requests=requests, cursor=cursor.text())
 
 
@@ -170,6 +178,7 @@ def _request(
     environment: str,
     delivery: Delivery,
     cursor: Cursor,
+    attempt: int,
 ) -> dg.RunRequest:
     """One run. Its key counts requests, so that a branch that is forced back to an old commit is followed too."""
     gateway = delivery.settings.gateway
@@ -182,8 +191,43 @@ def _request(
             keys.COMMIT_TAG: task.commit,
             keys.REF_TAG: task.ref,
             keys.ENVIRONMENT_TAG: environment,
+            **({keys.ATTEMPT_TAG: str(attempt)} if attempt > 1 else {}),
         },
     )
+
+
+def _attempt(
+    context: dg.SensorEvaluationContext, delivery: Delivery, cursor: Cursor, task: Deploy | Preview, job: str
+) -> int | str:
+    """Which try a run requested now would be, or why none is: one is under way, or the last ones came to nothing.
+
+    What is due and was requested has a run that recorded nothing yet. Where that has ended, its process died or
+    something was in the way that passes.
+    """
+    if cursor.asked.get(task.ref) != task.commit:
+        return 1
+    tags = {
+        keys.REF_TAG: task.ref,
+        keys.COMMIT_TAG: task.commit,
+        keys.GATEWAY_TAG: delivery.settings.gateway,
+    }
+    records = context.instance.get_run_records(dg.RunsFilter(job_name=job, tags=tags), limit=1)
+    if not records:
+        return 1  # somebody deleted it
+    run, ended = records[0].dagster_run, records[0].end_time
+    what = f"run {run.run_id[:8]} for {short_ref(task.ref)} at {task.commit[:12]}"
+    if not run.is_finished:
+        return f"{what} is under way"
+    if run.tags.get(keys.WILL_RETRY_TAG) == "true" and keys.RETRIED_BY_TAG not in run.tags:
+        return f"{what} ended without a result; Dagster launches it again"
+    if run.status == dg.DagsterRunStatus.CANCELED:
+        return f"{what} was canceled; launch it again, or push"
+    told = run.tags.get(keys.ATTEMPT_TAG, "")
+    tries = int(told) if told.isdecimal() else 1
+    if tries > len(_PAUSES):
+        return f"{what} ended without a result, as {tries - 1} before it; look at it, then launch it again, or push"
+    pause = _PAUSES[tries - 1] - (time.time() - (ended or 0))
+    return f"{what} ended without a result; it is requested again in {pause:.0f} s" if pause > 0 else tries + 1
 
 
 def _cancel_queued(context: dg.SensorEvaluationContext, delivery: Delivery, ref: str) -> None:

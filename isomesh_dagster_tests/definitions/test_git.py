@@ -14,6 +14,7 @@ import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from isomesh_dagster import build_definitions
+from isomesh_dagster.definitions import sensors
 from isomesh_dagster.definitions.sensors import Cursor
 from isomesh_dagster_tests.definitions.conftest import failure, materialized, reused
 from isomesh_dagster_tests.repositories import Team, team
@@ -30,6 +31,7 @@ class Deployment:
         self.people = people
         self.instance = instance
         self.cursors: dict[str, str | None] = {}
+        self.queued: dict[str | None, str] = {}
         self.definitions = dg.Definitions()
         self.reload()
 
@@ -38,7 +40,7 @@ class Deployment:
         self.definitions = build_definitions(self.people.system)
 
     def tick(self, name: str = "deploy_on_merge") -> dg.SensorResult:
-        """One tick of a sensor; its cursor is kept."""
+        """One tick of a sensor; its cursor is kept, and what it asks for waits in the queue."""
         repository = self.definitions.get_repository_def()
         context = dg.build_sensor_context(
             instance=self.instance, cursor=self.cursors.get(name), repository_def=repository, sensor_name=name
@@ -46,10 +48,28 @@ class Deployment:
         result = repository.get_sensor_def(name)(context)
         assert isinstance(result, dg.SensorResult)
         self.cursors[name] = result.cursor
+        for request in result.run_requests or ():
+            made = self.make(request, dg.DagsterRunStatus.QUEUED)
+            self.queued[request.run_key] = made.run_id
         return result
 
+    def make(self, request: dg.RunRequest, status: dg.DagsterRunStatus, **tags: str) -> dg.DagsterRun:
+        """The run that a request becomes, in a state that it came to elsewhere."""
+        job = request.job_name or "deploy"
+        return self.instance.create_run_for_job(
+            self.definitions.resolve_job_def(job),
+            run_config=request.run_config,
+            tags={**request.tags, **tags},
+            status=status,
+            remote_job_origin=RemoteJobOrigin(
+                RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("shop"), "__repository__"), job
+            ),
+        )
+
     def run(self, request: dg.RunRequest, job: str | None = None) -> dg.ExecuteInProcessResult:
-        """Do what a sensor asked for."""
+        """Do what a sensor asked for, in this process."""
+        if request.run_key in self.queued:
+            self.instance.delete_run(self.queued.pop(request.run_key))
         return self.definitions.resolve_job_def(job or request.job_name or "").execute_in_process(
             instance=self.instance, run_config=request.run_config, tags=request.tags, raise_on_error=False
         )
@@ -220,19 +240,10 @@ def test_a_branch_forced_back_is_followed(here: Deployment) -> None:
 def test_a_newer_push_cancels_older_runs_that_wait(here: Deployment) -> None:
     here.people.commit("One", {"models/orders.sql": AMOUNT.format(1)}, branch=BRANCH)
     (old,) = here.tick("preview_on_push").run_requests or ()
-    waiting = here.instance.create_run_for_job(
-        here.definitions.resolve_job_def("preview"),
-        run_config=old.run_config,
-        tags=old.tags,
-        status=dg.DagsterRunStatus.QUEUED,
-        remote_job_origin=RemoteJobOrigin(
-            RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("shop"), "__repository__"), "preview"
-        ),
-    )
     here.people.commit("Two", {"models/orders.sql": AMOUNT.format(2)}, branch=BRANCH)
     (new,) = here.tick("preview_on_push").run_requests or ()
     assert new.tags["isomesh/commit"] != old.tags["isomesh/commit"]
-    run = here.instance.get_run_by_id(waiting.run_id)
+    run = here.instance.get_run_by_id(here.queued[old.run_key])
     assert run is not None
     assert run.status == dg.DagsterRunStatus.CANCELED
     # one that was too late to be cancelled does nothing
@@ -251,6 +262,54 @@ def test_a_daemon_that_starts_again_goes_on(here: Deployment) -> None:
     assert here.run(request, "deploy").success
     here.cursors.clear()
     assert not here.tick().run_requests
+
+
+def crashed(here: Deployment, request: dg.RunRequest) -> None:
+    """The run of a request ended, and recorded nothing."""
+    run = here.instance.get_run_by_id(here.queued[request.run_key])
+    assert run is not None
+    here.instance.report_run_failed(run)
+
+
+@pytest.mark.parametrize("sensor", ["deploy_on_merge", "preview_on_push"])
+def test_a_run_that_recorded_nothing_is_requested_again(
+    here: Deployment, sensor: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if sensor == "preview_on_push":
+        here.people.commit("One", {"models/orders.sql": AMOUNT.format(1)}, branch=BRANCH)
+    (request,) = here.tick(sensor).run_requests or ()
+    waits = here.tick(sensor)
+    assert not waits.run_requests
+    assert f"run {here.queued[request.run_key][:8]}" in str(waits.skip_reason)
+    assert "is under way" in str(waits.skip_reason)
+
+    crashed(here, request)
+    (second,) = here.tick(sensor).run_requests or ()
+    assert second.run_config == request.run_config
+    assert second.run_key != request.run_key
+    assert (request.tags.get("isomesh/attempt"), second.tags["isomesh/attempt"]) == (None, "2")
+    crashed(here, second)
+    pause = here.tick(sensor)
+    assert not pause.run_requests
+    assert "it is requested again in" in str(pause.skip_reason)
+
+    monkeypatch.setattr(sensors, "_PAUSES", (0, 0))
+    (third,) = here.tick(sensor).run_requests or ()
+    crashed(here, third)
+    last = here.tick(sensor)
+    assert not last.run_requests
+    assert "ended without a result, as 2 before it" in str(last.skip_reason)
+
+
+def test_who_cancels_a_run_and_who_lets_dagster_try_again_is_heeded(here: Deployment) -> None:
+    (request,) = here.tick().run_requests or ()
+    failed = here.make(request, dg.DagsterRunStatus.FAILURE, **{"dagster/will_retry": "true"})
+    assert "Dagster launches it again" in str(here.tick().skip_reason)
+    here.instance.add_run_tags(failed.run_id, {"dagster/auto_retry_run_id": "x"})
+    here.make(request, dg.DagsterRunStatus.CANCELED)
+    canceled = here.tick()
+    assert not canceled.run_requests
+    assert "was canceled" in str(canceled.skip_reason)
 
 
 def test_a_remote_that_is_away_is_a_skipped_tick(here: Deployment) -> None:
