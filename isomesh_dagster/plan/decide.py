@@ -14,7 +14,7 @@ from isomesh_dagster.model.model import Model
 from isomesh_dagster.plan.categorize import ALL, Judgement, judge_direct, judge_indirect
 from isomesh_dagster.plan.choices import Choices, Chooser, insisted
 from isomesh_dagster.plan.columns import ColumnCatalog
-from isomesh_dagster.plan.diff import Diff, text_diff
+from isomesh_dagster.plan.diff import Diff, metadata_words, text_diff
 from isomesh_dagster.plan.forward_only import KEEPS_TABLE, NO_FORWARD_ONLY, ForwardOnly
 from isomesh_dagster.plan.plan import Change, ChangeType, Decision
 from isomesh_dagster.relation import Relation
@@ -144,7 +144,8 @@ class _Judge:
             new_one = Judgement(category=Category.BREAKING, reason="new in this environment", changed=ALL)
             return chooser.of_new(self._graph.models[name], new_one)
         if change is ChangeType.METADATA:
-            return Judgement(category=Category.METADATA, reason="only properties that do not touch rows")
+            told = metadata_words(self._shown[name].model, self._graph.models[name])
+            return Judgement(category=Category.METADATA, reason=told)
         old, new = self._shown[name].model, self._graph.models[name]
         hits, additions = self._of_parents(name)
         own: Judgement | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from isomesh_dagster.errors import PlanError
 from isomesh_dagster.graph.order import ModelGraph
@@ -73,6 +73,19 @@ def _as_rendered(model: Model) -> Model:
     return replace(model, query=laid_out(model.rendered, model.dialect, Style()) or model.rendered)
 
 
+def metadata_words(old: Model, new: Model) -> str:
+    """Which properties differ between two models with the same rows, and how as far as that is short:
+    `cron: @daily → @weekly; description added`.
+    """
+    before, after = _properties(old), _properties(new)
+    told = [
+        _property_words(name, before.get(name), after.get(name))
+        for name in sorted({*before, *after})
+        if before.get(name) != after.get(name)
+    ]
+    return "; ".join(told) or "only properties that do not touch rows"
+
+
 def _kind_of_change(old: Fingerprint, new: Fingerprint) -> ChangeType:
     if old.data != new.data or old.algorithm != ALGORITHM:
         return ChangeType.DIRECT
@@ -100,6 +113,9 @@ _DERIVED = {
     *_TEXTS,
 }
 _TOLD_APART = {"audits"}
+_OF_FILES = {"path", "content_hash", "column_hashes"}
+_SHORT = 40
+_DEFAULTS = {one.name: one.default for one in fields(Model) if isinstance(one.default, str) and one.default}
 
 
 def _definition(model: Model) -> list[str]:
@@ -125,6 +141,32 @@ def _definition(model: Model) -> list[str]:
         if used:
             lines.extend(["", f"variables: {_shown(used)}"])
     return lines
+
+
+def _properties(model: Model) -> dict[str, str]:
+    """The model's properties, its kind's among them, as texts by name; what has parts of its own begins with a line
+    break.
+    """
+    data = model_to_json(model)
+    kind = data.pop("kind")
+    stated = {key: _shown(value) for key, value in data.items() if key not in {*_DERIVED, *_TOLD_APART, "signals"}}
+    return {
+        **_DEFAULTS,
+        **stated,
+        **{key: _shown(value) for key, value in kind.items() if key not in _OF_FILES},
+        **{f"audit {audit.name}": "\n".join(["", *_audit_lines(audit)]) for audit in model.audits},
+        **{f"signal {signal.name}": f"\n{signal}" for signal in model.signals},
+        **({"on_virtual_update": "\n".join(["", *model.on_virtual_update])} if model.on_virtual_update else {}),
+    }
+
+
+def _property_words(name: str, old: str | None, new: str | None) -> str:
+    is_short = all(len(text or "") <= _SHORT and "\n" not in (text or "") for text in (old, new))
+    if new is None:
+        return f"{name} removed"
+    if old is None:
+        return f"{name}: {new}" if is_short else f"{name} added"
+    return f"{name}: {old} → {new}" if is_short else f"{name} changed"
 
 
 def _audit_lines(audit: AuditCall) -> list[str]:

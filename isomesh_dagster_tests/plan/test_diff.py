@@ -7,7 +7,7 @@ from dataclasses import replace
 from isomesh_dagster.model.audits import BUILT_IN
 from isomesh_dagster.model.kinds import Full
 from isomesh_dagster.model.model import AuditCall, Model
-from isomesh_dagster.plan.diff import text_diff
+from isomesh_dagster.plan.diff import metadata_words, text_diff
 
 NOT_NULL = AuditCall(
     name="not_null", query=BUILT_IN["not_null"].query, arguments={"columns": "(a)", "condition": "TRUE"}
@@ -51,3 +51,18 @@ def test_an_audit_is_told_as_the_model_calls_it() -> None:
 def test_a_query_is_compared_line_by_line() -> None:
     changed = replace(MODEL, query="SELECT 1 AS a, 3 AS b")
     assert text_diff(MODEL, changed).splitlines()[-2:] == ["-SELECT 1 AS a, 2 AS b", "+SELECT 1 AS a, 3 AS b"]
+
+
+def test_metadata_is_told_by_property() -> None:
+    new = replace(
+        MODEL,
+        cron="@weekly",
+        owner="somebody",
+        description="A text that nobody wants to read in the middle of a plan",
+        audits=(NOT_NULL, replace(OWN, blocking=True)),
+    )
+    assert metadata_words(MODEL, new) == (
+        "audit own changed; cron: @daily → @weekly; description added; owner: somebody"
+    )
+    assert metadata_words(new, replace(new, owner=None, audits=(NOT_NULL,))) == "audit own removed; owner removed"
+    assert metadata_words(MODEL, MODEL) == "only properties that do not touch rows"
