@@ -18,8 +18,9 @@ from rich.table import Table
 from rich.text import Text
 
 from isomesh_dagster.errors import IsomeshError
-from isomesh_dagster.plan.explain import Item, Section, headline, plan_sections, plan_steps, summary
+from isomesh_dagster.plan.explain import headline, plan_sections, plan_steps, summary
 from isomesh_dagster.plan.plan import Plan
+from isomesh_dagster.plan.sections import Item, Section, folded
 
 # Wide enough that nothing is wrapped where nobody looks at a width.
 _NO_WIDTH = 100_000
@@ -70,16 +71,22 @@ class Console:
         else:
             write_plain(text)
 
-    def plan(self, plan: Plan, *, diffs: bool = True) -> None:
-        """The plan: headline, what changes, what is built and reused, one sentence of summary."""
+    def plan(self, plan: Plan, *, diffs: bool = True, every: bool = False) -> None:
+        """The plan: headline, what changes, what is built and reused, one sentence of summary. `every` line of it, also
+        where there are many.
+        """
         self.line(headline(plan), "bold")
-        self._sections(plan_sections(plan, diffs=diffs))
+        self.sections(plan_sections(plan, diffs=diffs), every=every)
         self.line()
         self.line(summary(plan), "bold green" if plan.is_empty else "bold")
 
-    def sections(self, sections: Iterable[Section]) -> None:
-        """Sections of a plan, each after a blank line."""
-        self._sections(sections)
+    def sections(self, sections: Iterable[Section], *, every: bool = False) -> None:
+        """Sections of a plan, each after a blank line, long ones folded unless `every` line is wanted."""
+        told = [*sections]
+        shown = told if every else [folded(section) for section in told]
+        self._sections(shown)
+        if shown != told:
+            self.note("Long lists are folded by schema: isomesh plan --verbose shows every line.")
 
     def steps(self, plan: Plan) -> None:
         """Every step an apply of the plan would take, numbered by section."""

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 @click.option("--explain", is_flag=True, help="Also show every step of an apply with its objects; apply nothing.")
 @click.option("--no-diff", is_flag=True, help="Leave the text diffs out.")
 @click.option("--no-prompts", is_flag=True, help="Ask for no category: fail where one is left to people.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every line, also where many models change.")
 @click.option("--all-tests", is_flag=True, help="Run all unit tests, not just those of models that change.")
 @click.option("--skip-tests", is_flag=True, help="Run no unit tests.")
 @accepted("--test-changed-only")
@@ -59,6 +60,7 @@ def plan(
     explain: bool,
     no_diff: bool,
     no_prompts: bool,
+    verbose: bool,
     all_tests: bool,
     skip_tests: bool,
     choices: dict[str, Category],
@@ -143,7 +145,7 @@ def plan(
             else:
                 console.json(document)
             return
-        console.plan(made, diffs=not (no_diff or project.settings.plan.no_diff))
+        console.plan(made, diffs=not (no_diff or project.settings.plan.no_diff), every=verbose)
         if not skip_tests:
             _test(session, project, made, every=all_tests)
         if explain and not made.is_empty:

@@ -16,7 +16,7 @@ from isomesh_dagster.plan.choices import Choices, Chooser, insisted
 from isomesh_dagster.plan.columns import ColumnCatalog
 from isomesh_dagster.plan.diff import Diff, metadata_words, text_diff
 from isomesh_dagster.plan.forward_only import KEEPS_TABLE, NO_FORWARD_ONLY, ForwardOnly
-from isomesh_dagster.plan.plan import Change, ChangeType, Decision
+from isomesh_dagster.plan.plan import NEW, Change, ChangeType, Decision
 from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.fingerprint import digest
 from isomesh_dagster.snapshot.naming import Convention, physical_relation, preview_relation
@@ -141,7 +141,7 @@ class _Judge:
     def _judge(self, name: str, change: ChangeType, chooser: Chooser) -> Judgement:
         if change is ChangeType.ADDED:
             # nothing in this environment read it as a model before, so for its readers everything about it is new
-            new_one = Judgement(category=Category.BREAKING, reason="new in this environment", changed=ALL)
+            new_one = Judgement(category=Category.BREAKING, reason=NEW, changed=ALL)
             return chooser.of_new(self._graph.models[name], new_one)
         if change is ChangeType.METADATA:
             told = metadata_words(self._shown[name].model, self._graph.models[name])

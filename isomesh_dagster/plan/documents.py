@@ -8,15 +8,16 @@ from __future__ import annotations
 from isomesh_dagster.model.kinds import kind_name
 from isomesh_dagster.model.model import Json
 from isomesh_dagster.plan.explain import (
-    Item,
     builds_of,
     environment_words,
     plan_sections,
     repoints_of,
     restated_by,
     summary,
+    view_section,
 )
 from isomesh_dagster.plan.plan import Build, Plan
+from isomesh_dagster.plan.sections import Item, folded
 from isomesh_dagster.plan.wish import wish_to_json
 from isomesh_dagster.snapshot.interval import iso, to_ms
 
@@ -125,7 +126,9 @@ def _promotes_json(plan: Plan) -> dict[str, Json] | None:
 
 
 def plan_markdown(plan: Plan) -> str:
-    """The plan as Markdown: a table of facts, the summary, the sections, text diffs in fences. Ends with a newline."""
+    """The plan as Markdown: a table of facts, the summary, the sections, long ones folded, text diffs in fences. Ends
+    with a newline.
+    """
     lines = [
         f"### Plan for `{plan.environment}` on gateway `{plan.gateway}`",
         "",
@@ -133,7 +136,7 @@ def plan_markdown(plan: Plan) -> str:
         "",
         f"`plan {plan.id}`" + (f" · based on `{plan.based_on}`" if plan.based_on else f" · {environment_words(plan)}"),
     ]
-    for section in plan_sections(plan):
+    for section in map(folded, filter(lambda one: one.items, (*plan_sections(plan), view_section(plan)))):
         lines += ["", f"**{section.title}**", ""]
         for item in section.items:
             lines.append(_markdown_line(item, as_code=section.tone != "warning"))
@@ -146,10 +149,6 @@ def plan_markdown(plan: Plan) -> str:
                     *(f"  {line}".rstrip() for line in item.diff.splitlines()),
                     f"  {fence}",
                 ]
-    if plan.promote is not None and (plan.promote.create or plan.promote.drop):
-        lines += ["", "**Views**", ""]
-        lines += [f"- `{view}` → `{table}`" for view, table in sorted(plan.promote.create.items())]
-        lines += [f"- `{view}` dropped" for view in sorted(plan.promote.drop)]
     return "\n".join(lines) + "\n"
 
 
@@ -157,7 +156,9 @@ def _markdown_line(item: Item, *, as_code: bool) -> str:
     line = f"- `{item.name}`" if as_code else f"- {item.name}"
     if item.label:
         line += f" **{item.label}**"
-    return f"{line}: {item.text}" if item.text else line
+    if not item.text:
+        return line
+    return f"{line} {item.text}" if item.text.startswith("→") else f"{line}: {item.text}"
 
 
 def _longest_backticks(text: str) -> int:

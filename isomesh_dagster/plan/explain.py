@@ -1,18 +1,18 @@
 """A plan, told to people: the sections a terminal prints and a page shows. Pure and deterministic.
 
 `plan_sections` says what changes, what is built, reused and swapped; `plan_steps` says what an apply does, in order.
-`documents` writes the same as JSON and Markdown, `words` has the smaller pieces. Whoever shows a plan renders these;
-nobody else decides what a plan's parts are called.
+`documents` writes the same as JSON and Markdown, `sections` folds what is long, `words` has the smaller pieces. Whoever
+shows a plan renders these; nobody else decides what a plan's parts are called.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from isomesh_dagster.model.kinds import auto_restatement, is_incremental, kind_name
-from isomesh_dagster.plan.plan import Audit, Build, Change, ChangeType, DueAgain, Migrate, Plan
+from isomesh_dagster.plan.plan import NEW, Audit, Build, Change, ChangeType, DueAgain, Migrate, Plan
 from isomesh_dagster.plan.restatement import NONE
+from isomesh_dagster.plan.sections import Item, Section
 from isomesh_dagster.plan.words import (
     build_words,
     category_words,
@@ -23,37 +23,10 @@ from isomesh_dagster.plan.words import (
     range_words,
 )
 from isomesh_dagster.snapshot.interval import iso
-from isomesh_dagster.snapshot.snapshot import Category, Snapshot, SnapshotId
+from isomesh_dagster.snapshot.snapshot import Category, Snapshot
 
 # More names than this are told as a number: a plan is read by people, the JSON has them all.
 _NAMES_SHOWN = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Item:
-    """One line of a section: a `name`, a short `label` (category, range), a sentence `text`.
-
-    `children` are lines that belong under it; `diff` a unified text diff, "" when there is none.
-    """
-
-    name: str
-    label: str = ""
-    text: str = ""
-    children: tuple[str, ...] = ()
-    diff: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Section:
-    """A titled list.
-
-    `tone` says what it is about, so that a terminal can colour it: added, removed, direct, indirect, metadata, build,
-    reuse, warning, step.
-    """
-
-    title: str
-    tone: str
-    items: tuple[Item, ...]
 
 
 def changes_of(plan: Plan, change: ChangeType) -> tuple[Change, ...]:
@@ -142,12 +115,40 @@ def plan_sections(plan: Plan, *, diffs: bool = True) -> tuple[Section, ...]:
 
     `diffs` False leaves the text diffs out.
     """
+    added = {change.model: change for change in changes_of(plan, ChangeType.ADDED)}
+    builds = builds_of(plan)
+    new = {build.snapshot.name: build for build in builds if build.snapshot.name in added}
+    reused = {each.name for each in plan.reuses}
+    if plan.wish.restate:
+        title = "To restate: these rows are made again, where they are"
+    else:
+        title = "To build besides" if new else "To build"
     sections = (
+        # what is new is told once: with what is done about it
+        Section(
+            title="Added, to build",
+            tone="added",
+            items=tuple(_build_item(plan, build, _added_words(added[name])) for name, build in new.items()),
+        ),
+        Section(
+            title="Added, already built",
+            tone="added",
+            items=tuple(_reuse_item(plan, name) for name in added if name in reused),
+        ),
+        Section(
+            title="Added",
+            tone="added",
+            items=tuple(
+                _change_item(plan, change, diffs=diffs)
+                for name, change in added.items()
+                if name not in new and name not in reused
+            ),
+        ),
         *_change_sections(plan, diffs=diffs),
         Section(
-            title="To restate: these rows are made again, where they are" if plan.wish.restate else "To build",
+            title=title,
             tone="build",
-            items=tuple(_build_item(plan, build) for build in builds_of(plan)),
+            items=tuple(_build_item(plan, build) for build in builds if build.snapshot.name not in added),
         ),
         Section(
             title="Views to point at new tables (no rows computed)",
@@ -172,21 +173,39 @@ def plan_sections(plan: Plan, *, diffs: bool = True) -> tuple[Section, ...]:
         Section(
             title="Reused, already built",
             tone="reuse",
-            items=tuple(Item(name=each.name, text=_physical(plan, each)) for each in plan.reuses),
+            items=tuple(_reuse_item(plan, each.name) for each in plan.reuses if each.name not in added),
+            noun="table",
         ),
         Section(
             title="Due again, built by the next plan or run of who shows them",
             tone="build",
             items=tuple(_due_again_item(one) for one in plan.due_again),
         ),
-        Section(title="Warnings", tone="warning", items=tuple(Item(name=text) for text in plan.warnings)),
+        Section(
+            title="Warnings",
+            tone="warning",
+            items=tuple(Item(name=text, weight=1) for text in plan.warnings),
+            noun="warning",
+        ),
     )
     return tuple(section for section in sections if section.items)
 
 
 def change_sections(plan: Plan, *, diffs: bool = True) -> tuple[Section, ...]:
     """Only what differs from the environment, by type of change; empty when nothing does."""
-    return tuple(section for section in _change_sections(plan, diffs=diffs) if section.items)
+    added = tuple(_change_item(plan, each, diffs=diffs) for each in changes_of(plan, ChangeType.ADDED))
+    sections = (Section(title="Added", tone="added", items=added), *_change_sections(plan, diffs=diffs))
+    return tuple(section for section in sections if section.items)
+
+
+def view_section(plan: Plan) -> Section:
+    """The views that the swap sets and drops, sorted by name, and the tables they show; perhaps none."""
+    shown = plan.promote
+    items = (
+        [] if shown is None else [Item(name=view, text=f"→ {table}") for view, table in sorted(shown.create.items())]
+    )
+    items += [] if shown is None else [Item(name=view, label="dropped") for view in sorted(shown.drop)]
+    return Section(title="Views", tone="step", items=tuple(items), noun="view")
 
 
 def plan_steps(plan: Plan) -> tuple[Section, ...]:
@@ -246,8 +265,7 @@ def plan_steps(plan: Plan) -> tuple[Section, ...]:
             for step in plan.migrations
             if step.changes is None
         ]
-        views = [*altered, *(Item(name=view, text=f"→ {table}") for view, table in sorted(plan.promote.create.items()))]
-        views += [Item(name=view, text="dropped") for view in sorted(plan.promote.drop)]
+        views = [*altered, *view_section(plan).items]
         views.append(Item(name=f"record that {plan.environment} shows plan {plan.id[:12]}"))
         sections.append(Section(title="Swap, in one transaction", tone="step", items=tuple(views)))
     if plan.later:
@@ -271,7 +289,6 @@ def _change_sections(plan: Plan, *, diffs: bool) -> Iterable[Section]:
             items=tuple(_change_item(plan, each, diffs=diffs) for each in changes_of(plan, change)),
         )
 
-    yield section("Added", ChangeType.ADDED)
     yield section("Removed", ChangeType.REMOVED)
     yield section("Directly modified", ChangeType.DIRECT)
     yield section("Indirectly modified", ChangeType.INDIRECT)
@@ -286,17 +303,24 @@ def _change_item(plan: Plan, change: Change, *, diffs: bool) -> Item:
     touched = [name for name in below if plan.snapshots[name].category not in _KEEPING]
     told = f"affects {_some(touched)}" if touched else "what reads it keeps its rows"
     children = (told,) if below else ()
-    # That a model is new is said by the section; its category would only repeat it.
-    label = "" if change.change in (ChangeType.ADDED, ChangeType.METADATA) else category_words(change.category)
+    is_new = change.change is ChangeType.ADDED
+    # that a model is new is said by the section
+    label = "" if is_new or change.change is ChangeType.METADATA else category_words(change.category)
     return Item(
         name=change.model,
         label=label,
-        text=change.reason,
+        text=_added_words(change) if is_new else change.reason,
         children=children,
         diff=change.diff if diffs else "",
+        weight=_WEIGHT.get(change.category or Category.METADATA, 1) if change.change is ChangeType.DIRECT else 0,
     )
 
 
+def _added_words(change: Change) -> str:
+    return "" if change.reason == NEW else change.reason
+
+
+_WEIGHT = {Category.BREAKING: 3, Category.FORWARD_ONLY: 2}
 _KEEPING = (Category.INDIRECT_NON_BREAKING, Category.METADATA)
 
 
@@ -307,13 +331,20 @@ def _some(names: Sequence[str]) -> str:
     return f"{', '.join(names[:_NAMES_SHOWN])} and {len(names) - _NAMES_SHOWN} more"
 
 
-def _build_item(plan: Plan, build: Build) -> Item:
+def _build_item(plan: Plan, build: Build, reason: str = "") -> Item:
+    duration = duration_words(build.expected_seconds or 0)
     texts = (
+        reason,
         f"a preview, in {build.snapshot.physical}" if build.snapshot.is_preview else "",
         _restated_words(plan, build),
-        duration_words(build.expected_seconds or 0),
+        duration,
     )
-    return Item(name=build.snapshot.name, label=build_words(build), text=", ".join(filter(None, texts)))
+    return Item(
+        name=build.snapshot.name,
+        label=build_words(build),
+        text=", ".join(filter(None, texts)),
+        weight=build.expected_seconds or 0 if duration else 0,
+    )
 
 
 def restated_by(plan: Plan, build: Build) -> tuple[str, ...]:
@@ -392,8 +423,8 @@ def _audit_texts(snapshot: Snapshot) -> list[str]:
     return [audit.name + ("" if audit.blocking else " (non-blocking)") for audit in snapshot.model.audits]
 
 
-def _physical(plan: Plan, wanted: SnapshotId) -> str:
-    return str(plan.snapshots[wanted.name].physical)
+def _reuse_item(plan: Plan, model: str) -> Item:
+    return Item(name=model, text=str(plan.snapshots[model].physical))
 
 
 def _schema(snapshot: Snapshot) -> str:

@@ -17,6 +17,9 @@ from isomesh_dagster.snapshot.environment import Target
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Category, Snapshot, SnapshotId
 
+NEW = "new in this environment"
+"""The reason of a change that adds a model, unless somebody chose its category."""
+
 
 class ChangeType(str, Enum):
     """How a model differs from the environment."""

@@ -75,6 +75,15 @@ def test_json_with_auto_apply_holds_what_was_done(shop: Shop) -> None:
     assert again["applied"]["built"] == []
 
 
+def test_many_models_are_folded_unless_every_line_is_asked_for(shop: Shop) -> None:
+    for number in range(30):
+        model = f"MODEL (name shop.view_{number}, kind VIEW);\nSELECT month FROM shop.monthly_revenue\n"
+        (shop.root / "models" / f"view_{number}.sql").write_text(model)
+    folded, whole = (shop("plan", "dev", "--explain", *flags).stdout for flags in ((), ("--verbose",)))
+    assert "shop.*  34 models" in folded.partition("What an apply does")[0]
+    assert all(f"shop.view_{number}  view\n" in whole for number in range(30))
+
+
 def test_explain_shows_every_step_and_applies_nothing(shop: Shop) -> None:
     result = shop("plan", "dev", "--explain", "--auto-apply")
     assert result.exit_code == 0

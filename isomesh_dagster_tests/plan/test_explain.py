@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
@@ -13,7 +14,7 @@ from isomesh_dagster.model.kinds import Full, IncrementalByTimeRange, ModelKind,
 from isomesh_dagster.model.model import AuditCall, Model
 from isomesh_dagster.plan.documents import plan_json, plan_markdown
 from isomesh_dagster.plan.explain import affected_readers, change_sections, headline, plan_sections, plan_steps, summary
-from isomesh_dagster.plan.plan import Build, Change, ChangeType, Plan, Promote
+from isomesh_dagster.plan.plan import NEW, Build, Change, ChangeType, Plan, Promote
 from isomesh_dagster.plan.words import build_words, range_words
 from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot import environment as env
@@ -142,7 +143,7 @@ def test_the_summary_is_one_sentence() -> None:
 def test_sections_golden() -> None:
     told = {section.title: [(i.name, i.label, i.text, i.children) for i in section.items] for section in _sections()}
     assert told == {
-        "Added": [("seeds.raw", "", "new.", ())],
+        "Added, already built": [("seeds.raw", "", "isomesh__seeds.seeds__raw__v1", ())],
         "Removed": [("core.old", "", "no file defines it.", ())],
         "Directly modified": [
             (
@@ -162,13 +163,20 @@ def test_sections_golden() -> None:
             ("marts.routes", "whole table", "", ()),
         ],
         "Views to point at new tables (no rows computed)": [("core.late", "view", "", ())],
-        "Reused, already built": [("seeds.raw", "", "isomesh__seeds.seeds__raw__v1", ())],
         "Warnings": [("core.old is read by nobody we know.", "", "", ())],
     }
 
 
 def _sections() -> tuple:  # type: ignore[type-arg]
     return plan_sections(PLAN)
+
+
+def test_what_is_new_is_told_once_with_what_is_built_of_it() -> None:
+    new = replace(PLAN, changes=(Change(model="marts.routes", change=ChangeType.ADDED, category=None, reason=NEW),))
+    told = {section.title: [(item.name, item.label) for item in section.items] for section in plan_sections(new)}
+    assert told["Added, to build"] == [("marts.routes", "whole table")]
+    assert [name for name, _ in told["To build besides"]] == ["core.flights"]
+    assert [item.name for item in change_sections(new)[0].items] == ["marts.routes"]
 
 
 def test_diffs_can_be_left_out() -> None:
@@ -204,7 +212,7 @@ def test_steps_name_every_object() -> None:
         "audit not_null",
         "audit fresh (non-blocking)",
     )
-    assert [(item.name, item.text) for item in steps[3].items] == [
+    assert [(item.name, item.text or item.label) for item in steps[3].items] == [
         ("core__dev.flights", "→ isomesh__core.core__flights__v2"),
         ("seeds__dev.raw", "→ isomesh__seeds.seeds__raw__v1"),
         ("core__dev.old", "dropped"),
@@ -301,9 +309,9 @@ Applying it builds 2 models, points 1 view at new tables, reuses 1 table without
 
 `plan 0123456789abcdef` · based on `fedcba9876543210`
 
-**Added**
+**Added, already built**
 
-- `seeds.raw`: new.
+- `seeds.raw`: isomesh__seeds.seeds__raw__v1
 
 **Removed**
 
@@ -339,19 +347,15 @@ Applying it builds 2 models, points 1 view at new tables, reuses 1 table without
 
 - `core.late` **view**
 
-**Reused, already built**
-
-- `seeds.raw`: isomesh__seeds.seeds__raw__v1
-
 **Warnings**
 
 - core.old is read by nobody we know.
 
 **Views**
 
-- `core__dev.flights` → `isomesh__core.core__flights__v2`
-- `seeds__dev.raw` → `isomesh__seeds.seeds__raw__v1`
-- `core__dev.old` dropped
+- `core__dev.flights` → isomesh__core.core__flights__v2
+- `seeds__dev.raw` → isomesh__seeds.seeds__raw__v1
+- `core__dev.old` **dropped**
 """
     )
 
