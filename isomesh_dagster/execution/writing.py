@@ -16,10 +16,11 @@ from isomesh_dagster.execution.batch import Batch
 from isomesh_dagster.execution.record import Recorder
 from isomesh_dagster.execution.rows import Written
 from isomesh_dagster.execution.warehouse import Loaded
-from isomesh_dagster.model.kinds import depends_on_past, is_incremental, keeps_history, lookback
+from isomesh_dagster.model.kinds import adds_rows, depends_on_past, is_incremental, keeps_history, lookback
 from isomesh_dagster.plan.expected import Duration, batch_units
+from isomesh_dagster.plan.missing import open_unit
 from isomesh_dagster.plan.plan import Build, Plan
-from isomesh_dagster.snapshot.interval import Interval, subtract
+from isomesh_dagster.snapshot.interval import Interval, intersect, subtract
 
 _CONFLICT_TRIES = 5
 
@@ -93,7 +94,7 @@ class BatchWriter:
             whole = not is_incremental(kind) or anew
             if not there:
                 if keeps_history(kind) and not anew:
-                    _refuse_overlap(step, interval, before)
+                    _refuse_overlap(step, interval, warehouse.intervals(before))
                 if depends_on_past(kind) and not again and not step.later and interval is not None:
                     is_own = step.snapshot.name in self._plan.restates
                     _refuse_disorder(step, interval, () if is_own else batch.known, batch.known, before)
@@ -141,10 +142,15 @@ def _refuse_disorder(
         )
 
 
-def _refuse_overlap(step: Build, interval: Interval | None, before: Sequence[Loaded]) -> None:
-    """Rows that a batch adds must not be added twice: what somebody else loaded since the plan was made is told."""
-    loaded = warehouse.intervals(before)
-    if interval is not None and subtract([interval], loaded) != (interval,):
+def _refuse_overlap(step: Build, interval: Interval | None, loaded: Sequence[Interval]) -> None:
+    """Rows that a batch adds must not be added twice: what somebody else loaded since the plan was made is told. The
+    last unit may be there in part, where it is replaced.
+    """
+    if interval is None or not loaded:
+        return
+    model = step.snapshot.model
+    closed = loaded[-1].end if adds_rows(model.kind) else open_unit(model, loaded)
+    if any(one.start < closed for one in intersect([interval], loaded)):
         raise ConflictingPlanError(
             f"a part of {interval} was loaded since the plan was made", model=step.snapshot.name, hint="plan again"
         )

@@ -35,7 +35,6 @@ from isomesh_dagster.model.kinds import (
     View,
     forward_only_by_default,
     is_incremental,
-    keeps_history,
     kind_name,
     managed_columns,
 )
@@ -196,8 +195,6 @@ class Entry:
         try:
             unit = header.get("interval_unit")
             partials = header.get("allow_partials", False)
-            if "allow_partials" not in header.lines and keeps_history(kind):
-                partials = False  # a default is not for kinds that cannot have it
             if unit is not None:
                 unit = validate_unit(unit, cron=cron, allow_partials=partials)
             else:

@@ -12,7 +12,6 @@ from isomesh_dagster.model.kinds import (
     Embedded,
     External,
     View,
-    keeps_history,
     kind_name,
     managed_columns,
 )
@@ -25,12 +24,6 @@ def check_header(model: Model, header: Header) -> None:
     if model.clustered_by and isinstance(model.kind, View | Embedded | External):
         raise ModelError(
             f"`clustered_by` has no meaning for kind {kind_name(model.kind)}", line=header.lines["clustered_by"]
-        )
-    if model.allow_partials and keeps_history(model.kind):
-        raise ModelError(
-            f"`allow_partials` is not for kind {kind_name(model.kind)}: what a part of an interval added would stay",
-            line=header.lines.get("allow_partials"),
-            hint="choose a finer interval_unit and cron",
         )
     if model.end is not None and model.start is None:
         raise ModelError("`end` needs a `start`", line=header.lines["end"], hint="say from when the model has rows")

@@ -253,6 +253,11 @@ def keeps_history(kind: ModelKind) -> bool:
     return isinstance(kind, IncrementalUnmanaged | ScdType2ByTime | ScdType2ByColumn)
 
 
+def adds_rows(kind: ModelKind) -> bool:
+    """Whether a batch adds its rows to what is there, so that doing it again would add them again."""
+    return isinstance(kind, IncrementalUnmanaged) and not kind.insert_overwrite
+
+
 def forward_only_by_default(kind: ModelKind) -> bool:
     """Whether a change keeps the table unless the author says otherwise: a new one could not have all of its rows."""
     return isinstance(kind, IncrementalByPartition) or keeps_history(kind)

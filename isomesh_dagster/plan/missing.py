@@ -16,6 +16,7 @@ from isomesh_dagster.model.kinds import (
     ScdType2ByColumn,
     ScdType2ByTime,
     Seed,
+    adds_rows,
     batch_size,
     depends_on_past,
     lookback,
@@ -66,25 +67,34 @@ def due_end(model: Model, now: int) -> int:
 def missing(model: Model, recorded: Iterable[Interval], *, start: int, end: int) -> tuple[Interval, ...]:
     """What of `[start, end)` is not recorded, in whole units; with lookback, the units before each missing one as well.
 
-    Of a slowly changing dimension nothing before what is recorded is missing: its query tells what is now. Empty when
-    `end` is not after `start`.
+    Where a batch only adds rows, of a unit that was built in part the rest is missing. Of a slowly changing dimension
+    nothing before what is recorded is missing: its query tells what is now. Empty when `end` is not after `start`.
     """
     done = tuple(recorded)
+    unit = model.interval_unit
     if done and isinstance(model.kind, ScdType2ByTime | ScdType2ByColumn):
-        start = max(start, done[-1].end)
+        start = max(start, open_unit(model, done))
     if end <= start:
         return ()
     whole = (Interval(start, end),)
-    unit = model.interval_unit
     gaps = []
     for gap in subtract(whole, done):
         first, last = cron.unit_floor(unit, gap.start), cron.unit_ceil(unit, gap.end)
+        if adds_rows(model.kind) and model.allow_partials:
+            first = gap.start
         if min(last, end) > max(first, start):
             gaps.append(Interval(max(first, start), min(last, end)))
     if back := lookback(model.kind):
         gaps = [Interval(cron.unit_add(unit, gap.start, -back), gap.end) for gap in gaps]
         return intersect(gaps, whole)
     return merge(gaps)
+
+
+def open_unit(model: Model, done: Sequence[Interval]) -> int:
+    """Where what may still be built of a history that only goes on begins: after what is recorded, with the unit that
+    is recorded in part.
+    """
+    return cron.unit_floor(model.interval_unit, done[-1].end) if model.allow_partials else done[-1].end
 
 
 def must_begin_again(model: Model, recorded: Iterable[Interval], gaps: Sequence[Interval]) -> bool:

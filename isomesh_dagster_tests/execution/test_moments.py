@@ -53,3 +53,39 @@ def test_a_promotion_tells_what_the_table_holds(tmp_path: Path) -> None:
     with project(tmp_path, told=told) as there:
         list(there.apply(there.plan("prod", now=at(3))))
         assert rows(there, "SELECT * FROM log.log") == [("2024-01-01", "2024-01-02")]
+
+
+PARTIAL = "cron '@hourly', interval_unit day, allow_partials true"
+
+
+def test_a_unit_that_is_not_over_is_built_as_far_as_it_goes(tmp_path: Path) -> None:
+    ranges = "SELECT 1 AS id, @start_ts AS first, @end_ts AS last"
+    with project(
+        tmp_path,
+        added=f"MODEL (name s.added, kind INCREMENTAL_UNMANAGED, {PARTIAL});\n{ranges}",
+        replaced=f"""MODEL (name s.replaced, kind INCREMENTAL_UNMANAGED (insert_overwrite true), partitioned_by day,
+        {PARTIAL});\n{ranges}, @start_ds AS day""",
+        versions=f"""MODEL (name s.versions, kind SCD_TYPE_2_BY_COLUMN (unique_key id, columns [last]), {PARTIAL});
+        {ranges}""",
+        timed=f"""MODEL (name s.timed, kind SCD_TYPE_2_BY_TIME (unique_key id), {PARTIAL});
+        {ranges}, @end_dt AS updated_at""",
+    ) as there:
+        list(there.apply(there.plan("prod", now=at(1, 11))))
+        for moment in (at(1, 15), at(2, 0), at(2, 5)):
+            list(there.apply(there.run_plan("prod", now=moment)))
+            assert there.run_plan("prod", now=moment).is_empty
+
+        # each moment is added once
+        added = [(first[8:13], last[8:13]) for _, first, last in rows(there, "SELECT * FROM s.added ORDER BY first")]
+        assert added == [("01 00", "01 10"), ("01 11", "01 14"), ("01 15", "01 23"), ("02 00", "02 04")]
+        # what can be done again is done for the whole of the unit
+        replaced = rows(there, "SELECT first[9:13], last[9:13] FROM s.replaced ORDER BY first")
+        assert replaced == [("01 00", "01 23"), ("02 00", "02 04")]
+        for name in ("versions", "timed"):
+            versions = rows(there, f"SELECT first[9:13], last[9:13], valid_to IS NULL FROM s.{name} ORDER BY last")
+            assert versions == [
+                ("01 00", "01 10", False),
+                ("01 00", "01 14", False),
+                ("01 00", "01 23", False),
+                ("02 00", "02 04", True),
+            ]

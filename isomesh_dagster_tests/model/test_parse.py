@@ -152,8 +152,6 @@ def test_partial_intervals_allow_a_unit_coarser_than_the_cron() -> None:
     assert (found.allow_partials, found.interval_unit) == (True, "day")
     with pytest.raises(ModelError, match="coarser than cron"):
         model(text.replace("true", "false"))
-    with pytest.raises(ModelError, match="`allow_partials` is not for kind INCREMENTAL_UNMANAGED"):
-        model("MODEL (name a.b, kind INCREMENTAL_UNMANAGED, allow_partials true); SELECT 1 AS t")
 
 
 def test_a_model_is_called_by_its_path_where_that_is_asked_for() -> None:
