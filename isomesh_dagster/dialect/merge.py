@@ -13,6 +13,9 @@ from isomesh_dagster.dialect.canonical import sql_dialect, tokenize
 from isomesh_dagster.dialect.tree import parse_error
 from isomesh_dagster.errors import ModelError, UnsupportedError
 
+AROUND_CLAUSES = "MERGE INTO _target AS target USING _source AS source ON 1 = 1 "
+"""What makes a statement of clauses that follow it; an expression becomes one behind `SELECT `."""
+
 _EXAMPLE = "write WHEN MATCHED THEN UPDATE SET a = source.a, …"
 
 
@@ -22,7 +25,7 @@ def matched_clauses(clauses: str, read: str, write: str) -> str:
     Columns that are set lose the name of their table, which engines do not want there. Raises ModelError for anything
     else, UnsupportedError for what `write` cannot say.
     """
-    statement = _parse(f"MERGE INTO t AS target USING s AS source ON 1 = 1 {clauses}", clauses, read)
+    statement = _parse(f"{AROUND_CLAUSES}{clauses}", clauses, read)
     whens = statement.args.get("whens") if isinstance(statement, exp.Merge) else None
     if whens is None or not whens.expressions:
         raise ModelError(f"`{clauses}` are no WHEN MATCHED clauses", hint=_EXAMPLE)
@@ -50,8 +53,8 @@ def expression_columns(expression: str, dialect: str) -> tuple[str, ...]:
 
 
 def condition(expression: str, read: str, write: str) -> str:
-    """The expression in dialect `write`. Raises as `expression_columns`."""
-    return _generate(_expression(expression, read), write)
+    """The expression, which may ask other tables in subqueries, in dialect `write`. Raises as `expression_columns`."""
+    return _generate(_expression(expression, read, asks=True), write)
 
 
 def qualified(expression: str, table: str, read: str, write: str) -> str:
@@ -62,12 +65,14 @@ def qualified(expression: str, table: str, read: str, write: str) -> str:
     return _generate(root, write)
 
 
-def _expression(expression: str, dialect: str) -> exp.Expr:
+def _expression(expression: str, dialect: str, *, asks: bool = False) -> exp.Expr:
     statement = _parse(f"SELECT {expression}", expression, dialect)
     items = statement.expressions if isinstance(statement, exp.Select) else []
     given = {key for key, value in statement.args.items() if value} - {"expressions"}
-    if len(items) != 1 or given or isinstance(items[0], exp.Alias | exp.Star) or items[0].find(exp.Query) is not None:
+    if len(items) != 1 or given or isinstance(items[0], exp.Alias | exp.Star):
         raise ModelError(f"`{expression}` is not one expression over columns")
+    if not asks and items[0].find(exp.Query) is not None:
+        raise ModelError(f"`{expression}` asks other tables", hint="write an expression over columns")
     root: exp.Expr = items[0]
     return root
 

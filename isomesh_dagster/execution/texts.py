@@ -178,11 +178,11 @@ class Texts:
         if isinstance(kind, IncrementalByUniqueKey):
             target_keys = [self._expression(key, "target") for key in keys]
             if kind.merge_filter is not None:
-                merge_filter = self._expression(self._at(kind.merge_filter, interval))
+                merge_filter = self._expression(self._at(kind.merge_filter, interval, "SELECT "))
             if kind.when_matched is not None:
-                from isomesh_dagster.dialect.merge import matched_clauses
+                from isomesh_dagster.dialect.merge import AROUND_CLAUSES, matched_clauses
 
-                clauses = self._at(kind.when_matched, interval)
+                clauses = self._at(kind.when_matched, interval, AROUND_CLAUSES)
                 when_matched = matched_clauses(clauses, model.dialect, self._around.engine_dialect)
         return KindTexts(
             keys=tuple(self._expression(key) for key in keys),
@@ -192,14 +192,17 @@ class Texts:
             managed=tuple(managed),
         )
 
-    def _at(self, parameter: str, interval: Interval | None) -> str:
-        """A parameter of the kind whose time variables were left for the batch."""
-        if "@" not in parameter:
-            return parameter
-        from isomesh_dagster.model.render import render_expression
-
+    def _at(self, parameter: str, interval: Interval | None, around: str) -> str:
+        """A parameter of the kind over physical names, with the time variables that were left for the batch. `around`
+        makes a statement of what follows it.
+        """
+        model = self._snapshot.model
         run = _Run(stage="evaluating", this_model=self._this_model(), interval=interval)
-        return render_expression(parameter, self._snapshot.model, self._context(run))
+        if "@" in parameter:
+            from isomesh_dagster.model.render import render_expression
+
+            parameter = render_expression(parameter, model, self._context(run))
+        return self._over_tables(f"{around}{parameter}", model.dialect, run, None)[len(around) :]
 
     def _expression(self, text: str, table: str | None = None) -> str:
         """An expression in the engine's dialect, its columns those of `table` where that is given."""

@@ -38,7 +38,7 @@ from isomesh_dagster.model.kinds import (
     kind_name,
     managed_columns,
 )
-from isomesh_dagster.model.mentions import audit_reads, audit_variables, may_read, statement_reads
+from isomesh_dagster.model.mentions import audit_reads, audit_variables, kind_reads, may_read, statement_reads
 from isomesh_dagster.model.model import AuditCall, Json, Model, PythonFunction, SignalCall
 from isomesh_dagster.model.properties import MODEL_PROPERTIES, Header, default_value, read_properties
 from isomesh_dagster.model.python_code import (
@@ -267,6 +267,7 @@ class Entry:
             used_macros.add(f"materialization {kind.materialization.lower()}")
         depends_on = {*header.get("depends_on", ()), *(facts.depends_on if facts is not None else ()), *asked.tables}
         depends_on |= statement_reads((*rendered.pre, *rendered.post), dialect, self.context.default_catalog)
+        depends_on |= kind_reads(kind, dialect, self.context.default_catalog)
         model = replace(
             model,
             rendered=rendered.query,

@@ -190,19 +190,19 @@ def _when_matched(given: Given) -> str:
     from isomesh_dagster.dialect.merge import matched_clauses
 
     clauses = _free_text(given)
-    matched_clauses(_without_moment(clauses), given.dialect, given.dialect)
+    matched_clauses(without_moment(clauses), given.dialect, given.dialect)
     return clauses
 
 
 def _merge_filter(given: Given) -> str:
-    from isomesh_dagster.dialect.merge import expression_columns
+    from isomesh_dagster.dialect import merge
 
     condition = given.value.content if isinstance(given.value, String) else given.value.text
-    expression_columns(_without_moment(condition), given.dialect)
+    merge.condition(without_moment(condition), given.dialect, given.dialect)
     return condition.strip()
 
 
-def _without_moment(written: str) -> str:
+def without_moment(written: str) -> str:
     """SQL that is well formed when `written` is, whose time variables are left for the moment of each batch."""
     return _VARIABLE.sub("NULL", written)
 

@@ -41,9 +41,10 @@ def test_columns_of_an_expression_become_those_of_a_table() -> None:
     )
     assert expression_columns('coalesce(A, "B", a)', "postgres") == ("a", "B")
     assert condition("`a` = 1", "bigquery", "duckdb") == '"a" = 1'
+    assert condition("source.a in (select `a` from x.y)", "bigquery", "duckdb") == ('source.a IN (SELECT "a" FROM x.y)')
 
 
 @pytest.mark.parametrize("text", ["a, b", "a AS x", "*", "a FROM t", "(SELECT 1)", "1 +", "a; b"])
 def test_what_is_no_expression_is_told(text: str) -> None:
-    with pytest.raises(ModelError, match=r"is not one|cannot be read"):
+    with pytest.raises(ModelError, match=r"is not one|cannot be read|asks other tables"):
         expression_columns(text, "duckdb")

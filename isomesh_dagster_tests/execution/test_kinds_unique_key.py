@@ -266,6 +266,20 @@ def test_a_merge_sees_the_moment_of_each_batch(system):
     assert table(system) == [(1, 10), (2, 21)]
 
 
+def test_a_merge_may_ask_other_tables_and_its_own(system):
+    events(system, (1, 10, 0), (2, 20, 0), (3, 30, 0), (1, 11, 1), (2, 21, 1), (3, 31, 1))
+    open_keys = model("ref.open_keys", "SELECT 1 AS id UNION ALL SELECT 3")
+    kind = kinds.IncrementalByUniqueKey(
+        unique_key=('"id"',),
+        when_matched="WHEN MATCHED AND source.v > (SELECT MAX(v) FROM mart.latest) THEN UPDATE SET v = source.v",
+        merge_filter="source.id IN (SELECT open_keys.id FROM ref.open_keys) AND @start_ds > '2020-01-01'",
+    )
+    shown = snapshots([open_keys, latest(kind)])
+    system.apply(system.plan(shown, batches={"mart.latest": [days(0, 1), days(1, 2)]}))
+    # 2 is not open: its row is one more; of the open ones 1 is not above what was there
+    assert table(system) == [(1, 10), (2, 20), (2, 21), (3, 31)]
+
+
 def test_a_run_and_a_restatement_at_once_write_in_order_or_not_at_all(system):
     events(system, (1, 10, 0), (1, 11, 1), (1, 12, 2))
     shown = snapshots([latest()])

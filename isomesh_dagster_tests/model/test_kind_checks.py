@@ -155,6 +155,14 @@ def test_a_merge_leaves_time_variables_for_its_batches_and_expands_the_others():
     assert kind.when_matched == "WHEN MATCHED AND source.ds <= @end_ds THEN UPDATE SET target.v = source.v"
 
 
+def test_what_a_merge_asks_is_a_parent():
+    asking = "source.id IN (SELECT id FROM s.keys) AND source.ds > (SELECT MAX(ds) FROM a.b)"
+    text = MERGED.replace("target.v < @limit", asking).replace(
+        "source.ds <= @end_ds", "source.v > (SELECT MAX(v) FROM s.most)"
+    )
+    assert parse_model(text, "models/m.sql", context()).models[0].depends_on == ("ext.t", "s.keys", "s.most")
+
+
 def test_what_a_kind_is_otherwise_cannot_differ_from_batch_to_batch():
     text = MERGED.replace("unique_key id", "unique_key (id, COALESCE(ds, @start_ds))")
     with pytest.raises(ModelError, match="`unique_key` cannot depend on @start_ds"):
