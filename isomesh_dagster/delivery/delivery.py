@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -15,9 +14,9 @@ from isomesh_dagster import dates
 from isomesh_dagster.cache.manifest import Source, read_manifest
 from isomesh_dagster.delivery import gates
 from isomesh_dagster.delivery.due import Deploy, Due, Expire, Preview, Task, due
-from isomesh_dagster.delivery.host import only_open, set_status
-from isomesh_dagster.delivery.report import Outcome, Report, applied_words, report_json, report_markdown
-from isomesh_dagster.delivery.tell import run_hook, write_report
+from isomesh_dagster.delivery.host import only_open
+from isomesh_dagster.delivery.report import Outcome, Report, applied_words
+from isomesh_dagster.delivery.tell import Teller
 from isomesh_dagster.errors import (
     AuditError,
     ConfigError,
@@ -41,6 +40,7 @@ from isomesh_dagster.plan.saved import plan_document, read_document
 from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.project import FOLDER, Project
 from isomesh_dagster.project.compiling import compile_commit
+from isomesh_dagster.project.losses import column_changes_of
 from isomesh_dagster.project.system import System
 from isomesh_dagster.snapshot.environment import PROD, Environment
 from isomesh_dagster.snapshot.interval import Interval, to_ms
@@ -92,6 +92,7 @@ class Delivery:
             self.settings.root / FOLDER / "git", self.config, root=self.settings.root, environ=self._environ
         )
         self._system = System(self.settings)
+        self._teller = Teller(self.settings, self.config, self._environ)
 
     def close(self) -> None:
         """Let go of the state."""
@@ -271,7 +272,7 @@ class Delivery:
             else:
                 plan = project.plan(PROD, wish=Wish(no_gaps=True, choices=self._forward_only(project, shown)))
             found.plan = plan
-            found.destructive = gates.destructive_changes(plan, shown, project.columns)
+            found.destructive = self._losses(project, plan)
             if found.destructive and self.config.on_destructive_change == "error":
                 raise PlanError(
                     f"readers of {PROD} would lose something: {'; '.join(found.destructive)}",
@@ -302,7 +303,7 @@ class Delivery:
         with Project.from_manifest(self.compile(ref, commit), environ=self._environ) as project:
             self._test(project, found)
             plan = found.plan = project.plan(environment, wish=self._preview_wish(ref))
-            found.destructive = gates.destructive_changes(plan, project.system.shown(PROD), project.columns)
+            found.destructive = self._losses(project, plan)
             self._apply(project, plan, found, on_event)
             if self.config.data_diff and project.environment(PROD) is not None:
                 found.rows = tuple(project.table_diff(PROD, environment))
@@ -321,6 +322,17 @@ class Delivery:
                     if is_same and snapshot.category is Category.FORWARD_ONLY:
                         found[name] = Category.FORWARD_ONLY
         return found
+
+    def _losses(self, project: Project, plan: Plan) -> tuple[str, ...]:
+        """What readers of `prod` lose by what the plan shows; not asked where nobody wants to know."""
+        is_wanted = self.config.on_destructive_change != "allow" or self.config.approval == "destructive"
+        production = project.environment(PROD) if is_wanted else None
+        if production is None:
+            return ()
+        made = {name for name, one in plan.snapshots.items() if one.is_physical}
+        return gates.destructive_changes(
+            production.target.views.keys() - made, column_changes_of(project, plan, production)
+        )
 
     def _preview_wish(self, ref: str) -> Wish:
         config = self.config
@@ -372,11 +384,11 @@ class Delivery:
     ) -> Report:
         """Do the work and record how it went."""
         found = _Found()
-        self._status(commit, environment, "pending", f"{kind} to {environment} has begun")
+        self._teller.status(commit, environment, "pending", f"{kind} to {environment} has begun")
         try:
             outcome, told = work(found)
         except _PASSING as passing:
-            self._status(commit, environment, "failed", passing.message)
+            self._teller.status(commit, environment, "failed", passing.message)
             raise
         except IsomeshError as error:
             return self._failed(kind, ref, commit, environment, found, error)
@@ -395,7 +407,7 @@ class Delivery:
         found: _Found,
         error: IsomeshError,
     ) -> Report:
-        told = self._without_secrets(f"{environment} shows what it showed: {_what_failed(error, found)}")
+        told = self._teller.without_secrets(f"{environment} shows what it showed: {_what_failed(error, found)}")
         self._keep(ref, environment, commit, "failed", told)
         return self._report(kind, ref, commit, environment, "failed", told, found, error)
 
@@ -439,7 +451,7 @@ class Delivery:
             commit=self._commit(commit),
             outcome=outcome,
             told=told,
-            error=self._without_secrets(str(error)) if error is not None else None,
+            error=self._teller.without_secrets(str(error)) if error is not None else None,
             plan=found.plan,
             tests=found.tests,
             destructive=found.destructive,
@@ -447,35 +459,11 @@ class Delivery:
             rows=found.rows,
             also=tuple(found.also),
         )
-        document = self._without_secrets(json.dumps(report_json(report), indent=1, ensure_ascii=False) + "\n")
-        page = write_report(
-            self.settings.root, self.settings.gateway, self.config, report, self.markdown(report), document
-        )
-        warnings = [
-            run_hook(self.settings.root, self.config, report, page, document, self._environ),
-            self._status(commit, environment, outcome, told),
-        ]
-        return replace(report, also=(*report.also, *(warning for warning in warnings if warning is not None)))
-
-    def _status(self, commit: str, environment: str, state: str, told: str) -> str | None:
-        return set_status(
-            self.config,
-            self._environ,
-            commit=commit,
-            environment=environment,
-            state=state,
-            told=told,
-        )
+        return self._teller.tell(report)
 
     def markdown(self, report: Report) -> str:
         """The report as Markdown, without any secret of the gateway."""
-        return self._without_secrets(report_markdown(report))
-
-    def _without_secrets(self, text: str) -> str:
-        for secret in self.settings.secret_values():
-            if secret:
-                text = text.replace(secret, "***")
-        return text
+        return self._teller.markdown(report)
 
     def _commit(self, commit: str) -> Commit:
         with suppress(GitError):

@@ -2,45 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from isomesh_dagster.model.git_config import GitConfig
-from isomesh_dagster.plan.columns import ColumnCatalog
-from isomesh_dagster.plan.plan import ChangeType, Plan
-from isomesh_dagster.relation import Column
-from isomesh_dagster.snapshot.snapshot import Snapshot
-
-Columns = Callable[[str], "tuple[Column, ...] | None"]
+from isomesh_dagster.relation import ColumnChange
 
 
-def destructive_changes(plan: Plan, shown: Mapping[str, Snapshot], columns: Columns) -> tuple[str, ...]:
-    """What readers of the environment lose by the plan, a sentence each: models, columns, types of columns.
+def destructive_changes(gone: Iterable[str], columns: Mapping[str, Iterable[ColumnChange]]) -> tuple[str, ...]:
+    """What readers of an environment lose, a sentence each: models that are `gone`, columns, types of columns.
 
-    `shown` is what the environment shows, `columns` gives those of the plan's models. Columns that are told neither by
-    the author nor by the query are not compared.
+    `columns` are how the columns of its views change, by model.
     """
-    before = ColumnCatalog({name: snapshot.model for name, snapshot in shown.items()})
-    told: list[str] = []
-    for change in plan.changes:
-        if change.change is ChangeType.REMOVED and change.model in shown and shown[change.model].is_physical:
-            told.append(f"{change.model} goes away")
-        elif change.change in (ChangeType.DIRECT, ChangeType.INDIRECT) and change.model in shown:
-            told += _lost(change.model, before.of(change.model), columns(change.model))
+    told = [f"{model} goes away" for model in sorted(gone)]
+    for model, changes in columns.items():
+        for column in changes:
+            if column.type is None:
+                told.append(f"{model} loses column {column.name}")
+            elif column.was is not None:
+                told.append(f"{model}.{column.name} changes from {column.was} to {column.type}")
     return tuple(told)
-
-
-def _lost(model: str, before: Iterable[Column] | None, after: Iterable[Column] | None) -> list[str]:
-    if before is None or after is None:
-        return []
-    now = {column.name.lower(): column for column in after}
-    told = []
-    for column in before:
-        new = now.get(column.name.lower())
-        if new is None:
-            told.append(f"{model} loses column {column.name}")
-        elif "UNKNOWN" not in (column.type, new.type) and column.type.lower() != new.type.lower():
-            told.append(f"{model}.{column.name} changes from {column.type} to {new.type}")
-    return told
 
 
 def needs_approval(config: GitConfig, destructive: Sequence[str]) -> bool:

@@ -1,21 +1,61 @@
-"""Telling people and programs: files in a folder, a program of theirs.
+"""Telling people and programs: files in a folder, a program of theirs, the host's status of the commit.
 
-Neither can undo what was done, so a failure of the program is a warning and never an error.
+None of these can undo what was done, so a failure here is a warning and never an error.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from isomesh_dagster.delivery.report import Report
+from isomesh_dagster.delivery.host import set_status
+from isomesh_dagster.delivery.report import Report, report_json, report_markdown
 from isomesh_dagster.model.git_config import GitConfig
+from isomesh_dagster.model.settings import Settings
 from isomesh_dagster.project import FOLDER
 
 
-def write_report(root: Path, gateway: str, config: GitConfig, report: Report, markdown: str, document: str) -> Path:
+class Teller:
+    """Tells of one gateway's deliveries, without its secrets."""
+
+    def __init__(self, settings: Settings, config: GitConfig, environ: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._config = config
+        self._environ = environ
+
+    def tell(self, report: Report) -> Report:
+        """Write the report, give it to the hook, set the commit's status. The report, with warnings of what failed."""
+        settings, config = self._settings, self._config
+        document = self.without_secrets(json.dumps(report_json(report), indent=1, ensure_ascii=False) + "\n")
+        page = _write_report(settings.root, settings.gateway, config, report, self.markdown(report), document)
+        warnings = (
+            _run_hook(settings.root, config, report, page, document, self._environ),
+            self.status(report.commit.id, report.environment, report.outcome, report.told),
+        )
+        return replace(report, also=(*report.also, *(warning for warning in warnings if warning is not None)))
+
+    def status(self, commit: str, environment: str, state: str, told: str) -> str | None:
+        """Set the commit's status, an outcome or "pending"; a warning when that fails, else None."""
+        words = self.without_secrets(told)
+        return set_status(self._config, self._environ, commit=commit, environment=environment, state=state, told=words)
+
+    def markdown(self, report: Report) -> str:
+        """The report as Markdown."""
+        return self.without_secrets(report_markdown(report))
+
+    def without_secrets(self, text: str) -> str:
+        """The text with stars in place of every secret of the gateway."""
+        for secret in self._settings.secret_values():
+            if secret:
+                text = text.replace(secret, "***")
+        return text
+
+
+def _write_report(root: Path, gateway: str, config: GitConfig, report: Report, markdown: str, document: str) -> Path:
     """Write the report's two texts, `<commit>.<kind>.<environment>.md` and `.json`; the path of the Markdown.
 
     What a commit had before is replaced.
@@ -34,7 +74,7 @@ def write_report(root: Path, gateway: str, config: GitConfig, report: Report, ma
     return page
 
 
-def run_hook(
+def _run_hook(
     root: Path, config: GitConfig, report: Report, page: Path, document: str, environ: Mapping[str, str]
 ) -> str | None:
     """Run the hook with the report's JSON `document` on its standard input; a warning when it fails, else None.

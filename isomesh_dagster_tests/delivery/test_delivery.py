@@ -218,6 +218,31 @@ class TestApproval:
         assert report.outcome == "waiting"
         assert set(report.destructive) == {"core.names loses column name", "marts.totals goes away"}
 
+    def test_what_they_lose_is_asked_of_prod(self, team: Team) -> None:
+        """Neither author nor query tells these columns: what the views have counts, and what the engine makes of it."""
+        star = "MODEL (name core.stars, kind {});\nSELECT * FROM read_csv('{}.csv')\n"
+        reader = "MODEL (name marts.reader, kind VIEW);\nSELECT * FROM core.stars\n"
+        for name, text in (("a", "id,name,at\n1,x,2024-01-01\n"), ("b", "id,at\n1,noon\n")):
+            (team.system / f"{name}.csv").write_text(text)
+        files = {"models/stars.sql": star.format("FULL", team.system / "a"), "models/reader.sql": reader}
+        team.commit("Stars", files)
+        sync(team)
+        lost = (
+            "core.stars.at changes from DATE to VARCHAR",
+            "core.stars loses column name",
+            "marts.reader.at changes from DATE to VARCHAR",
+            "marts.reader loses column name",
+        )
+        team.commit("Less", {"models/stars.sql": star.format("FULL", team.system / "b")}, branch=BRANCH)
+        assert sync(team)[0].destructive == lost
+        team.commit("Else", {"models/names.sql": None}, branch=BRANCH)  # against prod, not against the last push
+        assert sync(team)[0].destructive == ("core.names goes away", *lost)
+        team.git("checkout", "-q", "main")
+        team.configure(approval="destructive")
+        team.commit("View", {"models/stars.sql": star.format("VIEW", team.system / "b")})  # nothing of it is built yet
+        (report, *_) = sync(team)
+        assert (report.outcome, report.destructive) == ("waiting", lost)
+
     def test_or_it_is_an_error(self, team: Team) -> None:
         sync(team)
         team.configure(on_destructive_change="error")
@@ -225,6 +250,10 @@ class TestApproval:
         (report,) = sync(team)
         assert (report.outcome, "marts.totals goes away" in (report.error or "")) == ("failed", True)
         assert shown(team) == 10
+        team.configure(on_destructive_change="allow")
+        with team.delivery() as delivery:
+            allowed = delivery.deploy()
+        assert (allowed.outcome, allowed.destructive) == ("shown", ())
 
 
 class TestCodeOfUntrustedRefs:
