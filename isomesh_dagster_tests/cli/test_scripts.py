@@ -65,6 +65,16 @@ def test_text_diffs_are_left_out_by_the_configuration(planned: Shop) -> None:
     assert "COUNT(*) + 1" not in planned("plan", "dev").stdout
 
 
+def test_a_query_is_rendered_with_what_it_reads_in_it(planned: Shop) -> None:
+    plain = planned("render", "shop.monthly_revenue").stdout
+    assert "shop.orders" in plain
+    expanded = planned("render", "shop.monthly_revenue", "--expand", "shop.orders")
+    assert expanded.exit_code == 0, expanded.output
+    body = expanded.stdout.split("\n", 1)[1]
+    assert "shop.orders" not in body
+    assert body.count("SELECT") > plain.count("SELECT")
+
+
 def test_a_query_is_rendered_in_another_dialect_and_layout(planned: Shop) -> None:
     asked = planned("render", "shop.monthly_revenue", "--dialect", "bigquery", "--leading-comma", "--json")
     assert asked.exit_code == 0, asked.output
