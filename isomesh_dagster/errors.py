@@ -4,6 +4,7 @@ IsomeshError                 something to mend, told with place and remedy
 ├── ConfigError              config.yaml, environment variables, gateways
 ├── ModelError               a model file: header, query, properties
 │   ├── MacroError           a macro call inside it
+│   │   └── UnknownColumnsError  it asks for columns that nobody knows
 │   └── UnsupportedError     valid in the model format, not supported here (yet)
 ├── GraphError               cycles, unknown or duplicate models
 │   └── SelectionError       a selection of models that is not understood, or names none that is there
@@ -90,6 +91,14 @@ class ModelError(IsomeshError):
 
 class MacroError(ModelError):
     """A macro call or variable in a model file is wrong."""
+
+
+class UnknownColumnsError(MacroError):
+    """A macro asks for columns that nobody knows. `tables` are those whose declaration may mend it."""
+
+    def __init__(self, message: str, *, tables: frozenset[str], hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.tables = tables
 
 
 class UnsupportedError(ModelError):

@@ -74,6 +74,12 @@ class AwaitingFiles:
             self._reach(_File(next(iter(self._waiting))))
         return self._facts
 
+    @property
+    def undeclared(self) -> frozenset[str]:
+        """The tables that are asked for, or that models read, and that are no models."""
+        read = {name for model in self._models.values() for name in model.depends_on}
+        return frozenset({*self.known, *read} - self._models.keys() - self._owners.keys())
+
     def _reach(self, goal: _Goal) -> None:
         stack: list[_Goal] = [goal]
         while stack:

@@ -29,7 +29,7 @@ from isomesh_dagster.cache.ignored import ignored
 from isomesh_dagster.cache.macro_files import load_macros
 from isomesh_dagster.cache.standalone import place_standalone
 from isomesh_dagster.cache.store import CACHE_PATH, FactStore
-from isomesh_dagster.errors import GraphError, IsomeshError, ModelError, UnsupportedError
+from isomesh_dagster.errors import GraphError, IsomeshError, ModelError, UnknownColumnsError, UnsupportedError
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.audits import AuditDefinition
 from isomesh_dagster.model.context import ParseContext, Reads
@@ -246,6 +246,9 @@ class _Loading:
             later = AwaitingFiles(waiting, models, inference, read)
             result += later.read()
             self.errors.extend(later.errors)
+            for error in later.errors:
+                if isinstance(error, UnknownColumnsError):
+                    error.tables = later.undeclared
             inference.save()
         return result
 
@@ -489,7 +492,11 @@ def _told(errors: list[IsomeshError]) -> IsomeshError:
     shown = [str(error) for error in distinct[:MAX_ERRORS]]
     if len(distinct) > MAX_ERRORS:
         shown.append(f"… and {len(distinct) - MAX_ERRORS} more")
-    return ModelError(f"{len(distinct)} errors in the project's files\n" + "\n".join(shown))
+    message = f"{len(distinct)} errors in the project's files\n" + "\n".join(shown)
+    lacking = [error.tables for error in distinct if isinstance(error, UnknownColumnsError)]
+    if len(lacking) == len(distinct):
+        return UnknownColumnsError(message, tables=frozenset().union(*lacking))
+    return ModelError(message)
 
 
 @contextmanager

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Sequence
+from dataclasses import replace
 
 import click
 
 from isomesh_dagster.cli.models import shown_environment
 from isomesh_dagster.cli.parameters import accepted
 from isomesh_dagster.cli.session import Session, json_option, pass_session
+from isomesh_dagster.errors import UnknownColumnsError
 
 
 @click.command("table_name", short_help="Print the table behind MODEL.")
@@ -71,7 +74,8 @@ def fetchdf(session: Session, *, sql: str, limit: int | None, as_csv: bool, as_j
 def create_external_models(session: Session, *, strict: bool) -> None:
     """Add the columns of tables that models read, and that nobody declared, to external_models.yaml.
 
-    What is declared already stays as it is.
+    What is declared already stays as it is. Works also where the project cannot be loaded before: its macros ask for
+    the columns of these tables.
 
     \b
     Examples:
@@ -79,8 +83,17 @@ def create_external_models(session: Session, *, strict: bool) -> None:
       isomesh create_external_models --strict      in CI
     """
     console = session.console
-    with session.project() as project:
-        declared = project.declare_external_tables(strict=strict)
+    from isomesh_dagster.project.declaring import declare_lacking
+
+    found: dict[str, Sequence[tuple[str, str]]] = {}
+    while True:  # ends: each turn declares tables that the next load does not lack
+        try:
+            with session.project() as project:
+                declared = project.declare_external_tables(strict=strict)
+            break
+        except UnknownColumnsError as error:
+            found |= declare_lacking(error, session.directory, session.gateway, strict=strict).tables
+    declared = replace(declared, tables={**found, **declared.tables})
     for name, columns in declared.tables.items():
         console.line(f"+ {name}  {len(columns)} columns", "green")
     for name in declared.missing:

@@ -31,16 +31,13 @@ class Declared:
     missing: tuple[str, ...]
 
 
-def declare(
-    connect: Callable[[], Connection], settings: Settings, models: Mapping[str, Model], *, strict: bool
-) -> Declared:
-    """Add the undeclared tables to the declaring file, which is replaced whole or not at all.
+def declare(connect: Callable[[], Connection], settings: Settings, names: Sequence[str], *, strict: bool) -> Declared:
+    """Add tables to the declaring file, which is replaced whole or not at all.
 
     The warehouse is asked only when there are any. With `strict` EngineError when it lacks one of them; nothing is
     written then.
     """
     path = declaring_file(settings.files)
-    names = undeclared(models)
     if not names:
         return Declared(path=path, tables={}, missing=())
     connection = connect()

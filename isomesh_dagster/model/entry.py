@@ -11,7 +11,7 @@ from typing import Any
 
 from isomesh_dagster.dialect.header import Definition, Statement
 from isomesh_dagster.dialect.query import QueryFacts, analyse, normalize_name
-from isomesh_dagster.errors import ConfigError, MacroError, ModelError, UnsupportedError
+from isomesh_dagster.errors import ConfigError, ModelError, UnknownColumnsError, UnsupportedError
 from isomesh_dagster.macros.expander import Expander
 from isomesh_dagster.macros.relations import AWAITED_COLUMNS
 from isomesh_dagster.macros.values import Fragment
@@ -149,9 +149,11 @@ class Entry:
             return AWAITED_COLUMNS
         known = self.context.columns[name]
         if known is None:
-            raise MacroError(
+            raise UnknownColumnsError(
                 f"the columns of {name} are not known",
-                hint="give it `columns (…)`, declare the table in external_models.yaml, or list the columns here",
+                tables=frozenset({name}),
+                hint="declare tables in external_models.yaml (`isomesh create_external_models` does), give a model"
+                " `columns (…)`, or list the columns here",
             )
         self.schemas[name] = known
         return known

@@ -234,9 +234,9 @@ class ProjectQuestions(ProjectFiles):
 
         `strict`: EngineError when it lacks one of them, and nothing is written.
         """
-        from isomesh_dagster.execution.external import declare
+        from isomesh_dagster.execution.external import declare, undeclared
 
-        return declare(self.system.existing_warehouse, self.settings, self.models, strict=strict)
+        return declare(self.system.existing_warehouse, self.settings, undeclared(self.models), strict=strict)
 
     # -- ending
 

@@ -98,6 +98,24 @@ def test_undeclared_tables_are_declared_once(planned: Shop) -> None:
     assert path.read_text() == before
 
 
+def test_tables_are_declared_that_loading_lacks(planned: Shop) -> None:
+    path = _reads_undeclared(planned)
+    models = planned.root / "models" / "shop"
+    (models / "reader.sql").write_text("MODEL (name shop.reader, kind VIEW);\nSELECT * FROM isomesh__shop.raw\n")
+    (models / "asker.sql").write_text(
+        "MODEL (name shop.asker, kind FULL);\nSELECT @STAR(shop.reader) FROM shop.reader\n"
+    )
+    refused = planned("render", "shop.asker")
+    assert "the columns of shop.reader are not known" in refused.stderr
+    assert "`isomesh create_external_models` does" in refused.stderr
+    result = planned("create_external_models")
+    assert (result.exit_code, "isomesh__shop.raw  3 columns" in result.stdout) == (0, True), result.output
+    assert [table["name"] for table in yaml.safe_load(path.read_text())] == ["isomesh__shop.raw"]
+    assert '"reader"."on"' in planned("render", "shop.asker").stdout
+    (models / "asker.sql").write_text("MODEL (name shop.asker, kind FULL);\nSELECT @STAR(other.t) FROM other.t\n")
+    assert "the columns of other.t are not known" in planned("create_external_models").stderr
+
+
 def test_strict_writes_nothing_when_a_table_is_not_there(planned: Shop) -> None:
     path = _reads_undeclared(planned)
     result = planned("create_external_models", "--strict")
