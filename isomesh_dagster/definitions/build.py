@@ -101,7 +101,6 @@ def definitions_of(
         warnings.simplefilter("ignore", dg.BetaWarning)
         jobs = build_jobs(project, translator, isomesh_executor)
         git_jobs, git_sensors = _driven_by_git(project, translator, jobs)
-        environment = project.settings.default_target_environment
         resource = IsomeshResource.serving(manifest).configure_at_launch()
         theirs = set(asset_keys(assets))
         return dg.Definitions(
@@ -116,7 +115,7 @@ def definitions_of(
             jobs=[*jobs, *git_jobs],
             schedules=[doctor_schedule(jobs)],
             sensors=[
-                build_cadence_sensor(project, manifest, translator, jobs, environment=environment, is_on=run_when_due),
+                build_cadence_sensor(project, manifest, translator, jobs, is_on=run_when_due),
                 build_environments_sensor(manifest),
                 *git_sensors,
             ],

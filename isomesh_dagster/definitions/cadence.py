@@ -1,13 +1,19 @@
 """A deployment runs by itself: a sensor asks the state what the clock has made due and launches one run of just that.
 
-What the environment shows gets the rows that are due, whatever the files say by now; nothing is promoted.
+What an environment shows gets the rows that are due, whatever the files say by now; nothing is promoted. The default
+environment comes first, then those that `scheduled_environments` names, one run at a time.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
+import time
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +32,8 @@ WHOLE_JOB = "run"
 """The job that loads all that is due in one step, for models too that the files no longer have."""
 
 _EVERY_SECONDS = 30
+_SECONDS = 20
+"""Of one tick's work after which other environments are left to the next one: Dagster gives a tick a minute."""
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -49,24 +57,55 @@ def build_due_job(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """What the sensor keeps: the key of the last run asked for, by environment, and the environment looked at last."""
+
+    asked: Mapping[str, str] = field(default_factory=dict)
+    last: str = ""
+
+    @classmethod
+    def read(cls, text: str | None) -> Requests:
+        """From its text; a new one for what is none."""
+        try:
+            kept = json.loads(text or "")
+            return cls({str(name): str(key) for name, key in kept["asked"].items()}, str(kept["last"]))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            return cls()
+
+    def after(self, environment: str, key: str) -> Requests:
+        """With one more request."""
+        return replace(self, asked={**self.asked, environment: key})
+
+    def only(self, environments: Iterable[str]) -> Requests:
+        """Without those for other environments."""
+        return replace(self, asked={name: self.asked[name] for name in environments if name in self.asked})
+
+    def text(self) -> str:
+        """As Dagster keeps it."""
+        return json.dumps({"asked": dict(sorted(self.asked.items())), "last": self.last})
+
+
 def build_cadence_sensor(
     project: Project,
     manifest: Path,
     translator: IsomeshTranslator,
     jobs: Sequence[Any],
     *,
-    environment: str,
     name: str = SENSOR,
     is_on: bool | None = None,
 ) -> dg.SensorDefinition:
-    """A sensor that launches one run of what is due in `environment`. `jobs` are those of the project.
+    """A sensor that launches one run of what is due in the default environment, or else in one of those that
+    `scheduled_environments` names. `jobs` are those of the project.
 
     The same work is requested once: a run that failed is not repeated until a cron ticks again, or somebody launches
     `run`. While one is under way no other is requested. `is_on` None: on, but off under `dagster dev`.
     """
     keys_of = {one: translator.get_asset_key(one) for one in project.graph.order if is_built(project.models[one])}
-    graph, gateway = project.graph, project.gateway
+    graph, gateway, default = project.graph, project.gateway, project.settings.default_target_environment
+    patterns = project.settings.scheduled_environments
     is_on = not os.environ.get("DAGSTER_IS_DEV_CLI") if is_on is None else is_on
+    whose = " or ".join((default, *patterns))
 
     @dg.sensor(
         name=name,
@@ -74,38 +113,76 @@ def build_cadence_sensor(
         minimum_interval_seconds=_EVERY_SECONDS,
         # who develops wants to see what starts; a deployment runs by itself
         default_status=dg.DefaultSensorStatus.RUNNING if is_on else dg.DefaultSensorStatus.STOPPED,
-        description=f"Is any model due by its cron in {environment}? Only then a run starts, of these models only.",
+        description=f"Is any model due by its cron in {whose}? Only then a run starts, of these models only.",
     )
     def run_when_due(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        with Project.from_manifest(manifest) as opened:
-            if opened.environment(environment) is None:
-                return dg.SkipReason(f"there is no environment {environment!r} yet; the job apply makes it")
-            cadence = opened.cadence(environment)
-        if not cadence.due:
-            when = "never again" if cadence.next_tick is None else f"at {cadence.next_tick:%Y-%m-%d %H:%M} UTC"
-            return dg.SkipReason(f"nothing is due; next {when}")
         at_work = context.instance.get_run_records(
             dg.RunsFilter(statuses=_UNFINISHED, tags={keys.DUE_TAG: "true", keys.GATEWAY_TAG: gateway}), limit=1
         )
         if at_work:
             return dg.SkipReason(f"run {at_work[0].dagster_run.run_id} is under way")
-        return due_request(cadence, graph, keys_of)
+        kept, until = Requests.read(context.cursor), time.monotonic() + _SECONDS
+        again: dg.RunRequest | None = None
+        told: list[str] = []
+        with Project.from_manifest(manifest) as opened:
+            others = scheduled(opened, patterns, kept.last)
+            is_there = opened.environment(default) is not None
+            if not is_there:
+                told.append(f"there is no environment {default!r} yet; the job apply makes it")
+            for environment in (*((default,) if is_there else ()), *others):
+                if told and time.monotonic() > until:
+                    told.append("others are looked at next time")
+                    break
+                cadence = opened.cadence(environment)
+                kept = kept if environment == default else replace(kept, last=environment)
+                if not cadence.due:
+                    told.append(_quiet(cadence, is_alone=not others))
+                    continue
+                request = due_request(cadence, graph, keys_of if environment == default else {})
+                if kept.asked.get(environment) != request.run_key:
+                    context.update_cursor(kept.after(environment, request.run_key or "").text())
+                    return request
+                again = again or request  # Dagster launches it once; others are not kept waiting by one that failed
+        context.update_cursor(kept.only((default, *others)).text())
+        return again or dg.SkipReason("; ".join(told))
 
     return run_when_due
+
+
+def scheduled(project: Project, patterns: Sequence[str], after: str) -> list[str]:
+    """The environments beside the default one that are kept current and have not ended, by name, from the one behind
+    `after` on.
+    """
+    now, default = datetime.now(timezone.utc), project.settings.default_target_environment
+    names = sorted(
+        one.name
+        for one in (project.environments() if patterns else ())
+        if one.name != default
+        and (one.expires_at is None or one.expires_at > now)
+        and any(fnmatchcase(one.name, pattern) for pattern in patterns)
+    )
+    return [*(name for name in names if name > after), *(name for name in names if name <= after)]
+
+
+def _quiet(cadence: Cadence, *, is_alone: bool) -> str:
+    when = "never again" if cadence.next_tick is None else f"at {cadence.next_tick:%Y-%m-%d %H:%M} UTC"
+    return f"nothing is due{'' if is_alone else f' in {cadence.environment}'}; next {when}"
 
 
 def due_request(cadence: Cadence, graph: ModelGraph, keys_of: Mapping[str, dg.AssetKey]) -> dg.RunRequest:
     """One run of what is due: of those models and what lies between them, which keeps their order.
 
-    A model that the files no longer have is no asset: then the job that asks the state alone does it all.
+    A model that is no asset of `keys_of`, since the files no longer have it, or since assets stand for what another
+    environment shows: then the job that asks the state alone does it all.
     """
     due = [one.model for one in cadence.due]
     config = {"resources": {keys.RESOURCE: {"config": {"environment": cadence.environment}}}}
+    tags = {keys.DUE_TAG: "true", keys.ENVIRONMENT_TAG: cadence.environment}
     if any(name not in keys_of for name in due):
-        return dg.RunRequest(_run_key(cadence), config, job_name=WHOLE_JOB, tags={keys.DUE_TAG: "true"})
+        return dg.RunRequest(_run_key(cadence), config, job_name=WHOLE_JOB, tags=tags)
     wanted = _connected(due, graph)
     selected = [key for name, key in keys_of.items() if name in wanted]
-    return dg.RunRequest(_run_key(cadence), config, job_name=JOB, asset_selection=selected)
+    return dg.RunRequest(_run_key(cadence), config, job_name=JOB, asset_selection=selected, tags=tags)
 
 
 def _connected(models: Iterable[str], graph: ModelGraph) -> set[str]:

@@ -119,7 +119,13 @@ def _environment(value: object) -> object:
     return _checked(names.validate_environment, value)
 
 
+def _environment_pattern(value: object) -> object:
+    _environment(value.replace("*", "x") if isinstance(value, str) else value)
+    return value
+
+
 EnvironmentName = Annotated[str, BeforeValidator(_environment)]
+EnvironmentPattern = Annotated[str, BeforeValidator(_environment_pattern)]
 Duration = Annotated[timedelta, BeforeValidator(_duration)]
 
 
@@ -217,6 +223,7 @@ class RootConfig(_Config):
     snapshot_ttl: Duration = timedelta(weeks=1)
     environment_ttl: Duration | None = timedelta(weeks=1)
     pinned_environments: tuple[EnvironmentName, ...] = ()
+    scheduled_environments: tuple[EnvironmentPattern, ...] = ()
     default_target_environment: EnvironmentName = "prod"
     environment_suffix_target: Literal["schema", "table", "catalog"] = "schema"
     physical_schema_mapping: Mapping[str, str] = Field(default_factory=dict)

@@ -148,6 +148,7 @@ class Settings:
     physical_schema_mapping     pairs of pattern (from the start of a model's schema) and schema; the first match wins
     environment_ttl             None: environments never end by themselves
     pinned_environments         those that never end
+    scheduled_environments      those that Dagster keeps current beside the default one, by name or with `*`
     infer_names                 whether models that give no name are called by their path
     before_all, after_all       statements, as written, around everything that is done to an environment
     notes                       what was accepted but has no effect here, in words for the person
@@ -171,6 +172,7 @@ class Settings:
     snapshot_ttl: timedelta = timedelta(weeks=1)
     environment_ttl: timedelta | None = timedelta(weeks=1)
     pinned_environments: tuple[str, ...] = ()
+    scheduled_environments: tuple[str, ...] = ()
     default_target_environment: str = "prod"
     time_column_format: str = "%Y-%m-%d"
     physical_table_naming_convention: Literal["schema_and_table", "table_only", "hash_md5"] = "schema_and_table"
@@ -435,6 +437,7 @@ class _Loading:
             snapshot_ttl=top.snapshot_ttl,
             environment_ttl=top.environment_ttl,
             pinned_environments=top.pinned_environments,
+            scheduled_environments=top.scheduled_environments,
             default_target_environment=top.default_target_environment,
             time_column_format=top.time_column_format,
             physical_table_naming_convention=top.physical_table_naming_convention,

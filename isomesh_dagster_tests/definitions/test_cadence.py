@@ -121,6 +121,61 @@ def test_a_model_that_the_files_no_longer_have_is_loaded_all_the_same(loaded_sho
     assert isinstance(tick(loaded_shop), dg.SkipReason)
 
 
+class TestOtherEnvironments:
+    """Those that `scheduled_environments` names are kept current, too; one run at a time."""
+
+    @pytest.fixture
+    def staged(self, loaded_shop: Shop) -> Shop:
+        """Of the environments only `staging` shows the nightly model; all are two days old."""
+        config = (loaded_shop.root / "config.yaml").read_text()
+        loaded_shop.write("config.yaml", f"{config}\nscheduled_environments: [stag*]\n")
+        applied(loaded_shop, timedelta(days=2))
+        loaded_shop.write("models/marts/nightly.sql", NIGHTLY)
+        with Project.load(loaded_shop.root) as project:
+            for name in ("staging", "stag_ended", "dev"):
+                list(project.apply(project.plan(name, now=datetime.now(timezone.utc) - timedelta(days=2))))
+            project.invalidate("stag_ended")
+        return loaded_shop
+
+    @staticmethod
+    def tick(shop: Shop, cursor: str | None) -> tuple[dg.RunRequest | dg.SkipReason, str | None]:
+        context = dg.build_sensor_context(instance=shop.instance, cursor=cursor)
+        found = shop.definitions().get_sensor_def("run_when_due")(context)
+        assert isinstance(found, dg.RunRequest | dg.SkipReason)
+        return found, context.cursor
+
+    def test_prod_first_then_what_they_alone_show(self, staged: Shop) -> None:
+        first, cursor = self.tick(staged, None)
+        assert isinstance(first, dg.RunRequest)
+        assert (first.job_name, first.tags["isomesh/environment"]) == ("run_due", "prod")
+        assert launch(staged, first).success
+        second, cursor = self.tick(staged, cursor)
+        assert isinstance(second, dg.RunRequest)
+        assert (second.job_name, second.tags["isomesh/environment"]) == ("run", "staging")
+        result = launch(staged, second)
+        assert result.success
+        assert set(materialized(result)) == {"marts.nightly"}, "the others are the tables that prod's run has filled"
+        quiet, _ = self.tick(staged, cursor)
+        assert isinstance(quiet, dg.SkipReason)
+        assert "nothing is due in prod; next at" in (quiet.skip_message or "")
+        assert "nothing is due in staging; next at" in (quiet.skip_message or "")
+        with Project.load(staged.root) as project:
+            assert project.cadence("dev").due == project.cadence("stag_ended").due == ()
+
+    def test_one_that_fails_does_not_keep_others_waiting(self, staged: Shop) -> None:
+        first, cursor = self.tick(staged, None)
+        second, cursor = self.tick(staged, cursor)  # prod's run failed: what was due still is
+        third, cursor = self.tick(staged, cursor)
+        assert isinstance(first, dg.RunRequest)
+        assert isinstance(second, dg.RunRequest)
+        assert isinstance(third, dg.RunRequest)
+        assert [one.tags["isomesh/environment"] for one in (first, second, third)] == ["prod", "staging", "prod"]
+        assert third.run_key == first.run_key  # which Dagster does not launch again
+        damaged, _ = self.tick(staged, "{")
+        assert isinstance(damaged, dg.RunRequest)
+        assert damaged.run_key == first.run_key
+
+
 @pytest.mark.parametrize(("is_dev", "status"), [(True, "STOPPED"), (False, "RUNNING")])
 def test_it_is_on_in_a_deployment_and_off_while_developing(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, is_dev: bool, status: str
