@@ -28,7 +28,7 @@ from isomesh_dagster.cli.plan import apply, diff, plan, run
 from isomesh_dagster.cli.session import Session, answers_json, known_gateway
 from isomesh_dagster.cli.table_diff import table_diff
 from isomesh_dagster.cli.testing import create_test, test
-from isomesh_dagster.cli.upkeep import clean, destroy, doctor, migrate, state
+from isomesh_dagster.cli.upkeep import clean, destroy, doctor, migrate, state, system
 from isomesh_dagster.cli.warehouse import create_external_models, fetchdf, table_name
 from isomesh_dagster.errors import IsomeshError
 
@@ -161,7 +161,7 @@ _GROUPS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
     ("Environments", (environments, plans, decisions, invalidate, janitor)),
     ("Look at models and rows", (render, evaluate, fetchdf, table_diff, lineage, dag, table_name)),
     ("Check and write models", (test, create_test, audit, lint, format_, create_external_models)),
-    ("The system", (ci, info, doctor, migrate, state, clean, destroy)),
+    ("The system", (ci, info, doctor, migrate, state, system, clean, destroy)),
 )
 
 for _title, _commands in _GROUPS:

@@ -141,6 +141,68 @@ def destroy(session: Session, *, confirm: str | None, dry_run: bool) -> None:
     console.line(f"Nothing of this project is left in gateway {gateway}.", "bold green")
 
 
+@click.group()
+def system() -> None:
+    """Bring together a state and a warehouse that parted.
+
+    \b
+    Examples:
+      isomesh system adopt
+    """
+
+
+@system.command(short_help="Let the state know what the warehouse shows.")
+@click.option("--confirm", metavar="GATEWAY", help="The gateway's name, given here instead of being asked for.")
+@click.option(
+    "--let-go", multiple=True, metavar="ENV", help="Forget this environment; its views stay. May be repeated."
+)
+@click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
+@pass_session
+def adopt(session: Session, *, confirm: str | None, let_go: tuple[str, ...], dry_run: bool) -> None:
+    """Let the state know what the warehouse shows: after the state was lost, or state or warehouse were restored from
+    backups of different days, or gateway or project got another name. The gateway's name must be typed.
+
+    The warehouse records what its environments show and hold; the definitions behind that are made again from the
+    project's files. So check out the files that an environment shows. One that shows other files stays as it is until
+    these are checked out and adopted, or until it is let go: then its views stay, and the next plan for it begins anew
+    on the tables that are there. Nothing is built and nothing is dropped; the history of promotions begins anew.
+
+    State and warehouse of two different systems stay refused, and the system of another gateway of config.yaml.
+
+    \b
+    Examples:
+      isomesh system adopt --dry-run                      what is wrong, and what would be done
+      isomesh --gateway production system adopt           asks for the name of the gateway
+      isomesh system adopt --let-go dev --confirm local   in a script
+    """
+    from isomesh_dagster.plan.words import count
+    from isomesh_dagster.project import adopting
+
+    console = session.console
+    with session.project() as project:
+        found = adopting.survey(project)
+        if not found.parted.reasons:
+            console.line(f"gateway {project.gateway} · state and warehouse agree: nothing to do", "bold green")
+            return
+        console.line(f"gateway {project.gateway} · adopt{' (dry run)' if dry_run else ''}", "bold")
+        for reason in found.parted.reasons:
+            console.line(f"  ! {reason}", "yellow")
+        for name, one in found.environments.items():
+            if not one.lost:
+                console.line(f"  + environment {name}: {count(len(one.snapshots), 'model')}, known again", "green")
+            elif name in let_go:
+                console.line(f"  - environment {name}: let go; its views stay until it is planned again", "red")
+            else:
+                shown = ", ".join(one.lost[:5]) + (" and more" if len(one.lost) > 5 else "")
+                console.line(f"  · environment {name}: stays as it is; these files are not what it shows: {shown}")
+                console.note(f"    check out its files and adopt again, or give `--let-go {name}`")
+        if dry_run:
+            return
+        _agreed(session, project.gateway, confirm)
+        adopting.adopt(project, found, let_go=let_go)
+        console.line(f"gateway {project.gateway} · state and warehouse belong together", "bold green")
+
+
 def _agreed(session: Session, gateway: str, confirm: str | None) -> None:
     """Ends the command unless the gateway's name was given, or is typed now."""
     if confirm is None and can_ask():

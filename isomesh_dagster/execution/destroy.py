@@ -15,7 +15,7 @@ from isomesh_dagster.engine.connection import Connection, Session
 from isomesh_dagster.errors import ConflictingPlanError, EngineError
 from isomesh_dagster.execution import warehouse
 from isomesh_dagster.execution.events import Dropped
-from isomesh_dagster.execution.janitor import drop_schemas, remove_snapshots, take_down
+from isomesh_dagster.execution.janitor import remove_snapshots, remove_unknown, take_down
 from isomesh_dagster.execution.stamp import check_pairing
 from isomesh_dagster.relation import Relation
 from isomesh_dagster.state.protocol import Identity, StateStore
@@ -111,7 +111,7 @@ def destroy(
         yield from told(remove_snapshots(session, state, going, checkpoint))
         _refuse_kept(kept)
         if warehouse.exists(session):
-            yield from told(_unknown_to_state(session))
+            yield from told(remove_unknown(session, state, warehouse.all_physicals(session)))
             _refuse_kept(kept)
             with session.transaction(claim="stamp"):
                 if warehouse.all_shown(session) or warehouse.all_physicals(session):
@@ -122,28 +122,6 @@ def destroy(
                 warehouse.remove(session)
             checkpoint("records gone")
     state.remove(with_schema=with_state_schema)
-
-
-def _unknown_to_state(session: Session) -> Iterator[Dropped]:
-    """Relations that the warehouse records as ours and a state that was lost, or is older, did not know."""
-    left = sorted(map(Relation.parse, warehouse.all_physicals(session)), key=str)
-    schemas = {relation.schema for relation in left if relation.catalog is None}
-    views = {
-        Relation(schema=schema, name=name)
-        for schema in schemas
-        for name, kind in session.list_relations(schema)
-        if kind == "view"
-    }
-    for relation in sorted(left, key=lambda one: (one not in views, str(one))):
-        try:
-            with session.transaction():
-                session.drop(relation, view=relation in views)
-                warehouse.forget(session, str(relation))
-        except EngineError as error:  # noqa: PERF203 (one relation must not stop the others)
-            yield Dropped(name=str(relation), kept_because=error.message)
-        else:
-            yield Dropped(name=str(relation))
-    yield from drop_schemas(session, schemas)
 
 
 def _refuse_kept(kept: list[Dropped]) -> None:

@@ -16,9 +16,10 @@ from enum import Enum
 from isomesh_dagster.engine.connection import Connection, Session
 from isomesh_dagster.errors import EngineError, IsomeshError
 from isomesh_dagster.execution import warehouse
+from isomesh_dagster.execution.adopt import believe
 from isomesh_dagster.execution.comments import comment_on
-from isomesh_dagster.execution.reconcile import adopt_loaded, reconcile_in
-from isomesh_dagster.execution.stamp import check_stamp
+from isomesh_dagster.execution.reconcile import adopt_loaded
+from isomesh_dagster.execution.stamp import check_pairing
 from isomesh_dagster.execution.texts import view_query
 from isomesh_dagster.model.kinds import is_incremental
 from isomesh_dagster.relation import Relation
@@ -71,8 +72,12 @@ def examine(patient: Patient, *, environments: Collection[str] = (), repair: boo
     """
     state = patient.state
     with patient.connection.session() as session:
+        stamp = _stamp(patient, session)
+        if not environments or stamp.level is Level.ERROR:
+            yield stamp
+        if stamp.level is Level.ERROR:
+            return  # what follows compares the one with the other, and believes one of them
         if not environments:
-            yield from _stamp(patient, session)
             yield _clock(session)
             yield _rights(session)
         if not warehouse.exists(session) or state.identity() is None:
@@ -81,7 +86,11 @@ def examine(patient: Patient, *, environments: Collection[str] = (), repair: boo
         shown = [one for one in state.environments() if not environments or one.name in environments]
         for environment in shown:
             yield from _recorded(session, state, environment, repair=repair)
-        shown = [one for one in state.environments() if not environments or one.name in environments]
+        if not environments:
+            yield from _unknown(session, state, repair=repair)
+        # what they disagree on is not to be compared any further: the mend would follow the wrong one
+        agreed = {one.name for one in warehouse.all_shown(session) if _is_known(state.environment(one.name), one)}
+        shown = [one for one in state.environments() if one.name in agreed and one.name in {*(environments or agreed)}]
         snapshots = state.snapshots({id for one in shown for id in one.target.snapshots.values()})
         lost = yield from _tables(session, state, shown, snapshots.values(), repair=repair)
         for environment in shown:
@@ -93,17 +102,15 @@ def examine(patient: Patient, *, environments: Collection[str] = (), repair: boo
 # ---- the system -------------------------------------------------------------------------------------------
 
 
-def _stamp(patient: Patient, session: Session) -> Iterator[Finding]:
-    if patient.state.identity() is None and not warehouse.exists(session):
-        yield Finding(level=Level.OK, subject="stamp", message="state and warehouse are new")
-        return
+def _stamp(patient: Patient, session: Session) -> Finding:
     try:
-        stamp = check_stamp(session, patient.state, patient.identity)
+        stamp, _ = check_pairing(session, patient.state, patient.identity)
     except IsomeshError as error:
-        yield Finding(level=Level.ERROR, subject="stamp", message=error.message, hint=error.hint)
-        return
+        return Finding(level=Level.ERROR, subject="stamp", message=error.message, hint=error.hint)
+    if stamp is None:
+        return Finding(level=Level.OK, subject="stamp", message="state and warehouse are new")
     message = f"state and warehouse belong together (gateway {stamp.gateway}, system {stamp.uuid[:8]})"
-    yield Finding(level=Level.OK, subject="stamp", message=message)
+    return Finding(level=Level.OK, subject="stamp", message=message)
 
 
 def _clock(session: Session) -> Finding:
@@ -149,24 +156,51 @@ def _rights(session: Session) -> Finding:
 
 def _recorded(session: Session, state: StateStore, environment: Environment, *, repair: bool) -> Iterator[Finding]:
     """Whether state and warehouse agree on the plan an environment shows."""
-    there = warehouse.shown_plan(session, environment.name)
-    if there == environment.plan_id:
+    shown = warehouse.shown(session, environment.name)
+    if shown is not None and _is_known(environment, shown):
         return
-    message = f"the state says it shows plan {environment.plan_id}, the warehouse {there or 'nothing'}"
-    mended = False
-    if repair:
-        try:
-            reconcile_in(session, state, environment.name)
-            mended = True
-        except IsomeshError as error:
-            message = error.message
-    yield Finding(
-        level=Level.ERROR,
-        subject=environment.name,
-        message=message,
-        hint=None if mended else "an apply was interrupted; the next plan finishes it, or `isomesh doctor --repair`",
-        is_repaired=mended,
+    there = "nothing" if shown is None else f"plan {shown.plan_id} (promotion {shown.number})"
+    yield from _disagreement(
+        session,
+        state,
+        shown,
+        environment.name,
+        f"the state says it shows plan {environment.plan_id} (promotion {environment.number}), the warehouse {there}",
+        repair=repair,
     )
+
+
+def _is_known(known: Environment | None, shown: warehouse.Shown) -> bool:
+    return known is not None and known.plan_id == shown.plan_id
+
+
+def _unknown(session: Session, state: StateStore, *, repair: bool) -> Iterator[Finding]:
+    """Environments that only the warehouse knows."""
+    known = {one.name for one in state.environments()}
+    for shown in warehouse.all_shown(session):
+        if shown.name not in known:
+            message = f"the warehouse shows plan {shown.plan_id} in it, the state does not know it"
+            yield from _disagreement(session, state, shown, shown.name, message, repair=repair)
+
+
+def _disagreement(
+    session: Session, state: StateStore, shown: warehouse.Shown | None, name: str, message: str, *, repair: bool
+) -> Iterator[Finding]:
+    """An environment of which the warehouse is believed, as far as the state knows what it shows."""
+    hint: str | None = (
+        "an apply was interrupted, or a backup restored; `isomesh doctor --repair` believes the warehouse"
+    )
+    if shown is not None:
+        ids = shown.target.snapshots.values()
+        if len(state.snapshots(ids)) < len(set(ids)):
+            hint = "the state has lost what it shows: restore the state of that time, or `isomesh system adopt`"
+            repair = False
+    if repair:
+        if shown is None:
+            state.remove_environment(name)
+        else:
+            believe(session, state, shown)
+    yield Finding(level=Level.ERROR, subject=name, message=message, hint=None if repair else hint, is_repaired=repair)
 
 
 def _tables(
@@ -285,7 +319,7 @@ def _definitions(session: Session, views: Iterable[str]) -> Mapping[str, str | N
 def _strangers(session: Session, state: StateStore, snapshots: Collection[Snapshot]) -> Iterator[Finding]:
     """Objects in the schemas of the physical layer that no snapshot owns: told, and left alone."""
     schemas = {one.physical.schema for one in snapshots if one.physical is not None and one.physical.catalog is None}
-    owned = state.physicals()
+    owned = state.physicals() | warehouse.all_physicals(session)
     strangers = [name for schema in sorted(schemas) for name in _listed(session, schema) if name not in owned]
     if strangers:
         shown = ", ".join(strangers[:5]) + (f" and {len(strangers) - 5} more" if len(strangers) > 5 else "")

@@ -44,9 +44,9 @@ def janitor(
     """Remove environments that ended by `now`, then snapshots that were last needed more than `snapshot_ttl` ago.
 
     What an environment shows, an open plan needs, or one of the last `keep_promotions` promotions of an environment
-    showed, stays. `ignore_ttl` takes the rest at once. `dry_run` tells what would go and changes nothing; what only
-    the removal of an environment would free is not told then. `only`: nothing but this environment, if it ended. Yields
-    one event per environment and per object, `kept_because` set for one that could not be dropped.
+    showed, stays. `ignore_ttl` takes the rest at once, tables that a lost state knew among them. `dry_run` tells what
+    would go and changes nothing; what only the removal of an environment would free is not told then. Yields one event
+    per environment and per object, `kept_because` set for one that could not be dropped.
     """
     older_than = now if ignore_ttl else now - snapshot_ttl
     with connection.session() as session:
@@ -70,6 +70,12 @@ def janitor(
             yield from (Dropped(name=str(one.physical)) for one in _readers_first(going) if one.physical is not None)
         else:
             yield from remove_snapshots(session, state, going, checkpoint)
+        if ignore_ttl:  # nobody knows since when these are not needed
+            unknown = _unknown(session, state)
+            if dry_run:
+                yield from (Dropped(name=physical) for physical in sorted(unknown))
+            else:
+                yield from remove_unknown(session, state, unknown)
 
 
 def remove_snapshots(
@@ -81,6 +87,39 @@ def remove_snapshots(
     for snapshot in _readers_first(going):
         yield from _remove_snapshot(session, state, snapshot, checkpoint)
     yield from drop_schemas(session, {one.physical.schema for one in going if one.physical is not None})
+
+
+def _unknown(session: Session, state: StateStore) -> set[str]:
+    """What the warehouse records as ours, shows nowhere, and the state, which was lost or restored, does not know."""
+    if not warehouse.exists(session):
+        return set()
+    recorded = warehouse.all_physicals(session)
+    shown = {view.physical for one in warehouse.all_shown(session) for view in one.target.views.values()}
+    return recorded - shown - state.physicals()  # asked last: what is built now was known before
+
+
+def remove_unknown(session: Session, state: StateStore, physicals: Collection[str]) -> Iterator[Dropped]:
+    """Drop relations (dotted) that the warehouse records as ours and the state does not know; an event for each."""
+    relations = sorted(map(Relation.parse, physicals), key=str)
+    schemas = {relation.schema for relation in relations if relation.catalog is None}
+    views = {
+        Relation(schema=schema, name=name)
+        for schema in schemas
+        for name, kind in session.list_relations(schema)
+        if kind == "view"
+    }
+    for relation in sorted(relations, key=lambda one: (one not in views, str(one))):
+        try:
+            with session.transaction():
+                if str(relation) in state.physicals():
+                    continue  # a plan took it over meanwhile
+                session.drop(relation, view=relation in views)
+                warehouse.forget(session, str(relation))
+        except EngineError as error:
+            yield Dropped(name=str(relation), kept_because=error.message)
+        else:
+            yield Dropped(name=str(relation))
+    yield from drop_schemas(session, schemas)
 
 
 def drop_schemas(session: Session, schemas: Iterable[str]) -> Iterator[Dropped]:

@@ -44,7 +44,14 @@ def reconcile_in(session: Session, state: StateStore, environment: str) -> None:
     if shown is None or state.plan(shown.plan_id) is None:
         raise StateError(
             f"environment {environment!r} shows plan {shown_plan}, which this state does not know",
-            hint="the state is older than the warehouse or belongs to another one; restore the state that goes with it",
+            hint="the state is older than the warehouse; restore the state that goes with it, or let"
+            " `isomesh system adopt` make it again from the warehouse and the files",
+        )
+    if known is not None and shown.number <= known.number:
+        raise StateError(
+            f"environment {environment!r} shows promotion {shown.number}, and this state knows of {known.number}",
+            hint="the warehouse is older than the state: was it restored from a backup? `isomesh doctor --repair`"
+            " believes the warehouse",
         )
     state.finalize(
         environment=environment,

@@ -41,7 +41,8 @@ def check_pairing(session: Session, state: StateStore, identity: Identity) -> tu
     if of_state is None and of_warehouse is not None:
         raise SystemMismatch(
             f"the warehouse is stamped ({_short(of_warehouse)}) but the state is new",
-            hint="point `state_connection` at this system's state, or restore it from a backup",
+            hint="point `state_connection` at this system's state, or restore it from a backup; when it is lost,"
+            " `isomesh system adopt` makes it again from the warehouse and the files",
         )
     if of_state is not None and of_warehouse is None and state.environments():
         raise SystemMismatch(

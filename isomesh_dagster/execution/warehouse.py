@@ -82,6 +82,11 @@ def create(session: Session, identity: Identity) -> None:
     session.create_schema(META_SCHEMA)
     for statement in _DEFINITIONS:
         session.execute(statement)
+    stamp(session, identity)
+
+
+def stamp(session: Session, identity: Identity) -> None:
+    """The stamp is this one afterwards, whatever it was."""
     session.execute(f"DELETE FROM {_SYSTEM.sql}")
     session.execute(f"INSERT INTO {_SYSTEM.sql} VALUES (?, ?, ?)", (identity.uuid, identity.gateway, identity.project))
 

@@ -62,6 +62,9 @@ def plan_files(
     state = system.checked()
     warnings = (*(() if wish.skip_linter else project.lint_warnings()), *system.reconcile(name))
     current = state.environment(name)
+    if current is None:
+        system.check_new(name)
+        current = state.environment(name)
     compared = current or _pattern(project, state, name, wish)
     if current is not None and wish.create_from is not None:
         warnings = (*warnings, f"{name} is there already: that it be created from {wish.create_from} has no effect")

@@ -101,6 +101,25 @@ class System:
         reconcile(connection, self.state(), environment)
         return ()
 
+    def check_new(self, environment: str) -> None:
+        """Raise StateError when the warehouse shows an environment that the state does not know, or SystemMismatch when
+        it is another system's; before somebody reads a plan that cannot be applied. Not asked of a warehouse that is
+        not there yet, or at which another process is at work.
+        """
+        path = getattr(self.settings.connection, "path", None)
+        if path is not None and not path.exists():
+            return
+        from isomesh_dagster.execution.reconcile import reconcile_in
+        from isomesh_dagster.execution.stamp import check_pairing
+
+        try:
+            connection = self.connection(wait_seconds=0)
+        except LockedError:
+            return
+        with connection.session() as session:
+            check_pairing(session, self.state(), self.identity())
+            reconcile_in(session, self.state(), environment)
+
     def environment_name(self, environment: str | None) -> str:
         """The name given, checked, else the configuration's default. Raises InvalidName."""
         return validate_environment(self.settings.default_target_environment if environment is None else environment)

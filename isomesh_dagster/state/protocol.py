@@ -97,6 +97,10 @@ class StateStore(Protocol):
         """Stamp a new state; the stamp that is there afterwards (somebody else may have been first)."""
         ...
 
+    def restamp(self, identity: Identity) -> None:
+        """The stamp is this one, whatever it was: for somebody who has said that he knows what he does."""
+        ...
+
     def remove(self, *, with_schema: bool) -> None:
         """End a state in which nothing is recorded any more: its tables go, and the file or (`with_schema`) the schema
         that held nothing else. The store is closed then. Raises StateError when something is recorded.
@@ -220,6 +224,12 @@ class StateStore(Protocol):
 
     def close_plan(self, plan_id: str, status: str) -> None:
         """Set a plan's status: open, done or superseded. Raises StateError when the plan is not known."""
+        ...
+
+    def adopt(self, environment: Environment, *, reason: str, snapshots: Sequence[Snapshot] = ()) -> None:
+        """The environment shows this, whatever was recorded of it: later promotions are forgotten, its plan is done,
+        its open plans are superseded. Records those of `snapshots` that are not known. Idempotent.
+        """
         ...
 
     def expire(self, environment: str, at: datetime | None) -> bool:

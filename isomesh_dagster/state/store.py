@@ -120,6 +120,13 @@ class SqlStateStore:
         assert stamped is not None
         return stamped
 
+    def restamp(self, identity: Identity) -> None:
+        """The stamp is this one, whatever it was."""
+        with self._write() as connection:
+            row = {"singleton": 1, "uuid": identity.uuid, "gateway": identity.gateway, "project": identity.project}
+            connection.execute(delete(tables.system))
+            connection.execute(insert(tables.system).values(**row, created_at=self._clock()))
+
     def remove(self, *, with_schema: bool) -> None:
         """End this state, in which nothing is recorded any more; see `schema.remove`. The store is closed then."""
         remove(self._database, with_schema=with_schema)
@@ -214,6 +221,36 @@ class SqlStateStore:
             left = {snapshot for other in losers for snapshot in other.snapshots.values()}
             left |= set(live.target.snapshots.values()) if live is not None else set()
             retention.release(connection, left - set(target.snapshots.values()), promoted_at)
+
+    def adopt(self, environment: Environment, *, reason: str, snapshots: Sequence[Snapshot] = ()) -> None:
+        """The environment shows this, whatever was recorded of it; see the protocol."""
+        shown = environment
+        with self._write() as connection:
+            live = rows.read_environment(connection, shown.name)
+            row = {
+                "plan_id": shown.plan_id,
+                "number": shown.number,
+                "target": self._put_target(connection, shown.target),
+                "promoted_at": shown.promoted_at,
+            }
+            more = {"expires_at": shown.expires_at, "suffix_target": shown.suffix_target}
+            promotions = tables.promotions.c
+            connection.execute(delete(tables.environments).where(tables.environments.c.name == shown.name))
+            connection.execute(insert(tables.environments).values(name=shown.name, **row, **more))
+            late = and_(promotions.environment == shown.name, promotions.number >= shown.number)
+            connection.execute(delete(tables.promotions).where(late))
+            connection.execute(insert(tables.promotions).values(environment=shown.name, reason=reason, **row))
+            self._supersede(connection, shown.name)
+            plan = {"id": shown.plan_id, "environment": shown.name, "based_on": None, "status": "done"}
+            made = {"target": row["target"], "created_at": shown.promoted_at, "document": ""}
+            self._insert_new(connection, tables.plans, [{**plan, **made, **more}])
+            connection.execute(update(tables.plans).where(tables.plans.c.id == shown.plan_id).values(status="done"))
+            self._insert_new(
+                connection, tables.snapshots, [rows.snapshot_row(one, shown.promoted_at) for one in snapshots]
+            )
+            retention.take_back(connection, shown.target)
+            left = set(live.target.snapshots.values()) if live is not None else set()
+            retention.release(connection, left - set(shown.target.snapshots.values()), self._clock())
 
     def expire(self, environment: str, at: datetime | None) -> bool:
         """Set when the environment ends (None: never); whether it exists."""

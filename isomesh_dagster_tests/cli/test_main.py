@@ -44,6 +44,7 @@ COMMANDS = (
     "doctor",
     "migrate",
     "state",
+    "system",
     "clean",
     "destroy",
 )

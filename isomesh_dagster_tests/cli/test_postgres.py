@@ -127,3 +127,15 @@ def test_destroy_leaves_an_empty_database(on_postgres: Shop, rows):
         ("public",),
     ]
     assert "there is nothing" in ok(on_postgres("destroy", "--confirm", "main"))
+
+
+def test_a_state_that_was_dropped_is_made_again(on_postgres: Shop, rows):
+    ok(on_postgres("plan", "--auto-apply"))
+    before = rows("SELECT * FROM shop.monthly_revenue ORDER BY 1")
+    rows("DROP SCHEMA isomesh CASCADE; SELECT 1")
+    refused = on_postgres("plan")
+    assert (refused.exit_code, "isomesh system adopt" in refused.output) == (1, True)
+    ok(on_postgres("system", "adopt", "--confirm", "main"))
+    assert "Nothing to do" in ok(on_postgres("plan"))
+    assert rows("SELECT * FROM shop.monthly_revenue ORDER BY 1") == before
+    ok(on_postgres("doctor"))
