@@ -101,6 +101,7 @@ def _build_json(plan: Plan, build: Build) -> dict[str, Json]:
         "intervals": [list(interval.iso()) for interval in build.intervals],
         "kind": kind_name(snapshot.model.kind),
         "category": snapshot.category.value,
+        "over": None if build.over is None else [list(interval.iso()) for interval in build.over],
         "batches": len(build.batches),
         "without_rows": build.hollow,
         "is_preview": snapshot.is_preview,

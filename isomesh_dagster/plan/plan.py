@@ -67,8 +67,9 @@ class Build:
     order. `repoint` marks a physical view made again over its parents' new tables although its own definition did not
     change: no rows are computed. A `hollow` step computes none either: it makes the table without rows, and counts its
     intervals (skipped: none) as built. `later` marks rows that are computed again after a swap, which makes their
-    intervals count as not built. `expected_seconds` is what it will take, by past builds of the model (`expected`);
-    None: nothing is known.
+    intervals count as not built. `over` is the time for which what it reads is there, of a kind without intervals that
+    is built over a part of that; None: all of it is there. `expected_seconds` is what it will take, by past builds of
+    the model (`expected`); None: nothing is known.
     """
 
     snapshot: Snapshot
@@ -77,6 +78,7 @@ class Build:
     repoint: bool = False
     hollow: bool = False
     later: bool = False
+    over: tuple[Interval, ...] | None = None
     expected_seconds: float | None = None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from isomesh_dagster.errors import PlanError
 from isomesh_dagster.model import cron
@@ -63,7 +64,9 @@ class Steps:
         done = self._recorded.get(str(snapshot.physical))
         end = self.end(model)
         if not is_incremental(model.kind):
-            step = whole(snapshot, of_whole(start, end, below), repoint=repoint)
+            # a view holds no rows: that what it reads is a part is told of that
+            over = None if isinstance(model.kind, View) else below
+            step = replace(whole(snapshot, of_whole(start, end, below), repoint=repoint), over=over)
             is_open = not is_shown and not isinstance(model.kind, View)  # a view that is there shows what is there
             if done is None or ((is_open or self._wish.run) and is_due(model, done, step.intervals[0])):
                 return self.shaped(step, is_shown=is_shown)

@@ -63,7 +63,9 @@ def duration_words(seconds: float) -> str:
 
 
 def build_words(build: Build) -> str:
-    """What a build writes: `2013-01-01 → 2013-12-31 (365 days, 13 batches)`, `whole table`, `seed file`, `view`."""
+    """What a build writes: `2013-01-01 → 2013-12-31 (365 days, 13 batches)`, `whole table`, `seed file`, `view`, and
+    over which part of what it reads.
+    """
     model = build.snapshot.model
     if build.hollow:
         told = range_words(build.intervals, model.interval_unit) if is_incremental(model.kind) else "all of it"
@@ -81,7 +83,11 @@ def build_words(build: Build) -> str:
         case Embedded() | External():
             return "nothing physical"
         case _:
-            return "whole table"
+            return "whole table" if build.over is None else f"whole table, {_part_words(build.over)}"
+
+
+def _part_words(over: Sequence[Interval]) -> str:
+    return f"over {range_words(over, 'day')} only" if over else "over tables without rows"
 
 
 def interval_words(interval: Interval, unit: str) -> str:

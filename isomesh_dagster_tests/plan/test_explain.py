@@ -264,6 +264,7 @@ def test_json_golden() -> None:
         "intervals": [["2013-01-01T00:00:00Z", "2014-01-01T00:00:00Z"]],
         "kind": "INCREMENTAL_BY_TIME_RANGE",
         "category": "breaking",
+        "over": None,
         "batches": 14,
         "without_rows": False,
         "is_preview": False,
