@@ -1,7 +1,6 @@
 """All files of a project as models, from the cache where a file means what it meant before.
 
-Walks `models/`, `audits/`, `external_models.yaml`, `external_models/` and the seeds that models name. What the model
-format has and this version has not (metrics …) is refused by file name.
+Walks `models/`, `audits/`, `external_models.yaml`, `external_models/` and the seeds that models name.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from isomesh_dagster.cache.ignored import ignored
 from isomesh_dagster.cache.macro_files import load_macros
 from isomesh_dagster.cache.standalone import place_standalone
 from isomesh_dagster.cache.store import CACHE_PATH, FactStore
-from isomesh_dagster.errors import GraphError, IsomeshError, ModelError, UnknownColumnsError, UnsupportedError
+from isomesh_dagster.errors import GraphError, IsomeshError, ModelError, UnknownColumnsError
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.audits import AuditDefinition
 from isomesh_dagster.model.context import ParseContext, Reads
@@ -121,7 +120,6 @@ class _Loading:
 
     def run(self) -> LoadedFiles:
         tree = _Tree(self.settings)
-        self.errors.extend(tree.refused)
         audit_files = [self._file(path) for path in tree.audits]
         external_files = [self._file(path) for path in tree.external]
         model_files = [self._file(path) for path in tree.models]
@@ -393,13 +391,8 @@ class _Seeds(Mapping[str, str | None]):
         return len(self._known)
 
 
-_UNSUPPORTED_FOLDERS: Mapping[str, tuple[tuple[str, ...], str, str]] = {
-    "metrics": ((".sql",), "metrics are not supported", "compute them in a model"),
-}
-
-
 class _Tree:
-    """The project's files by role, as posix paths relative to its root, sorted; and what is there and not supported."""
+    """The project's files by role, as posix paths relative to its root, sorted."""
 
     def __init__(self, settings: Settings) -> None:
         self._root = settings.files
@@ -410,12 +403,6 @@ class _Tree:
         self.external = [
             *(written or [name for name in ("schema.yaml",) if self._is_file(name)]),  # as it was called before
             *self._files("external_models", (".yaml", ".yml")),
-        ]
-        self.refused: list[IsomeshError] = [
-            UnsupportedError(message, path=path, hint=hint)
-            for folder, (endings, message, hint) in _UNSUPPORTED_FOLDERS.items()
-            for path in self._files(folder, endings)
-            if not path.endswith("__init__.py")
         ]
 
     def _is_file(self, path: str) -> bool:

@@ -270,6 +270,8 @@ class Entry:
         depends_on = {*header.get("depends_on", ()), *(facts.depends_on if facts is not None else ()), *asked.tables}
         depends_on |= statement_reads((*rendered.pre, *rendered.post), dialect, self.context.default_catalog)
         depends_on |= kind_reads(kind, dialect, self.context.default_catalog)
+        if "__semantic.__table" in depends_on:  # what a query of metrics reads in place of a table
+            raise UnsupportedError("the query reads metrics, which are not supported", hint="write what they compute")
         model = replace(
             model,
             rendered=rendered.query,

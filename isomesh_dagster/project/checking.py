@@ -90,6 +90,16 @@ def lint_warnings(project: ProjectFiles) -> tuple[str, ...]:
     return tuple(f"{one.path}:{one.line} ({one.model}): {one.message} ({one.rule})" for one in found)
 
 
+def unread_warnings(project: ProjectFiles) -> tuple[str, ...]:
+    """What a plan warns of: files that the model format knows and nothing here reads. No table depends on one."""
+    files = project.settings.files
+    return tuple(
+        f"{path.relative_to(files).as_posix()} is not read: metrics are not supported; no table depends on them"
+        for path in sorted((files / "metrics").rglob("*.sql"))
+        if path.stat().st_size
+    )
+
+
 def tests_of(project: ProjectFiles, plan: Plan) -> tuple[UnitTest, ...]:
     """The unit tests of models whose rows `plan` may change; see `Project.unit_tests_of`."""
     quiet = (ChangeType.METADATA, ChangeType.REMOVED)

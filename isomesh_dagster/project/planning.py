@@ -23,6 +23,7 @@ from isomesh_dagster.plan.plan import Decision, Plan
 from isomesh_dagster.plan.recorded import ADDITIVE, DESTRUCTIVE, Honoured, honour
 from isomesh_dagster.plan.wish import EVERYTHING_DUE, RunWish, Wish
 from isomesh_dagster.project import clock, migrating, scope
+from isomesh_dagster.project.checking import unread_warnings
 from isomesh_dagster.project.elsewhere import left_to_prod, left_words
 from isomesh_dagster.project.restating import plan_restatement
 from isomesh_dagster.project.scope import Scope
@@ -60,7 +61,8 @@ def plan_files(
             hint="leave start and end out, plan another environment, or say what to restate",
         )
     state = system.checked()
-    warnings = (*(() if wish.skip_linter else project.lint_warnings()), *system.reconcile(name))
+    linted = () if wish.skip_linter else project.lint_warnings()
+    warnings = (*linted, *unread_warnings(project), *system.reconcile(name))
     current = state.environment(name)
     if current is None:
         system.check_new(name)

@@ -308,13 +308,14 @@ def test_reserved_schemas(root: Path, name: str) -> None:
     assert (found.path, found.line) == ("models/z.sql", 1)
 
 
-@pytest.mark.parametrize("path", ["metrics/a.sql"])
-def test_files_that_are_not_supported_are_named(root: Path, path: str) -> None:
-    write(root, path, "METRIC (name a)")
+def test_a_query_of_metrics_is_refused(root: Path) -> None:
+    write(root, "metrics/a.sql", "METRIC (name a, expression SUM(raw.a))")  # no table depends on what it says
+    assert loaded(root).models
+    write(root, "models/z.sql", "MODEL (name s.z);\nSELECT METRIC(a) FROM __semantic.__table")
     found = error(root)
     assert isinstance(found, UnsupportedError)
-    assert found.path == path
-    assert found.hint
+    assert (found.path, found.line) == ("models/z.sql", 1)
+    assert "metrics" in found.message
 
 
 def test_what_a_new_project_of_the_format_holds_is_accepted(root: Path) -> None:

@@ -261,3 +261,9 @@ def test_what_was_built_tells_what_to_expect(new: Life) -> None:
     new.apply("dev", skip_backfill=True)
     with Project.load(new.root) as project:  # empty tables take no time that counts
         assert project.state().durations(["m.inc"]) == {"m.inc": known["m.inc"]}
+
+
+def test_files_that_are_not_read_are_told(life: Life) -> None:
+    (life.root / "metrics").mkdir()
+    (life.root / "metrics/total.sql").write_text("METRIC (name total, expression SUM(m.inc.v))")
+    assert life.plan("dev").warnings[0].startswith("metrics/total.sql is not read: metrics are not supported")
