@@ -151,14 +151,28 @@ def find_config(root: Path) -> Path:
     if len(found) > 1:
         raise ConfigError(f"both {found[0]} and {found[1]} are in {root}", path=found[1], hint="keep one of them")
     if (root / "config.py").is_file():
-        raise ConfigError(
-            "configuration in Python is not supported", path="config.py", hint="write the same keys into config.yaml"
-        )
+        raise _in_python(root, found)
     if not found:
         raise ConfigError(
             f"no config.yaml in {root}", hint="run this in a project's folder, or name the folder with --project"
         )
     return root / found[0]
+
+
+def _in_python(root: Path, beside: list[str]) -> ConfigError:
+    """Why `config.py` is not taken, and what to write instead of it, as far as its text tells."""
+    from isomesh_dagster.model.config_python import yaml_of
+
+    try:
+        derived = yaml_of((root / "config.py").read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError):
+        derived = None
+    hint = f"write the same keys into {beside[0] if beside else FILE_NAMES[0]} and remove config.py"
+    if derived is not None:
+        hint += "; read from its text, nothing of it was run:\n\n" + derived + "\n"
+    return ConfigError(
+        "configuration in Python is not supported: it would read every gateway's secrets", path="config.py", hint=hint
+    )
 
 
 def read_config(path: Path, shown: str) -> MappingNode:
