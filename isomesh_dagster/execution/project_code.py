@@ -13,6 +13,7 @@ from isomesh_dagster.dialect import query as sql
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import IsomeshError, ModelError
 from isomesh_dagster.execution.texts import Surroundings, may_mention
+from isomesh_dagster.macros.expander import SeenSnapshot
 from isomesh_dagster.macros.project import ProjectMacros
 from isomesh_dagster.model.kinds import External
 from isomesh_dagster.model.model import Model
@@ -148,6 +149,19 @@ class MacroWarehouse:
     def table(self, name: str) -> str:
         """The relation that a model's rows are in, as SQL."""
         return self._table(sql.normalize_name(name, self._around.engine_dialect))
+
+    def snapshot(self, name: str) -> SeenSnapshot | None:
+        """The version of a model that this is about; None for a name that no model has."""
+        asked = sql.normalize_name(name, self._around.engine_dialect)
+        found = self._around.snapshots.get(asked) or self._around.snapshots.get(asked.partition(".")[2])
+        if found is None:
+            return None
+        parents = tuple(SeenSnapshot(name=self._full(one.name), version=one.version) for one in found.parents)
+        return SeenSnapshot(name=self._full(found.name), version=found.version, parents=parents)
+
+    def _full(self, name: str) -> str:
+        catalog = self._around.default_catalog
+        return Relation.parse(name if catalog is None or name.count(".") > 1 else f"{catalog}.{name}").sql
 
 
 class ReadingAdapter:

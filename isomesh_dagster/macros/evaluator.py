@@ -16,7 +16,7 @@ from isomesh_dagster.macros.values import Fragment, to_sql
 
 if TYPE_CHECKING:
     from isomesh_dagster.macros.call import Call
-    from isomesh_dagster.macros.expander import Expander
+    from isomesh_dagster.macros.expander import Expander, SeenSnapshot
     from isomesh_dagster.macros.project import PythonMacro
 
 __all__ = ["SQL", "MacroEvaluator", "call_python"]
@@ -139,6 +139,12 @@ class MacroEvaluator:
         self._expander.scope.note("runtime_stage")
         written = name if isinstance(name, str) else name.sql(dialect=self.dialect)
         return written if self._expander.warehouse is None else self._expander.warehouse.table(written)
+
+    def get_snapshot(self, model_name: str | exp.Table) -> SeenSnapshot | None:
+        """A model's version: `name`, `version` and `parents` (names and versions); None where nothing is built."""
+        self._expander.scope.note("runtime_stage")
+        written = model_name if isinstance(model_name, str) else model_name.sql(dialect=self.dialect)
+        return None if self._expander.warehouse is None else self._expander.warehouse.snapshot(written)
 
     # --- inside
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sqlglot import Token, TokenType
@@ -41,6 +42,15 @@ ColumnsOf = Callable[[str], KnownColumns]
 """The columns of a relation by normalised name; raises `MacroError` when nobody knows them."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenSnapshot:
+    """What macros may know of a model's version: its full name, quoted and with the catalog, and what it reads."""
+
+    name: str
+    version: str
+    parents: tuple[SeenSnapshot, ...] = ()
+
+
 class Warehouse(Protocol):
     """The warehouse as macros written in Python may read it."""
 
@@ -50,6 +60,9 @@ class Warehouse(Protocol):
 
     def table(self, name: str) -> str:
         """The relation that a model's rows are in, as SQL."""
+
+    def snapshot(self, name: str) -> SeenSnapshot | None:
+        """The version of a model that this is about; None for a name that no model has."""
 
 
 def no_columns(name: str) -> KnownColumns:

@@ -88,3 +88,31 @@ def test_columns_that_are_asked_for_only_when_the_model_is_built(tmp_path: Path,
     with Project.load(tmp_path, environ={}) as project:
         list(project.apply(project.plan("dev")))
         assert project.fetch("SELECT told FROM notes")[1] == [(told,)]
+
+
+SNAPSHOT = """
+from sqlmesh import macro
+
+@macro()
+def known(evaluator, name):
+    if evaluator.runtime_stage == "loading":
+        return "'' AS told, 0 AS parents"
+    found = evaluator.get_snapshot(name)
+    assert evaluator.get_snapshot("s.nobody") is None
+    return f"'{found.parents[0].name}' AS told, {len(found.parents)} AS parents"
+"""
+
+
+def test_a_macro_asks_for_the_version_of_a_model(tmp_path: Path) -> None:
+    files = {
+        "config.yaml": CONFIG,
+        "macros/m.py": SNAPSHOT,
+        "models/a.sql": "MODEL (name s.a, kind FULL); SELECT 1 AS a",
+        "models/b.sql": "MODEL (name s.b, kind FULL); SELECT @known(s.b) FROM s.a",
+    }
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    with Project.load(tmp_path, environ={}) as project:
+        list(project.apply(project.plan("dev")))
+        assert project.fetch("SELECT * FROM s__dev.b")[1] == [('"w"."s"."a"', 1)]

@@ -84,7 +84,9 @@ def test_a_copy_has_the_changes() -> None:
 
 @pytest.mark.parametrize("value", ["settings.NAME", "input()", "x", "again()", "open('x').read()", "Thing(1)"])
 def test_what_the_text_does_not_tell_is_left_to_the_author(value: str) -> None:
-    assert derived(value, "x = x\ndef again():\n    return again()") in [f"x:  # line {line} of config.py says it" for line in (1, 3, 4)]
+    assert derived(value, "x = x\ndef again():\n    return again()") in [
+        f"x:  # line {line} of config.py says it" for line in (1, 3, 4)
+    ]
 
 
 def test_a_secret_that_is_written_down_is_not_repeated() -> None:
