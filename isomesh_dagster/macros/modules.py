@@ -204,7 +204,7 @@ _STAND_INS: Mapping[str, tuple[str, ...]] = {
         "Snapshot",
     ),
     "sqlmesh.core": (),
-    "sqlmesh.core.context": ("ExecutionContext",),
+    "sqlmesh.core.context": ("ExecutionContext", "Context"),
     "sqlmesh.core.engine_adapter": ("EngineAdapter",),
     "sqlmesh.core.linter": (),
     "sqlmesh.core.linter.rule": LINTING,
@@ -243,6 +243,7 @@ def _stand_ins() -> dict[str, ModuleType]:
         **DATE_FUNCTIONS,
         "model": model,
         "ExecutionContext": ExecutionContext,
+        "Context": lint_rules.LintContext,  # who asks for one is a lint rule
         "ModelKindName": ModelKindName,
         "TimeColumn": TimeColumn,
         "CustomMaterialization": CustomMaterialization,

@@ -518,12 +518,12 @@ class _Loading:
                 )
 
     def warehouse(self, node: Node, key: str) -> WarehouseConnection:
-        model = WAREHOUSES[self.connection_type(node, key, WAREHOUSES)]
-        return self.validated(model, _mapping(node, key), key)
+        written, options = self.connection(node, key, WAREHOUSES)
+        return self.validated(WAREHOUSES[written], options, key)
 
     def state(self, node: Node, key: str, warehouse: WarehouseConnection) -> StateConnection:
-        model = STATES[self.connection_type(node, key, STATES)]
-        connection: StateConnection = self.validated(model, _mapping(node, key), key)
+        written, options = self.connection(node, key, STATES)
+        connection: StateConnection = self.validated(STATES[written], options, key)
         in_memory = isinstance(connection, DuckDBConnection) and connection.path is None
         if in_memory and not (isinstance(warehouse, DuckDBConnection) and warehouse.path is None):
             raise ConfigError(
@@ -534,7 +534,8 @@ class _Loading:
             )
         return connection
 
-    def connection_type(self, node: Node, key: str, supported: Mapping[str, Any]) -> str:
+    def connection(self, node: Node, key: str, supported: Mapping[str, Any]) -> tuple[str, MappingNode]:
+        """The type of a connection, and its options less those that are not supported and say nothing."""
         mapping = _mapping(node, key)
         written = self.text(mapping, "type", key)
         place = mapping.items["type"].place if "type" in mapping.items else mapping.place
@@ -547,12 +548,12 @@ class _Loading:
                 told = "type sqlite can hold state only"
             raise ConfigError(f"{key}.type: {told}", path=place.path, line=place.line, hint=choice)
         for name, effect in UNSUPPORTED_OPTIONS.items():
-            if name in mapping.items:
+            if name in mapping.items and not _is_empty(mapping.items[name]):
                 place = mapping.items[name].place
                 raise ConfigError(
                     f"{key}.{name} is not supported yet: remove it ({effect})", path=place.path, line=place.line
                 )
-        return written
+        return written, mapping.without(*UNSUPPORTED_OPTIONS)
 
     def only_builtin(self, node: MappingNode, name: str, key: str) -> None:
         scheduler = node.items.get(name)

@@ -63,6 +63,7 @@ RULES = """
 import typing as t
 
 from sqlglot import exp
+from sqlmesh.core.context import Context
 from sqlmesh.core.linter.rule import Fix, Position, Range, Rule, RuleViolation, TextEdit
 from sqlmesh.core.model import Model, SqlModel
 
@@ -82,6 +83,7 @@ class NoLimit(Rule):
     \"\"\"No query ends with a limit.\"\"\"
 
     def check_model(self, model):
+        assert isinstance(self.context, Context)
         if isinstance(model, SqlModel) and model.kind.is_full and model.query.find(exp.Limit):
             return [self.violation(f"{model.name} of {len(self.context.models)} models has a limit")]
 """

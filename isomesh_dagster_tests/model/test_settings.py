@@ -577,6 +577,11 @@ class TestConnections:
         assert settings.secret_values() == ("hunter2",)
         assert "hunter2" not in repr(settings) + str(connection) + connection.model_dump_json()
 
+    def test_what_is_not_supported_may_be_empty(self, tmp_path: Path) -> None:
+        options = "filesystems: [], token: , schema_differ_overrides: {}"
+        written = f"gateways: {{dev: {{connection: {{type: duckdb, database: a, {options}}}}}}}"
+        assert load(tmp_path, written).connection.concurrent_tasks == 1
+
     @pytest.mark.parametrize(
         ("connection", "message"),
         [
