@@ -154,7 +154,14 @@ class AuditError(IsomeshError):
 
 
 class EngineError(IsomeshError):
-    """The warehouse refused a statement."""
+    """The warehouse refused a statement.
+
+    `statement` is its text, None when it is not known; `spot` where in it the engine points, from and to (exclusive) in
+    characters. Neither is told to people: names in the text are not those they wrote.
+    """
+
+    statement: str | None = None
+    spot: tuple[int, int] | None = None
 
 
 class LockedError(EngineError):

@@ -17,7 +17,7 @@ from rich.console import Console as Rich
 from rich.table import Table
 from rich.text import Text
 
-from isomesh_dagster.errors import IsomeshError
+from isomesh_dagster.errors import EngineError, IsomeshError
 from isomesh_dagster.plan.explain import headline, plan_sections, plan_steps, summary
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.plan.sections import Item, Section, folded
@@ -39,6 +39,8 @@ _TONES: Mapping[str, tuple[str, str]] = {
 
 # What a message ends with when it quotes what it stumbled upon: `… at 'GRUOP'`, ``unknown kind `FUL` ``.
 _SPOT = re.compile(r"at '([^']+)'$|[`'@]([A-Za-z_][A-Za-z0-9_.]*)[`']?$")
+
+_WORD = re.compile(r"""@?[\w.]+|"[^"]*"|'[^']*'""")
 
 _ROW_STYLES: Mapping[str, str] = {"expected": "green", "actual": "red", "missing": "green", "extra": "red"}
 
@@ -165,14 +167,14 @@ class Console:
 
 
 def excerpt(error: IsomeshError, files: Path) -> tuple[str, ...]:
-    """The line of SQL or Python that an error is about, and a caret under its place as far as that is known.
+    """The line of SQL or Python that an error is about, and carets under the word at its place as far as that is known.
 
-    Nothing for other files (a configuration may hold secrets), for an error that is about a file as a whole, and for
-    one that brings lines of its own.
+    Nothing for other files (a configuration may hold secrets), for an error that is about a file or a model as a whole,
+    and for one that brings lines of its own.
     """
     if error.path is None or error.line is None or "\n" in error.message or not error.path.endswith((".sql", ".py")):
         return ()
-    if error.line == 1 and error.column is None:
+    if error.column is None and (error.line == 1 or isinstance(error, EngineError)):
         return ()
     try:
         lines = (files / error.path).read_text(encoding="utf-8").splitlines()
@@ -190,7 +192,8 @@ def excerpt(error: IsomeshError, files: Path) -> tuple[str, ...]:
     if column is None:
         return (shown,)
     indent = len(line) - len(line.lstrip())
-    return shown, " " * max(column - 1 - indent, 0) + "^"
+    word = _WORD.match(line, column - 1)
+    return shown, " " * max(column - 1 - indent, 0) + "^" * (len(word[0]) if word is not None else 1)
 
 
 def write_plain(text: str) -> None:

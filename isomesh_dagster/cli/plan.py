@@ -262,7 +262,7 @@ def run(
         except ConflictingPlanError as error:
             if code_when_moved is None:
                 raise
-            console.error(error, gateway=project.gateway)
+            console.error(error, gateway=project.gateway, files=project.settings.files)
             raise click.exceptions.Exit(code_when_moved) from None
 
 
@@ -367,7 +367,7 @@ def _apply(session: Session, project: Project, plan: Plan) -> None:
     except IsomeshError as error:
         if not report.failed:
             raise
-        session.console.error(error, gateway=plan.gateway)
+        session.console.error(error, gateway=plan.gateway, files=project.settings.files)
         told = "shows the new definitions" if report.promoted else "shows what it showed before"
         session.console.note(f"{plan.environment} {told}.")
         raise click.exceptions.Exit(FAILED) from error

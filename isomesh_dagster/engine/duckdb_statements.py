@@ -5,6 +5,7 @@ A claim is a lock of this process: one process has the file.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -49,7 +50,7 @@ class DuckDBStatements:
         try:
             rows: list[tuple[Any, ...]] = self._run(sql, parameters).fetchall()
         except duckdb.Error as error:
-            raise engine_error(error) from None
+            raise engine_error(error, sql) from None
         return rows
 
     def knows_setting(self, name: str) -> bool:
@@ -62,7 +63,7 @@ class DuckDBStatements:
             result = self._run(sql)
             return [column[0] for column in result.description or ()], result.fetchall()
         except duckdb.Error as error:
-            raise engine_error(error) from None
+            raise engine_error(error, sql) from None
 
     def query_columns(self, query: str) -> list[tuple[str, str]]:
         """Name and type of each column that a table made by the query would have."""
@@ -78,7 +79,7 @@ class DuckDBStatements:
         try:
             return self._cursor.execute(sql, list(parameters)) if parameters else self._cursor.execute(sql)
         except duckdb.Error as error:
-            raise engine_error(error) from None
+            raise engine_error(error, sql) from None
 
     # ---- data frames -------------------------------------------------------------------------------------
 
@@ -182,13 +183,39 @@ def _claimed(key: tuple[str, str]) -> Iterator[None]:
 # ---- errors ----------------------------------------------------------------------------------------------
 
 
-def engine_error(error: duckdb.Error) -> EngineError:
-    """The driver's error as ours: the message without the statement's whole text."""
+def engine_error(error: duckdb.Error, sql: str | None = None) -> EngineError:
+    """The driver's error as ours: the message without the whole text of the statement `sql`."""
     text = str(error)
     if isinstance(error, duckdb.PermissionException) and "disabled" in text:
         return EngineError(short(text), hint=_CONFINED)
     lost_race = isinstance(error, duckdb.TransactionException) and ("conflict" in text.lower() or "PRIMARY KEY" in text)
-    return (WriteConflict if lost_race else EngineError)(short(text))
+    ours = (WriteConflict if lost_race else EngineError)(short(text))
+    if sql is not None and (excerpt := _EXCERPT.search(text)) is not None:
+        ours.statement, ours.spot = sql, _spot(sql, excerpt)
+    return ours
+
+
+_EXCERPT = re.compile(r"^(?P<head>LINE (?P<line>\d+): )(?P<text>.*)\n(?P<before> *)(?P<mark>\^+)\s*\Z", re.MULTILINE)
+
+
+def _spot(sql: str, excerpt: re.Match[str]) -> tuple[int, int] | None:
+    """Where in the statement DuckDB points: it quotes a line, or a part of it between dots, with a mark below."""
+    lines = sql.splitlines(keepends=True)
+    number = int(excerpt["line"])
+    column = len(excerpt["before"]) - len(excerpt["head"])
+    quoted = excerpt["text"]
+    # the mark is placed by width, so that it is sure only where every character before it is one wide
+    is_plain = all(letter.isascii() and letter.isprintable() for letter in quoted[: max(column, 0)])
+    if column < 0 or number > len(lines) or not is_plain:
+        return None
+    line = lines[number - 1]
+    left = 0 if line.startswith(quoted[: column + 1]) else 3 * quoted.startswith("...")
+    right = len(quoted) if line.rstrip("\r\n").endswith(quoted[left:]) else len(quoted.removesuffix("..."))
+    piece = quoted[left:right]
+    if column < left or line.count(piece) != 1:
+        return None
+    start = sum(map(len, lines[: number - 1])) + line.index(piece) + column - left
+    return start, start + len(excerpt["mark"])
 
 
 def short(text: str) -> str:

@@ -80,7 +80,7 @@ class PostgresStatements:
 
     @contextmanager
     def _run(self, sql: str, parameters: Sequence[Any] = ()) -> Iterator[Any]:
-        with self._told(), self._connection.cursor() as cursor:
+        with self._told(None if parameters else sql), self._connection.cursor() as cursor:
             if parameters:
                 cursor.execute(_marked(sql), tuple(parameters))
             else:
@@ -88,11 +88,11 @@ class PostgresStatements:
             yield cursor
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _told(self, sql: str | None = None) -> Iterator[None]:
         try:
             yield
         except psycopg2.Error as error:
-            raise engine_error(error) from None  # the driver's quotes the statement, and rows
+            raise engine_error(error, sql) from None  # the driver's quotes the statement, and rows
 
     # ---- data frames -------------------------------------------------------------------------------------
 
@@ -224,8 +224,8 @@ class PostgresStatements:
 _TRY_AGAIN = frozenset({errorcodes.SERIALIZATION_FAILURE, errorcodes.DEADLOCK_DETECTED, errorcodes.LOCK_NOT_AVAILABLE})
 
 
-def engine_error(error: psycopg2.Error) -> EngineError:
-    """The driver's error as ours: without the statement and without rows, which the server's message may quote.
+def engine_error(error: psycopg2.Error, sql: str | None = None) -> EngineError:
+    """The driver's error as ours: without the statement `sql` and without rows, which the server's message may quote.
 
     What depends on what (and which line of a seed is wrong) is told, since it is what there is to mend.
     """
@@ -244,7 +244,15 @@ def engine_error(error: psycopg2.Error) -> EngineError:
         return WriteConflict(message[:1000], hint=hint)
     refused = RefusedError(message[:1000], hint=hint)
     refused.state = state
+    if sql is not None and diagnosis.statement_position is not None:
+        start = int(diagnosis.statement_position) - 1
+        named = _NAME.match(sql, start)
+        refused.statement, refused.spot = sql, (start, named.end() if named is not None else start + 1)
     return refused
+
+
+_NAME = re.compile(r"""(?:"[^"]*"|\w+)(?:\.(?:"[^"]*"|\w+))*|'[^']*'|[^\w\s"']+""")
+"""What the server may point at: it tells where that begins."""
 
 
 class RefusedError(EngineError):

@@ -97,6 +97,7 @@ class Application:
         self._recorder = Recorder(state)
         self._writer = BatchWriter(plan, self._recorder, checkpoint)
         self._around = Surroundings(
+            files=root,
             snapshots=plan.snapshots,
             engine_dialect=connection.capabilities.dialect,
             default_catalog=default_catalog,

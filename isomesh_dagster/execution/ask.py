@@ -13,7 +13,7 @@ from isomesh_dagster.engine.connection import Connection
 from isomesh_dagster.errors import PlanError
 from isomesh_dagster.execution.audit import run_audits
 from isomesh_dagster.execution.events import Audited
-from isomesh_dagster.execution.texts import Surroundings, Texts
+from isomesh_dagster.execution.texts import BatchText, Surroundings, Texts
 from isomesh_dagster.model.kinds import Embedded, is_incremental
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.snapshot.interval import Interval, to_ms
@@ -65,7 +65,8 @@ def evaluated_query(
     if model.python is not None:
         return _evaluated_function(connection, model, around, interval, limit)
     query = rendered_query(model, around, interval)
-    with connection.session() as session:
+    written = BatchText(pre=(), query=query, post=())
+    with connection.session() as session, _texts(model, around).pointing(written):
         return session.fetch_table(_limited(query, limit))
 
 

@@ -39,15 +39,15 @@ def run_audits(
     for call in model.audits:
         query = texts.audit(call, interval, THIS_MODEL)
         try:
-            counted = session.fetch(
-                f"WITH {THIS_MODEL} AS ({audited})\nSELECT COUNT(*) FROM (\n{query}\n) AS _bad_rows"
-            )
+            with texts.pointing_audit(call, query):
+                counted = session.fetch(
+                    f"WITH {THIS_MODEL} AS ({audited})\nSELECT COUNT(*) FROM (\n{query}\n) AS _bad_rows"
+                )
         except WriteConflict:
             raise
         except EngineError as error:
-            raise EngineError(
-                f"audit {call.name} cannot run: {error.message}", model=model.name, path=model.path
-            ) from None
+            error.message = f"audit {call.name} cannot run: {error.message}"
+            raise error.located(path=model.path, model=model.name) from None
         results.append(
             Audited(
                 model=model.name,

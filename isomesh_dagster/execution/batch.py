@@ -14,7 +14,7 @@ from isomesh_dagster.execution.audit import refuse_failures, run_audits
 from isomesh_dagster.execution.evaluate import write
 from isomesh_dagster.execution.events import Audited
 from isomesh_dagster.execution.rows import Write, Written, create_empty, fitted, reads_itself
-from isomesh_dagster.execution.texts import Surroundings, Texts
+from isomesh_dagster.execution.texts import BatchText, Surroundings, Texts
 from isomesh_dagster.model.kinds import Full, is_incremental
 from isomesh_dagster.plan.plan import Build
 from isomesh_dagster.relation import Column, Relation
@@ -82,6 +82,12 @@ class Batch:
     def _run(self, session: Session, interval: Interval | None, *, is_new: bool, is_first: bool) -> Written:
         """The model's statements in their order, its query or what its function makes written between them."""
         text = self._texts.batch(interval, is_new=is_new)
+        with self._texts.pointing(text):
+            return self._written(session, text, interval, is_new=is_new, is_first=is_first)
+
+    def _written(
+        self, session: Session, text: BatchText, interval: Interval | None, *, is_new: bool, is_first: bool
+    ) -> Written:
         for statement in text.pre:
             session.execute(statement)
         typed = self._texts.typed()

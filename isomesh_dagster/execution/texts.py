@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isomesh_dagster.dialect import query as sql
 from isomesh_dagster.errors import MacroError
+from isomesh_dagster.execution.pointing import pointing
 from isomesh_dagster.execution.rows import KindTexts
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.kinds import (
@@ -64,7 +66,8 @@ class Surroundings:
     default catalog, the "now" of the plan (UTC), and the macros of the project as its files are now. `reads` tells
     whether the engine's parser takes a text; None where there is no engine to ask. `sessions` are those in which macros
     read the warehouse, beside the batch's transaction. `stand_ins` are queries in the engine's dialect, by model, that
-    are read in place of tables which are not yet as they will be.
+    are read in place of tables which are not yet as they will be. `files` is the project's folder, in whose files
+    the engine's errors find their place.
     """
 
     snapshots: Mapping[str, Snapshot]
@@ -75,6 +78,7 @@ class Surroundings:
     reads: Callable[[str], bool] | None = None
     sessions: Callable[[], AbstractContextManager[Session]] | None = None
     stand_ins: Mapping[str, str] = field(default_factory=dict)
+    files: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +109,36 @@ class Texts:
             rendered = self._rendered(replace(model, query=""), run)
             pre, post = rendered.pre, rendered.post
         return BatchText(pre=self._statements(pre, run), query=self._query(run), post=self._statements(post, run))
+
+    def pointing(self, text: BatchText) -> AbstractContextManager[None]:
+        """A context in which the engine's errors about `text` get their place in the model's file. Where text of other
+        models is in it, a spot may be theirs: no place is told then.
+        """
+        model = self._snapshot.model
+        if any(self._is_inlined(reference.name) for reference in model.references):
+            return nullcontext()
+        texts = [(text.query, model.query)]
+        for run, written in ((text.pre, model.pre_statements), (text.post, model.post_statements)):
+            if len(run) == len(written):
+                texts += zip(run, written, strict=True)
+        return self._pointing((model.path,), texts, model.dialect)
+
+    def pointing_audit(self, call: AuditCall, query: str) -> AbstractContextManager[None]:
+        """The same for the query of an audit, whatever file it is in."""
+        model = self._snapshot.model
+        return self._pointing((model.path, "audits"), [(query, call.query)], call.dialect or model.dialect)
+
+    def _is_inlined(self, name: str) -> bool:
+        snapshot = self._around.snapshots.get(name)
+        is_embedded = snapshot is not None and isinstance(snapshot.model.kind, Embedded)
+        return is_embedded or name in self._around.stand_ins
+
+    def _pointing(
+        self, places: tuple[str, ...], texts: list[tuple[str, str]], dialect: str
+    ) -> AbstractContextManager[None]:
+        if self._around.files is None:
+            return nullcontext()
+        return pointing(self._around.files, places, texts, (self._around.engine_dialect, dialect))
 
     def audit(self, call: AuditCall, interval: Interval | None, this_model: str) -> str:
         """The query of an audit; `this_model` is the SQL name of what it audits."""

@@ -167,6 +167,7 @@ class ProjectQuestions(ProjectFiles):
         from isomesh_dagster.execution.texts import Surroundings
 
         return Surroundings(
+            files=self.settings.files,
             snapshots=snapshots,
             engine_dialect=self.settings.connection.dialect,
             default_catalog=self.settings.default_catalog,

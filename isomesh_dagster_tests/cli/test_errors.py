@@ -11,14 +11,14 @@ AUDIT = "audits/positive_amount.sql"
 def test_the_line_is_shown_with_a_caret_under_the_spot(shop: Shop) -> None:
     shop.edit(ORDERS, "@start_date", "@strat_date")
     lines = shop("plan", "dev").stderr.splitlines()
-    assert lines[1:3] == ["    ordered_on BETWEEN @strat_date AND @end_date", " " * 23 + "^"]
+    assert lines[1:3] == ["    ordered_on BETWEEN @strat_date AND @end_date", " " * 23 + "^" * 11]
 
 
 def test_a_spot_that_only_the_message_names_is_found_in_the_line(shop: Shop) -> None:
     shop.edit(ORDERS, "GROUP BY", "GRUOP BY")
     lines = shop("plan", "dev").stderr.splitlines()
     assert f"{ORDERS}:23" in lines[0]
-    assert lines[1:3] == ["    GRUOP BY", "    ^"]
+    assert lines[1:3] == ["    GRUOP BY", "    ^^^^^"]
 
 
 def test_lines_of_the_configuration_are_never_shown(shop: Shop) -> None:
@@ -32,7 +32,7 @@ def test_a_broken_audit_is_placed_in_its_own_file(shop: Shop) -> None:
     file = shop.root / AUDIT
     file.write_text("AUDIT (name positive_amount);\nSELECT * FROM @this_model WHERE GRUOP BY x")
     told = shop("plan", "dev").stderr
-    assert told.startswith(f"error {AUDIT}:1 (shop.orders): audit positive_amount: the SQL does not parse")
+    assert told.startswith(f"error {AUDIT}:2 (shop.orders): audit positive_amount: the SQL does not parse")
 
 
 def test_a_failed_build_is_told_in_a_line_and_then_in_full(shop: Shop) -> None:
@@ -40,7 +40,11 @@ def test_a_failed_build_is_told_in_a_line_and_then_in_full(shop: Shop) -> None:
     lines = shop("plan", "dev", "--auto-apply").stderr.splitlines()
     [failed] = [line for line in lines if line.startswith("failed   shop.orders: ")]
     assert "LINE" not in failed
-    assert any(line.startswith("LINE ") for line in lines)
+    at = next(k for k, line in enumerate(lines) if line.startswith("error [local] models/shop/orders.sql:"))
+    quoted, marks, hint = lines[at + 1 : at + 4]
+    assert quoted[marks.index("^") :].startswith("quantty")
+    assert marks.strip() == "^" * len("quantty")
+    assert hint == "  hint: did you mean quantity?"
 
 
 def test_an_audit_that_fails_says_how_many_rows_of_which_days(shop: Shop) -> None:
