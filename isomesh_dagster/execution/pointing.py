@@ -1,8 +1,6 @@
 """Where in a file an engine's complaint belongs: the engine saw text that was rendered from what somebody wrote.
 
-A place is told only when it is sure. Text that is not rendered and keeps its dialect has the words of what was written
-in their order, between names of tables that were replaced: the spot is the word with as many of its like before it, if
-there are as many of them in both. In other text it must be the only one of its like, in both.
+A place is told only when it is sure (`dialect.counterpart`), and a file only when it still has the whole text, once.
 """
 
 from __future__ import annotations
@@ -12,12 +10,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from isomesh_dagster.errors import EngineError, ModelError
-
-if TYPE_CHECKING:
-    from sqlglot import Token
 
 _EXCERPT = re.compile(r"\nLINE \d+: .*\Z", re.DOTALL)
 _CANDIDATES = re.compile(r"Candidate (?:bindings|Entries)(.*)")
@@ -45,6 +39,9 @@ def pointing(
 def _point(
     error: EngineError, root: Path, places: Sequence[str], texts: Sequence[tuple[str, str]], dialects: tuple[str, str]
 ) -> None:
+    from isomesh_dagster.dialect.counterpart import counterpart  # it loads the SQL library
+    from isomesh_dagster.model.render import is_template
+
     statement, (start, end) = error.statement or "", error.spot or (0, 0)
     for run, written in texts:
         if not run or not written or statement.count(run) != 1:
@@ -53,7 +50,9 @@ def _point(
         if not begin <= start < end <= begin + len(run):
             continue
         try:
-            place = _in_written(run, written, start - begin, end - begin, dialects)
+            place = counterpart(
+                run, written, start - begin, end - begin, dialects=dialects, is_rendered=is_template(written)
+            )
         except ModelError:  # one of the texts has no tokens in its dialect
             continue
         if place is not None and (found := _in_files(root, places, written)) is not None:
@@ -63,35 +62,6 @@ def _point(
             error.column = offset - text.rfind("\n", 0, offset)
             _tidy(error, statement[start:end])
             return
-
-
-def _in_written(run: str, written: str, start: int, end: int, dialects: tuple[str, str]) -> int | None:
-    """The offset in `written` of what is at `[start, end)` of `run`; None when that is not sure."""
-    from isomesh_dagster.dialect.tokens import tokenize
-    from isomesh_dagster.model.render import is_template
-
-    ours, theirs = tokenize(run, dialects[0]).tokens, tokenize(written, dialects[1]).tokens
-    first = next((k for k, token in enumerate(ours) if token.start == start), None)
-    if first is None:
-        return None
-    last = max((k for k, token in enumerate(ours) if token.end < end), default=first)
-    wanted = [_word(token) for token in ours[first : max(first, last) + 1]]
-    in_run, in_written = _occurrences(ours, wanted), _occurrences(theirs, wanted)
-    is_same = dialects[1] in ("", dialects[0]) and not is_template(written)
-    if len(in_run) != len(in_written) or (len(in_run) > 1 and not is_same):
-        return None
-    return theirs[in_written[in_run.index(first)]].start
-
-
-def _word(token: Token) -> tuple[bool, str]:
-    """What two tokens have in common that mean the same: names in quotes and without, in any case; texts apart."""
-    is_text = token.token_type.name in ("STRING", "NATIONAL_STRING", "RAW_STRING", "HEREDOC_STRING")
-    return is_text, token.text if is_text else token.text.casefold()
-
-
-def _occurrences(tokens: Sequence[Token], wanted: list[tuple[bool, str]]) -> list[int]:
-    words = [_word(token) for token in tokens]
-    return [k for k in range(len(words) - len(wanted) + 1) if words[k : k + len(wanted)] == wanted]
 
 
 def _in_files(root: Path, places: Sequence[str], written: str) -> tuple[str, str, int] | None:
