@@ -14,14 +14,22 @@ from isomesh_dagster.errors import ConfigError
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
-# Kept without its dot, so that the rules in it do not apply to this package's own repository.
-_RENAMED = {"gitignore": ".gitignore"}
+# Kept under other names, so that they are no rules for this package's own repository, and no module of it.
+_RENAMED = {"gitignore": ".gitignore", "definitions.txt": "definitions.py"}
+
+_NEXT = (
+    ("isomesh plan dev", "what would be built; agree, then edit a model and plan again"),
+    ("isomesh test", "the unit test of shop.orders"),
+    ("isomesh evaluate shop.monthly_revenue", "its rows"),
+    ("dagster dev -f definitions.py", "the same in Dagster, at http://localhost:3000"),
+)
 
 
 @click.command(short_help="Write a small project that works at once.")
 @click.argument("directory", required=False, default=".", type=click.Path(file_okay=False, path_type=Path))
 def init(directory: Path) -> None:
-    """Write a small project into DIRECTORY (default: here): two gateways on DuckDB, a seed, three models, an audit.
+    """Write a small project into DIRECTORY (default: here): two gateways on DuckDB, a seed, three models, an audit,
+    a unit test, and the definitions that Dagster loads.
 
     Nothing is overwritten: if one of its files exists already, nothing is written at all.
 
@@ -46,8 +54,11 @@ def init(directory: Path) -> None:
         raise ConfigError(f"cannot write the project: {error}", hint="choose a folder you may write to") from error
     for path in planned:
         click.echo(f"wrote {path}")
-    there = "" if directory == Path() else f"cd {directory} && "
-    click.echo(f"\nNext: {there}isomesh plan dev")
+    click.echo("\nNext:")
+    if directory != Path():
+        click.echo(f"  cd {directory}")
+    for command, told in _NEXT:
+        click.echo(f"  {command:<38} {told}")
 
 
 def scaffold_files() -> Iterator[tuple[Path, bytes]]:

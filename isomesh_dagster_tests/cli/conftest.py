@@ -39,21 +39,27 @@ def isomesh(*arguments: str) -> Result:
     return result
 
 
+def _new(root: Path) -> Shop:
+    """A new project; without its unit test and its lint rules, which every plan would run."""
+    assert isomesh("init", str(root)).exit_code == 0
+    shutil.rmtree(root / "tests")
+    config = root / "config.yaml"
+    config.write_text(config.read_text().partition("\nlinter:")[0])
+    return Shop(root)
+
+
 @pytest.fixture
 def shop(tmp_path: Path) -> Shop:
     """A new project that nothing was planned for."""
-    root = tmp_path / "shop"
-    assert isomesh("init", str(root)).exit_code == 0
-    return Shop(root)
+    return _new(tmp_path / "shop")
 
 
 @pytest.fixture(scope="session")
 def _planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("planned") / "shop"
-    assert isomesh("init", str(root)).exit_code == 0
-    result = Shop(root)("plan", "dev", "--auto-apply")
+    made = _new(tmp_path_factory.mktemp("planned") / "shop")
+    result = made("plan", "dev", "--auto-apply")
     assert result.exit_code == 0, result.output
-    return root
+    return made.root
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ MODEL (
 );
 
 SELECT
-  DATE_TRUNC('month', ordered_on) AS month,
+  DATE_TRUNC('month', ordered_on)::DATE AS month,
   COUNT(*) AS orders,
   SUM(amount) AS revenue
 FROM shop.orders
 GROUP BY
-  DATE_TRUNC('month', ordered_on)
+  DATE_TRUNC('month', ordered_on)::DATE
