@@ -98,12 +98,12 @@ def snapshots(models: Iterable[Model], category: Category = Category.BREAKING) -
     return made
 
 
-def target(shown: Mapping[str, Snapshot], environment: str) -> Target:
-    """What an environment shows with these snapshots."""
+def target(shown: Mapping[str, Snapshot], environment: str, catalog: str | None = None) -> Target:
+    """What an environment shows with these snapshots; `catalog` is where its views are."""
     return Target(
         snapshots={name: one.id for name, one in shown.items()},
         views={
-            name: View(view=str(view_relation(name, environment)), physical=str(one.physical))
+            name: View(view=str(view_relation(name, environment, catalog=catalog)), physical=str(one.physical))
             for name, one in shown.items()
             if one.physical is not None
         },
@@ -143,8 +143,11 @@ class System:
         restates: Iterable[str] = (),
         expires_at: datetime | None = None,
         promote: bool = True,
+        catalog: str | None = None,
     ) -> Plan:
-        """`batches` by model; a model without gets one for `WHOLE` unless its relation is recorded as built."""
+        """`batches` by model; a model without gets one for `WHOLE` unless its relation is recorded as built. `catalog`
+        is where the views are.
+        """
         given = dict(batches or {})
         current = self.state.environment(environment)
         recorded = self.state.intervals([str(one.physical) for one in shown.values()])
@@ -158,7 +161,7 @@ class System:
                 builds.append(Build(snapshot=one, intervals=cut, batches=cut))
             elif current is None or current.target.snapshots.get(name) != one.id:
                 reuses.append(one.id)
-        aim = target(shown, environment)
+        aim = target(shown, environment, catalog)
         return Plan(
             id=_plan_id(environment, current, aim, builds),
             gateway=self.identity.gateway,

@@ -89,6 +89,12 @@ def renewed(page: str) -> str:
 # --- the parts
 
 
+_ON_DUCKDB = {
+    "environment_catalog_mapping": "on DuckDB; on Postgres a connection sees one database",
+    "environment_suffix_target": "`catalog` on DuckDB",
+}
+
+
 def _configuration() -> Iterator[Row]:
     from isomesh_dagster.model import config_keys as keys
 
@@ -99,7 +105,7 @@ def _configuration() -> Iterator[Row]:
         elif name in keys.HARMLESS_KEYS or name in keys.UNREAD_KEYS:
             yield Row(part, name, IDLE, keys.UNREAD_KEYS.get(name, ""))
         elif name not in ("plan", "linter", "format", "gateways", "model_defaults"):
-            yield Row(part, name, YES)
+            yield Row(part, name, YES, _ON_DUCKDB.get(name, ""))
     yield from (Row(part, f"gateways.*.{name}", YES) for name in keys.GATEWAY_KEYS)
     yield Row(part, "model_defaults.*", YES, _listed(sorted(keys.MODEL_DEFAULT_KEYS)))
     for group, model in (("plan", keys.PlanConfig), ("linter", keys.LinterConfig), ("format", keys.FormatConfig)):

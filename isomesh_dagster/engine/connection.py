@@ -39,6 +39,11 @@ class Session(Protocol):
 
     capabilities: Capabilities
 
+    @property
+    def default_catalog(self) -> str:
+        """The catalog of relations that give none."""
+        ...
+
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int | None:
         """Run one statement; the number of rows it wrote where the engine tells, else None. `?` marks parameters."""
         ...
@@ -114,6 +119,20 @@ class Session(Protocol):
         """
         ...
 
+    def catalogs_with(self, relation: Relation) -> list[str | None]:
+        """The catalogs in which there is a table of that schema and name; None is the default one."""
+        ...
+
+    def create_catalog(self, catalog: str) -> None:
+        """The catalog can be written to afterwards: it is there, or was made beside the default one, under whose name,
+        `__` and more it goes. EngineError for any other. Not inside a transaction.
+        """
+        ...
+
+    def drop_catalog_if_empty(self, catalog: str) -> None:
+        """Drop the catalog if `create_catalog` made it and nothing is in it. Not inside a transaction."""
+        ...
+
     def create_schema(self, schema: str, catalog: str | None = None) -> None:
         """Create the schema if it is not there."""
         ...
@@ -170,7 +189,7 @@ class Session(Protocol):
         """Name and type ("table" or "view") of everything in the schema; empty when there is no such schema."""
         ...
 
-    def drop_schema_if_empty(self, schema: str) -> None:
+    def drop_schema_if_empty(self, schema: str, catalog: str | None = None) -> None:
         """Drop the schema unless something is in it."""
         ...
 

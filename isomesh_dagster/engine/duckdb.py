@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 from filelock import FileLock, Timeout
 
+from isomesh_dagster.engine.duckdb_catalogs import FOLDER_SUFFIX, DuckDBCatalogs, environments_folder
 from isomesh_dagster.engine.duckdb_session import DuckDBSession
 from isomesh_dagster.engine.duckdb_statements import CAPABILITIES, short
 from isomesh_dagster.errors import EngineError, LockedError
@@ -80,11 +81,9 @@ class DuckDBWarehouse:
             self._release()
             raise
         try:
-            self._default_catalog = self._prepare(settings)
-            self._catalogs = frozenset(
-                str(row[0]).lower()
-                for row in self._parent.execute("SELECT database_name FROM duckdb_databases()").fetchall()
-            )
+            default_catalog = self._prepare(settings)
+            self._catalogs = DuckDBCatalogs(default_catalog, settings.path)
+            self._catalogs.attach(self._parent)
         except BaseException:
             self.close()
             raise
@@ -100,10 +99,8 @@ class DuckDBWarehouse:
         self._cursors.add(cursor)
         try:
             if self._has_catalogs:  # a cursor does not inherit USE
-                cursor.execute(f"USE {quote(self._default_catalog)}")
-            yield DuckDBSession(
-                cursor, database=self._database, default_catalog=self._default_catalog, catalogs=self._catalogs
-            )
+                cursor.execute(f"USE {quote(self._catalogs.default)}")
+            yield DuckDBSession(cursor, database=self._database, catalogs=self._catalogs)
         finally:
             self._cursors.discard(cursor)
             cursor.close()
@@ -194,14 +191,19 @@ def _confine(parent: duckdb.DuckDBPyConnection, settings: DuckDBConnection, proj
     """SQL sees the project's visible folders and what the settings allow, and no other file or address.
 
     Hidden folders and databases are left out: other systems' warehouses may be there; of our own folder only what holds
-    files to be loaded is open. DuckDB lets nobody open more for as long as the connection lives.
+    files to be loaded is open, and where catalogs are made for environments. DuckDB lets nobody open more for as
+    long as the connection lives.
     """
     folders, files = list(settings.allowed_paths), []
     folders += [f"{project / own}{os.sep}" for own in _OWN_FOLDERS]
+    if settings.path is not None:
+        folders.append(f"{environments_folder(settings.path)}{os.sep}")
     for secret in settings.secrets:
         folders += _SCHEMES.get(secret.type.lower(), ())
     for entry in sorted(project.iterdir()) if project.is_dir() else ():
-        if entry.name.startswith(".") or not entry.resolve().is_relative_to(project.resolve()):
+        if entry.name.startswith(".") or entry.name.endswith(FOLDER_SUFFIX):
+            continue
+        if not entry.resolve().is_relative_to(project.resolve()):
             continue
         if entry.is_dir():
             folders.append(f"{entry}{os.sep}")

@@ -47,23 +47,27 @@ class DuckDBSession(DuckDBStatements):
             "UNION ALL SELECT database_name, schema_name, view_name FROM duckdb_views()) "
             "WHERE lower(database_name) = lower(?) AND lower(schema_name) = lower(?) "
             "AND lower(table_name) = lower(?) LIMIT 1",
-            (relation.catalog or self._default_catalog, relation.schema, relation.name),
+            (relation.catalog or self.default_catalog, relation.schema, relation.name),
         )
         return bool(found)
 
     def _sql(self, relation: Relation) -> str:
         # "x"."t" is ambiguous when a catalog is called x too, as with a file named like a schema
-        if relation.catalog is None and relation.schema.lower() in self._catalogs:
-            return f"{quote(self._default_catalog)}.{relation.sql}"
+        if relation.catalog is None and relation.schema.lower() in self._catalogs.names:
+            return f"{quote(self.default_catalog)}.{relation.sql}"
         return relation.sql
 
     def list_relations(self, schema: str) -> list[tuple[str, str]]:
         """Name and type ("table" or "view") of everything in the schema; empty when there is no such schema."""
+        return self._relations(schema, self.default_catalog)
+
+    def _relations(self, schema: str, catalog: str) -> list[tuple[str, str]]:
         rows = self.fetch(
-            "SELECT table_name, 'table' FROM duckdb_tables() WHERE database_name = ? AND lower(schema_name) = lower(?) "
+            "SELECT table_name, 'table' FROM duckdb_tables() "
+            "WHERE lower(database_name) = lower(?) AND lower(schema_name) = lower(?) "
             "UNION ALL SELECT view_name, 'view' FROM duckdb_views() "
-            "WHERE NOT internal AND database_name = ? AND lower(schema_name) = lower(?) ORDER BY 1",
-            (self._default_catalog, schema, self._default_catalog, schema),
+            "WHERE NOT internal AND lower(database_name) = lower(?) AND lower(schema_name) = lower(?) ORDER BY 1",
+            (catalog, schema, catalog, schema),
         )
         return [(row[0], row[1]) for row in rows]
 
@@ -72,7 +76,7 @@ class DuckDBSession(DuckDBStatements):
         read, so it is the views' text that tells.
         """
         ours = {
-            ((one.catalog or self._default_catalog).lower(), one.schema.lower(), one.name.lower()): one
+            ((one.catalog or self.default_catalog).lower(), one.schema.lower(), one.name.lower()): one
             for one in relations
         }
         found: set[tuple[str, Relation]] = set()
@@ -87,6 +91,27 @@ class DuckDBSession(DuckDBStatements):
                 found |= {(f"{schema}.{name}", one) for key, one in ours.items() if key == place}
         return sorted(found, key=lambda pair: (pair[0], str(pair[1])))
 
+    # ---- catalogs ----------------------------------------------------------------------------------------
+
+    def catalogs_with(self, relation: Relation) -> list[str | None]:
+        """The attached databases in which there is a table of that schema and name; None is the default one."""
+        if self._catalogs.is_alone(self._cursor):
+            return [None] if self.exists(relation) else []
+        rows = self.fetch(
+            "SELECT database_name FROM duckdb_tables() "
+            "WHERE lower(schema_name) = lower(?) AND lower(table_name) = lower(?) ORDER BY 1",
+            (relation.schema, relation.name),
+        )
+        return [None if row[0].lower() == self.default_catalog.lower() else row[0] for row in rows]
+
+    def create_catalog(self, catalog: str) -> None:
+        """See `Session`. The file is in the folder beside the default catalog's."""
+        self._catalogs.create(self._cursor, catalog)
+
+    def drop_catalog_if_empty(self, catalog: str) -> None:
+        """See `Session`. Its file goes."""
+        self._catalogs.drop_if_empty(self._cursor, catalog)
+
     # ---- schemas and rights ------------------------------------------------------------------------------
 
     def preflight(self, schemas: Sequence[str], views: Sequence[Relation]) -> None:
@@ -94,13 +119,14 @@ class DuckDBSession(DuckDBStatements):
 
     def create_schema(self, schema: str, catalog: str | None = None) -> None:
         """Create the schema if it is not there."""
-        self._run(f"CREATE SCHEMA IF NOT EXISTS {quote(catalog or self._default_catalog)}.{quote(schema)}")
+        self._run(f"CREATE SCHEMA IF NOT EXISTS {quote(catalog or self.default_catalog)}.{quote(schema)}")
 
-    def drop_schema_if_empty(self, schema: str) -> None:
+    def drop_schema_if_empty(self, schema: str, catalog: str | None = None) -> None:
         """Drop the schema unless something is in it or it is DuckDB's own `main`."""
-        if schema.lower() == "main" or self.list_relations(schema):
+        catalog = catalog or self.default_catalog
+        if schema.lower() == "main" or self._relations(schema, catalog):
             return
-        self._run(f"DROP SCHEMA IF EXISTS {quote(self._default_catalog)}.{quote(schema)} RESTRICT")
+        self._run(f"DROP SCHEMA IF EXISTS {quote(catalog)}.{quote(schema)} RESTRICT")
 
     def grant(self, relation: Relation, grants: Mapping[str, Sequence[str]]) -> None:
         """Nothing: DuckDB has no users."""

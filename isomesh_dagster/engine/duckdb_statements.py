@@ -15,6 +15,7 @@ import duckdb
 
 from isomesh_dagster.engine import frames
 from isomesh_dagster.engine.connection import Capabilities
+from isomesh_dagster.engine.duckdb_catalogs import DuckDBCatalogs
 from isomesh_dagster.errors import EngineError, ModelError, WriteConflict
 from isomesh_dagster.relation import Relation, quote
 
@@ -30,14 +31,16 @@ class DuckDBStatements:
 
     capabilities = CAPABILITIES
 
-    def __init__(
-        self, cursor: duckdb.DuckDBPyConnection, *, database: str, default_catalog: str, catalogs: frozenset[str]
-    ) -> None:
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, *, database: str, catalogs: DuckDBCatalogs) -> None:
         self._cursor = cursor
         self._database = database
-        self._default_catalog = default_catalog
         self._catalogs = catalogs
         self._in_transaction = False
+
+    @property
+    def default_catalog(self) -> str:
+        """The database that is written to where nothing else is said."""
+        return self._catalogs.default
 
     # ---- statements --------------------------------------------------------------------------------------
 

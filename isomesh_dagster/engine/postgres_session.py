@@ -66,6 +66,11 @@ class PostgresSession(PostgresStatements):
         )
         return str(rows[0][0]) if rows else None
 
+    @property
+    def default_catalog(self) -> str:
+        """The connection's database."""
+        return self._database
+
     def _is_here(self, relation: Relation) -> bool:
         return relation.catalog in (None, self._database)
 
@@ -121,7 +126,17 @@ class PostgresSession(PostgresStatements):
             )
         )
 
-    def drop_schema_if_empty(self, schema: str) -> None:
+    def catalogs_with(self, relation: Relation) -> list[str | None]:
+        """The connection's own database, whether the table is there or not: no other can be asked."""
+        return [None]
+
+    def create_catalog(self, catalog: str) -> None:
+        """Nothing: a connection sees its own database only, `create_schema` refuses another."""
+
+    def drop_catalog_if_empty(self, catalog: str) -> None:
+        """Nothing: databases are made and dropped by their owners."""
+
+    def drop_schema_if_empty(self, schema: str, catalog: str | None = None) -> None:
         """Drop the schema unless something is in it, it is Postgres's own `public`, or somebody else's."""
         if not self._makes_schemas or schema == "public" or self.list_relations(schema):
             return

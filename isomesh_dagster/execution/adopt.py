@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import PlanError, SystemMismatch
 from isomesh_dagster.execution import warehouse
-from isomesh_dagster.execution.promote import claim_of
+from isomesh_dagster.execution.homes import claim_of
 from isomesh_dagster.execution.reconcile import adopt_loaded
 from isomesh_dagster.execution.stamp import check_owner, check_pairing
 from isomesh_dagster.execution.warehouse import Shown
@@ -92,7 +92,7 @@ def adopt(
             believe(session, state, shown, recovered[shown.name])
         elif shown.name in let_go:
             with session.transaction(claim=claim_of(shown.name)):
-                warehouse.hide(session, shown.name)
+                warehouse.hide(session, shown)
     with session.transaction(claim="stamp"):
         warehouse.stamp(session, parted.stamp)
 

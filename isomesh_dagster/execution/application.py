@@ -138,7 +138,7 @@ class Application:
                 self._checkpoint("reconciled")
                 check_base(self.plan, self._state.environment(self.plan.environment))
                 if not self.plan.is_empty:
-                    check_catalogs(self.plan, self._around.default_catalog)
+                    check_catalogs(self.plan, session, self._around.default_catalog)
                     self._open_intent(session)
                     self._before_all(session)
             self._begun = True

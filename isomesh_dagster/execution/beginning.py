@@ -11,6 +11,7 @@ from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import ConflictingPlanError, PlanError
 from isomesh_dagster.execution import warehouse
 from isomesh_dagster.execution.batch import physical_of
+from isomesh_dagster.execution.homes import check_home
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.plan.saved import plan_document
 from isomesh_dagster.relation import Relation
@@ -39,9 +40,9 @@ def check_rights(plan: Plan, session: Session) -> None:
     session.preflight(sorted({warehouse.META_SCHEMA, *schemas}), views)
 
 
-def check_catalogs(plan: Plan, default_catalog: str | None) -> None:
-    """Rows and the record of them commit together, and a transaction writes one database only: PlanError for a build in
-    another catalog.
+def check_catalogs(plan: Plan, session: Session, default_catalog: str | None) -> None:
+    """Rows and the record of them commit together, views and the record of those, too, and a transaction writes one
+    catalog only: PlanError for a build in another one than the default, or views where they cannot be swapped.
     """
     for step in plan.builds:
         catalog = physical_of(step).catalog
@@ -53,6 +54,8 @@ def check_catalogs(plan: Plan, default_catalog: str | None) -> None:
                 line=step.snapshot.model.line,
                 hint="leave the catalog out of the model's name; other catalogs can be read as external tables",
             )
+    if plan.promote is not None:
+        check_home(session, warehouse.home_of(plan.promote.target), alters=bool(plan.migrations or plan.later))
 
 
 def open_intent(plan: Plan, state: StateStore, now: datetime) -> None:

@@ -15,6 +15,7 @@ from isomesh_dagster.engine.connection import Connection, Session
 from isomesh_dagster.errors import ConflictingPlanError, EngineError
 from isomesh_dagster.execution import warehouse
 from isomesh_dagster.execution.events import Dropped
+from isomesh_dagster.execution.homes import leave_old_homes
 from isomesh_dagster.execution.janitor import remove_snapshots, remove_unknown, take_down
 from isomesh_dagster.execution.stamp import check_pairing
 from isomesh_dagster.relation import Relation
@@ -44,11 +45,11 @@ def belongings(connection: Connection, state: StateStore, *, identity: Identity)
         check_pairing(session, state, identity)
         shown = {one.name: one.target for one in state.environments()}
         physicals = state.physicals()
-        records: tuple[Relation, ...] = ()
+        records: list[Relation] = []
         if warehouse.exists(session):
             shown |= {one.name: one.target for one in warehouse.all_shown(session)}
             physicals |= warehouse.all_physicals(session)
-            records = warehouse.TABLES
+            records = warehouse.tables(session)
         views = [Relation.parse(view.view) for target in shown.values() for view in target.views.values()]
         _refuse_readers(session, [*views, *map(Relation.parse, sorted(physicals)), *records])
         return Belongings(
@@ -98,9 +99,10 @@ def destroy(
 
     with connection.session() as session:
         if warehouse.exists(session):
-            yield from told(
-                take_down(session, one.name, one.target, checkpoint) for one in warehouse.all_shown(session)
-            )
+            shown = warehouse.all_shown(session)
+            for one in shown:
+                leave_old_homes(session, one.name)
+            yield from told(take_down(session, one, checkpoint) for one in shown)
             _refuse_kept(kept)
         for environment in state.environments():
             state.remove_environment(environment.name)

@@ -133,12 +133,12 @@ class _TakenBack(Exception):
 
 def _rights(session: Session) -> Finding:
     """Try what a plan does, in a transaction that is rolled back."""
-    table = Relation(schema=_PROBE, name="trial")
+    table, view = Relation(schema=_PROBE, name="trial"), Relation(schema=_PROBE, name="view")
     try:
         with session.transaction():
             session.create_schema(_PROBE)
             session.create_table(table, (("a", "INTEGER"),))
-            session.replace_view(Relation(schema=_PROBE, name="view"), view_query(str(table)))
+            session.replace_view(view, view_query(str(table), str(view), session.default_catalog))
             raise _TakenBack
     except _TakenBack:
         return Finding(level=Level.OK, subject="rights", message="schemas, tables and views can be made")
@@ -284,7 +284,7 @@ def _views(
             for view in sorted(drifted.keys() - {view for view, physical in views.items() if physical in gone}):
                 relation = Relation.parse(view)
                 session.create_schema(relation.schema, relation.catalog)
-                session.replace_view(relation, view_query(views[view]))
+                session.replace_view(relation, view_query(views[view], view, session.default_catalog))
                 snapshot = by_id.get(environment.target.snapshots[models[view]])
                 if patient.comments and environment.name == PROD and snapshot is not None:
                     comment_on(session, relation, snapshot.model)
@@ -308,10 +308,12 @@ def _definitions(session: Session, views: Iterable[str]) -> Mapping[str, str | N
         relation = Relation.parse(view)
         places[relation.catalog, relation.schema].append(view)
     found: dict[str, str | None] = {}
-    query = "SELECT table_name, view_definition FROM information_schema.views WHERE table_schema = ?"
+    query = (
+        "SELECT table_name, view_definition FROM information_schema.views "
+        "WHERE table_schema = ? AND lower(table_catalog) = lower(?)"
+    )
     for (catalog, schema), wanted in places.items():
-        in_catalog = ("", ()) if catalog is None else (" AND table_catalog = ?", (catalog,))
-        texts = dict(session.fetch(query + in_catalog[0], (schema, *in_catalog[1])))
+        texts = dict(session.fetch(query, (schema, catalog or session.default_catalog)))
         found |= {view: texts[name] for view in wanted if (name := Relation.parse(view).name) in texts}
     return found
 

@@ -14,12 +14,11 @@ from isomesh_dagster.engine.connection import Connection, Session
 from isomesh_dagster.errors import EngineError
 from isomesh_dagster.execution import warehouse
 from isomesh_dagster.execution.events import Dropped
-from isomesh_dagster.execution.promote import claim_of, drop_empty_schemas
+from isomesh_dagster.execution.homes import claim_of, hide_views, views_of
 from isomesh_dagster.execution.reconcile import reconcile_in
 from isomesh_dagster.execution.stamp import check_stamp
 from isomesh_dagster.model.kinds import View
-from isomesh_dagster.relation import Relation
-from isomesh_dagster.snapshot.environment import PROD, Environment, Target
+from isomesh_dagster.snapshot.environment import PROD, Environment
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 from isomesh_dagster.state.protocol import Identity, StateStore
 
@@ -159,22 +158,24 @@ def _remove_environment(
         return
     if current.plan_id != environment.plan_id:
         return  # promoted since
-    removed = take_down(session, environment.name, current.target, checkpoint)
+    record = warehouse.shown(session, environment.name)
+    removed = Dropped(name=environment.name, environment=environment.name)
+    if record is not None:
+        removed = take_down(session, record, checkpoint)
     if removed.kept_because is None:
         state.remove_environment(environment.name)
     yield removed
 
 
-def take_down(session: Session, environment: str, target: Target, checkpoint: Callable[[str], None]) -> Dropped:
+def take_down(session: Session, record: warehouse.Shown, checkpoint: Callable[[str], None]) -> Dropped:
     """Drop the environment's views and its record in one warehouse transaction; tells whether that was done."""
-    views = sorted(view.view for view in target.views.values())
+    environment = record.name
     try:
-        with session.swapping([Relation.parse(view) for view in views], claim=claim_of(environment)):
-            for view in views:
-                session.drop(Relation.parse(view), view=True)
-            warehouse.hide(session, environment)
-            drop_empty_schemas(session, views)
+        with session.swapping(views_of(record), claim=claim_of(environment)):
+            hide_views(session, record)
             checkpoint("hidden")
+        if record.catalog is not None:
+            session.drop_catalog_if_empty(record.catalog)
     except EngineError as error:
         return Dropped(name=environment, environment=environment, kept_because=error.message)
     checkpoint("removed")

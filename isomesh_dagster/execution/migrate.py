@@ -189,6 +189,14 @@ def migrate(
     changed = tables | {str(relation) for relation, _ in mine}
     shown = warehouse.all_shown(session)
     others = [_Other.of(session, state, one, changed) for one in shown if one.name != environment]
+    for other, record in zip(others, (one for one in shown if one.name != environment), strict=True):
+        if other.views and record.catalog is not None:
+            raise PlanError(
+                f"tables that environment {other.name!r} shows, too, are altered with the swap, and its views are in"
+                f" the catalog {record.catalog!r}: one transaction cannot write both",
+                hint=f"plan {other.name} from the files of this change, or end it: `isomesh invalidate {other.name}`;"
+                " nothing was changed",
+            )
     remade = _Remade(session=session, around=around, mine=mine, others=[one for one in others if one.views])
     _drop_left(session, state, tables, changed, shown, environment)
     if any(change.was is not None for _, changes in todo for change in changes):
@@ -263,7 +271,10 @@ class _Remade:
                     done.add(str(relation))
             for name, view in other.target.views.items():
                 if name in other.views or view.physical in theirs:
-                    self._replace(other, Relation.parse(view.view), shapes.get(name) or view_query(view.physical))
+                    self._replace(other, Relation.parse(view.view), shapes.get(name) or self._shown(view))
+
+    def _shown(self, view: View) -> str:
+        return view_query(view.physical, view.view, self.session.default_catalog)
 
     def _theirs(self, other: _Other, shapes: Mapping[str, str]) -> Iterator[tuple[Relation, str]]:
         stands_on = {view.physical for view in other.views.values()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -18,6 +18,7 @@ from isomesh_dagster.errors import ConflictingPlanError, EngineError, PlanError,
 from isomesh_dagster.execution import warehouse
 from isomesh_dagster.execution.comments import comment_on
 from isomesh_dagster.execution.events import Promoted
+from isomesh_dagster.execution.homes import check_home, claim_of, drop_empty_schemas, leave_old_homes
 from isomesh_dagster.execution.migrate import Alteration, bring_back, holds_rows, in_order, migrate, standing
 from isomesh_dagster.execution.reconcile import adopt_loaded, reconcile_in
 from isomesh_dagster.execution.stamp import check_stamp
@@ -64,7 +65,12 @@ def swap(session: Session, state: StateStore, work: Swap, checkpoint: Callable[[
     """
     started = time.perf_counter()
     promote = work.promote
-    views = [Relation.parse(view) for view in sorted({*promote.create, *promote.drop})]
+    home = warehouse.home_of(promote.target)
+    # those in another catalog go after the swap: readers who still look there see the old environment until then
+    views = [one for one in map(Relation.parse, sorted({*promote.create, *promote.drop})) if one.catalog == home]
+    check_home(session, home, alters=bool(work.alterations or work.recomputed))
+    if home is not None:
+        session.create_catalog(home)
     while True:
         try:
             with session.swapping(views, claim=claim_of(promote.environment)) as told:
@@ -79,6 +85,8 @@ def swap(session: Session, state: StateStore, work: Swap, checkpoint: Callable[[
                 ) from error
             time.sleep(random.uniform(*_REST_SECONDS))
     checkpoint("promoted")
+    leave_old_homes(session, promote.environment)
+    checkpoint("left")
     again = set(work.recomputed)
     if work.alterations:
         again.update(str(one.physical) for one in standing(state, {str(one.relation) for one in work.alterations}))
@@ -106,11 +114,6 @@ def swap(session: Session, state: StateStore, work: Swap, checkpoint: Callable[[
     )
 
 
-def claim_of(environment: str) -> str:
-    """What the one transaction at a time that changes the environment's views holds."""
-    return f"environment {environment}"
-
-
 def _swap_views(session: Session, state: StateStore, work: Swap, checkpoint: Callable[[str], None]) -> warehouse.Shown:
     """Inside the transaction: the views, then the record; what is recorded afterwards."""
     promote = work.promote
@@ -131,10 +134,13 @@ def _swap_views(session: Session, state: StateStore, work: Swap, checkpoint: Cal
     for physical, start in sorted(work.recomputed.items()):
         warehouse.cut(session, physical, start)
     models = {view.view: name for name, view in promote.target.views.items()}
-    for view in promote.drop:
-        session.drop(Relation.parse(view), view=True)
-    for catalog, schema in sorted({_place(view) for view in promote.create}, key=str):
-        session.create_schema(schema, catalog)
+    home = warehouse.home_of(promote.target)
+    warehouse.settle(session, home)
+    gone = [one for one in map(Relation.parse, promote.drop) if one.catalog == home]
+    for relation in gone:
+        session.drop(relation, view=True)
+    for schema in sorted({Relation.parse(view).schema for view in promote.create}):
+        session.create_schema(schema, home)
     # a view of a changed model over its old table: its descriptions or its statements may be others
     changed = _changed(shown.target, promote.target) if shown is not None else {}
     has_comments = work.comments and promote.environment == PROD
@@ -142,7 +148,7 @@ def _swap_views(session: Session, state: StateStore, work: Swap, checkpoint: Cal
     # outside of prod a view may show columns that its older definition had (see `migrate`)
     follows = changed if has_comments or promote.environment != PROD else {}
     for view, physical in sorted({**follows, **again, **promote.create}.items()):
-        session.replace_view(Relation.parse(view), view_query(physical))
+        session.replace_view(Relation.parse(view), view_query(physical, view, session.default_catalog))
         snapshot = work.around.snapshots.get(models[view]) if has_comments else None
         if snapshot is not None:
             comment_on(session, Relation.parse(view), snapshot.model)
@@ -155,7 +161,7 @@ def _swap_views(session: Session, state: StateStore, work: Swap, checkpoint: Cal
             history = partial(_history, session, snapshot)
             for statement in Texts(snapshot, work.around).virtual_update(Relation.parse(view), views, history):
                 session.execute(statement)
-    drop_empty_schemas(session, promote.drop)
+    drop_empty_schemas(session, gone)
     record = warehouse.Shown(
         name=promote.environment,
         plan_id=work.plan_id,
@@ -194,18 +200,6 @@ def _changed(old: Target, new: Target) -> dict[str, str]:
         for name, view in new.views.items()
         if old.views.get(name) == view and old.snapshots.get(name) != new.snapshots.get(name)
     }
-
-
-def drop_empty_schemas(session: Session, views: Iterable[str]) -> None:
-    """Drop the schemas of these views (dotted) in which nothing is left."""
-    for catalog, schema in sorted({_place(view) for view in views}, key=str):
-        if catalog is None:
-            session.drop_schema_if_empty(schema)
-
-
-def _place(dotted: str) -> tuple[str | None, str]:
-    relation = Relation.parse(dotted)
-    return relation.catalog, relation.schema
 
 
 # ---- rollback --------------------------------------------------------------------------------------------

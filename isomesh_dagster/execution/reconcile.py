@@ -11,6 +11,7 @@ from collections.abc import Collection
 from isomesh_dagster.engine.connection import Connection, Session
 from isomesh_dagster.errors import StateError
 from isomesh_dagster.execution import warehouse
+from isomesh_dagster.execution.homes import leave_old_homes
 from isomesh_dagster.execution.warehouse import Loaded
 from isomesh_dagster.snapshot.interval import Interval, subtract
 from isomesh_dagster.state.protocol import StateStore
@@ -30,6 +31,7 @@ def reconcile_in(session: Session, state: StateStore, environment: str) -> None:
     """`reconcile` on a session that is already open, outside of a transaction."""
     if not warehouse.exists(session):
         return
+    leave_old_homes(session, environment)
     open_plans = state.open_plans()
     adopt_loaded(session, state, {view.physical for plan in open_plans for view in plan.target.views.values()})
     shown_plan = warehouse.shown_plan(session, environment)

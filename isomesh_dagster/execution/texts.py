@@ -392,9 +392,14 @@ def may_mention(text: str, snapshots: Mapping[str, Snapshot]) -> bool:
     return False
 
 
-def view_query(physical: str) -> str:
-    """What a view of the virtual layer says; `physical` is dotted."""
-    return f"SELECT * FROM {Relation.parse(physical).sql}"
+def view_query(physical: str, view: str, default_catalog: str) -> str:
+    """What a view of the virtual layer says; `physical` and `view` are dotted. In another catalog than the default one
+    it names that.
+    """
+    relation = Relation.parse(physical)
+    if relation.catalog is None and Relation.parse(view).catalog is not None:
+        relation = replace(relation, catalog=default_catalog)
+    return f"SELECT * FROM {relation.sql}"
 
 
 def _quoted(relation: Relation, dialect: str) -> str:

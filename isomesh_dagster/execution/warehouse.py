@@ -1,6 +1,7 @@
 """What the warehouse itself records, in the same transactions as the rows and views it speaks of.
 
-Schema `isomesh_meta` of the default catalog:
+Schema `isomesh_meta` of the default catalog, and its first two tables in every other catalog that holds the views of an
+environment: the record of what they show is where the views are, so that one transaction writes both.
 
 system        one row, the stamp: whose warehouse this is
 environments  what each environment's views show: the authority on what is live
@@ -15,13 +16,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import itemgetter
 from typing import Any
 
 from isomesh_dagster.engine.connection import Session
-from isomesh_dagster.errors import EngineError, WriteConflict
+from isomesh_dagster.errors import EngineError, PlanError, SystemMismatch, WriteConflict
 from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.codec import target_from_json, target_to_json
 from isomesh_dagster.snapshot.environment import Target
@@ -35,16 +36,15 @@ _ENVIRONMENTS = Relation(schema=META_SCHEMA, name="environments")
 _LOADED = Relation(schema=META_SCHEMA, name="loaded")
 TABLES = (_SYSTEM, _ENVIRONMENTS, _LOADED)
 
-_DEFINITIONS = (
-    f"CREATE TABLE IF NOT EXISTS {_SYSTEM.sql} "
-    "(uuid VARCHAR PRIMARY KEY, gateway VARCHAR NOT NULL, project VARCHAR NOT NULL)",
-    f"CREATE TABLE IF NOT EXISTS {_ENVIRONMENTS.sql} (name VARCHAR PRIMARY KEY, plan_id VARCHAR NOT NULL, "
-    "number BIGINT NOT NULL, target VARCHAR NOT NULL, promoted_at_ms BIGINT NOT NULL, expires_at_ms BIGINT, "
-    "suffix_target VARCHAR NOT NULL, reason VARCHAR NOT NULL)",
+_COLUMNS = {
+    _SYSTEM: "uuid VARCHAR PRIMARY KEY, gateway VARCHAR NOT NULL, project VARCHAR NOT NULL",
+    _ENVIRONMENTS: "name VARCHAR PRIMARY KEY, plan_id VARCHAR NOT NULL, number BIGINT NOT NULL, "
+    "target VARCHAR NOT NULL, promoted_at_ms BIGINT NOT NULL, expires_at_ms BIGINT, suffix_target VARCHAR NOT NULL, "
+    "reason VARCHAR NOT NULL",
     # the key makes the second of two builders of one interval fail instead of doubling its rows
-    f"CREATE TABLE IF NOT EXISTS {_LOADED.sql} (physical VARCHAR NOT NULL, start_ms BIGINT NOT NULL, "
-    "end_ms BIGINT NOT NULL, plan_id VARCHAR NOT NULL, rows BIGINT, PRIMARY KEY (physical, start_ms))",
-)
+    _LOADED: "physical VARCHAR NOT NULL, start_ms BIGINT NOT NULL, end_ms BIGINT NOT NULL, plan_id VARCHAR NOT NULL, "
+    "rows BIGINT, PRIMARY KEY (physical, start_ms)",
+}
 _CHUNK = 500
 
 
@@ -71,6 +71,26 @@ class Shown:
     suffix_target: str
     reason: str
 
+    @property
+    def catalog(self) -> str | None:
+        """Where the record is."""
+        return home_of(self.target)
+
+
+def home_of(target: Target) -> str | None:
+    """The catalog that holds the target's views, and the record of them; None: the default one.
+
+    Raises PlanError for views in several catalogs: no transaction writes two.
+    """
+    homes = {Relation.parse(view.view).catalog: name for name, view in sorted(target.views.items())}
+    if len(homes) > 1:
+        told = ", ".join(f"{name} in {home or 'the default one'}" for home, name in homes.items())
+        raise PlanError(
+            f"the views of one environment would be in several catalogs: {told}",
+            hint="one transaction moves them all, and it writes one catalog: leave catalogs out of the models' names",
+        )
+    return next(iter(homes), None)
+
 
 def exists(session: Session) -> bool:
     """Whether this warehouse has our records. Not inside a transaction."""
@@ -79,16 +99,57 @@ def exists(session: Session) -> bool:
 
 def create(session: Session, identity: Identity) -> None:
     """Make the tables, stamped."""
-    session.create_schema(META_SCHEMA)
-    for statement in _DEFINITIONS:
-        session.execute(statement)
+    _create(session, TABLES, None)
     stamp(session, identity)
 
 
 def stamp(session: Session, identity: Identity) -> None:
     """The stamp is this one afterwards, whatever it was."""
     session.execute(f"DELETE FROM {_SYSTEM.sql}")
-    session.execute(f"INSERT INTO {_SYSTEM.sql} VALUES (?, ?, ?)", (identity.uuid, identity.gateway, identity.project))
+    _stamp(session, identity, None)
+
+
+def settle(session: Session, catalog: str | None) -> None:
+    """Inside a transaction: make what is recorded beside views in this catalog, stamped as the default one is; nothing
+    when it is there. Raises SystemMismatch when it is another system's.
+    """
+    if catalog is None:
+        return
+    _create(session, (_SYSTEM, _ENVIRONMENTS), catalog)
+    ours = _read_stamp(session, None)
+    if _read_stamp(session, catalog) is None and ours is not None:
+        _stamp(session, ours, catalog)
+    check_owner(session, catalog)
+
+
+def check_owner(session: Session, catalog: str) -> None:
+    """Raises SystemMismatch for a catalog that holds environments of another system."""
+    if not any(one is not None and one.lower() == catalog.lower() for one in session.catalogs_with(_SYSTEM)):
+        return
+    theirs = _read_stamp(session, catalog)
+    if theirs is not None and not _is_ours(theirs, _read_stamp(session, None)):
+        raise SystemMismatch(
+            f"the catalog {catalog!r} holds environments of gateway {theirs.gateway!r} of another system "
+            f"({theirs.uuid[:8]})",
+            hint="every gateway has catalogs of its own for its environments; name another one",
+        )
+
+
+def _is_ours(stamp: Identity | None, ours: Identity | None) -> bool:
+    """Whether a catalog with that stamp is of our system, whose names may be others by now."""
+    return stamp is None or ours is None or stamp.uuid == ours.uuid
+
+
+def _create(session: Session, tables: Iterable[Relation], catalog: str | None) -> None:
+    session.create_schema(META_SCHEMA, catalog)
+    for table in tables:
+        session.execute(f"CREATE TABLE IF NOT EXISTS {_in(table, catalog)} ({_COLUMNS[table]})")
+
+
+def _stamp(session: Session, identity: Identity, catalog: str | None) -> None:
+    session.execute(
+        f"INSERT INTO {_in(_SYSTEM, catalog)} VALUES (?, ?, ?)", (identity.uuid, identity.gateway, identity.project)
+    )
 
 
 def remove(session: Session) -> None:
@@ -100,10 +161,16 @@ def remove(session: Session) -> None:
 
 def identity(session: Session) -> Identity | None:
     """The stamp; None for a warehouse without our records. Not inside a transaction."""
-    if not exists(session):
-        return None
-    rows = session.fetch(f"SELECT uuid, gateway, project FROM {_SYSTEM.sql}")
+    return _read_stamp(session, None) if exists(session) else None
+
+
+def _read_stamp(session: Session, catalog: str | None) -> Identity | None:
+    rows = session.fetch(f"SELECT uuid, gateway, project FROM {_in(_SYSTEM, catalog)}")
     return Identity(uuid=rows[0][0], gateway=rows[0][1], project=rows[0][2]) if rows else None
+
+
+def _in(table: Relation, catalog: str | None) -> str:
+    return replace(table, catalog=catalog).sql
 
 
 # ---- environments ----------------------------------------------------------------------------------------
@@ -113,8 +180,39 @@ _SHOWN = "name, plan_id, number, target, promoted_at_ms, expires_at_ms, suffix_t
 
 def shown(session: Session, environment: str) -> Shown | None:
     """What the environment shows; None when it is not there."""
-    rows = session.fetch(f"SELECT {_SHOWN} FROM {_ENVIRONMENTS.sql} WHERE name = ?", (environment,))
-    return _to_shown(rows[0]) if rows else None
+    return next(iter(records(session, environment)), None)
+
+
+def records(session: Session, environment: str) -> list[Shown]:
+    """Every record of the environment, the latest first. That one counts: an older one, in another catalog, is what the
+    environment showed before it moved, and goes with its views.
+    """
+    rows = _fetch(session, _SHOWN, "WHERE name = ?", (environment,))
+    return sorted((_to_shown(row) for row in rows), key=lambda one: -one.number)
+
+
+def tables(session: Session) -> list[Relation]:
+    """All tables with our records, in every catalog."""
+    homes = (home for home in _homes(session) if home is not None)
+    return [*TABLES, *(replace(table, catalog=home) for home in homes for table in (_SYSTEM, _ENVIRONMENTS))]
+
+
+def _homes(session: Session) -> list[str | None]:
+    """The catalogs that hold records of this system's environments, the default one first."""
+    others = [home for home in session.catalogs_with(_ENVIRONMENTS) if home is not None]
+    if not others:
+        return [None]
+    ours = _read_stamp(session, None)  # somebody else's warehouse may be attached to be read
+    return [None, *(home for home in others if _is_ours(_read_stamp(session, home), ours))]
+
+
+def _fetch(session: Session, items: str, rest: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+    """What the records of this system's environments hold, from every catalog that has some."""
+    return [
+        row
+        for home in _homes(session)
+        for row in session.fetch(f"SELECT {items} FROM {_in(_ENVIRONMENTS, home)} {rest}", values)
+    ]
 
 
 def _to_shown(row: tuple[Any, ...]) -> Shown:
@@ -133,18 +231,18 @@ def _to_shown(row: tuple[Any, ...]) -> Shown:
 
 def all_shown(session: Session) -> list[Shown]:
     """What every environment shows, by name."""
-    rows = session.fetch(f"SELECT {_SHOWN} FROM {_ENVIRONMENTS.sql} ORDER BY name")
-    return [_to_shown(row) for row in rows]
+    found = sorted(map(_to_shown, _fetch(session, _SHOWN, "")), key=lambda one: (one.name, one.number))
+    return list({one.name: one for one in found}.values())
 
 
 def shown_plan(session: Session, environment: str) -> str | None:
     """The id of the plan the environment shows, without reading its target."""
-    rows = session.fetch(f"SELECT plan_id FROM {_ENVIRONMENTS.sql} WHERE name = ?", (environment,))
-    return str(rows[0][0]) if rows else None
+    rows = _fetch(session, "number, plan_id", "WHERE name = ?", (environment,))
+    return str(max(rows)[1]) if rows else None
 
 
 def show(session: Session, record: Shown) -> None:
-    """Record what the environment shows, instead of what it showed."""
+    """Record what the environment shows, instead of what it showed, in the catalog of its views."""
     values = (
         record.plan_id,
         record.number,
@@ -155,7 +253,7 @@ def show(session: Session, record: Shown) -> None:
         record.reason,
     )
     session.execute(
-        f"INSERT INTO {_ENVIRONMENTS.sql} ({_SHOWN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
+        f"INSERT INTO {_in(_ENVIRONMENTS, record.catalog)} ({_SHOWN}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (name) DO UPDATE SET plan_id = EXCLUDED.plan_id, number = EXCLUDED.number, "
         "target = EXCLUDED.target, promoted_at_ms = EXCLUDED.promoted_at_ms, expires_at_ms = EXCLUDED.expires_at_ms, "
         "suffix_target = EXCLUDED.suffix_target, reason = EXCLUDED.reason",
@@ -163,9 +261,14 @@ def show(session: Session, record: Shown) -> None:
     )
 
 
-def hide(session: Session, environment: str) -> None:
-    """Forget the environment."""
-    session.execute(f"DELETE FROM {_ENVIRONMENTS.sql} WHERE name = ?", (environment,))
+def hide(session: Session, record: Shown) -> None:
+    """Forget a record; our tables go with the last one of a catalog other than the default."""
+    table = _in(_ENVIRONMENTS, record.catalog)
+    session.execute(f"DELETE FROM {table} WHERE name = ?", (record.name,))
+    if record.catalog is not None and not session.fetch(f"SELECT 1 FROM {table} LIMIT 1"):
+        for ours in (_ENVIRONMENTS, _SYSTEM):
+            session.drop(replace(ours, catalog=record.catalog), view=False)
+        session.drop_schema_if_empty(META_SCHEMA, record.catalog)
 
 
 # ---- loaded ----------------------------------------------------------------------------------------------

@@ -76,10 +76,6 @@ class Unsupported:
 
 
 UNSUPPORTED_KEYS: Mapping[str, Unsupported] = {
-    "environment_catalog_mapping": Unsupported(
-        "it would put views into other catalogs, and the one transaction that moves them all writes one database only",
-        *({}, None),
-    ),
     "virtual_environment_mode": Unsupported("it would write production's tables in place", "full"),
     "gateway_managed_virtual_layer": Unsupported("it would create views through another gateway", False),
     "env_vars": Unsupported("it would set environment variables of the process", {}, None),
@@ -226,6 +222,7 @@ class RootConfig(_Config):
     scheduled_environments: tuple[EnvironmentPattern, ...] = ()
     default_target_environment: EnvironmentName = "prod"
     environment_suffix_target: Literal["schema", "table", "catalog"] = "schema"
+    environment_catalog_mapping: Mapping[str, str] = Field(default_factory=dict)
     physical_schema_mapping: Mapping[str, str] = Field(default_factory=dict)
     time_column_format: str = "%Y-%m-%d"
     physical_table_naming_convention: Literal["schema_and_table", "table_only", "hash_md5"] = "schema_and_table"
@@ -237,17 +234,12 @@ class RootConfig(_Config):
     linter: LinterConfig = LinterConfig()
     format: FormatConfig = FormatConfig()
 
-    @field_validator("environment_suffix_target", mode="after")
+    @field_validator("environment_catalog_mapping", mode="before")
     @classmethod
-    def _no_catalogs(cls, value: str) -> str:
-        if value == "catalog":
-            raise ValueError(
-                "catalog is not supported: the views of an environment move in one transaction with the record of what "
-                "they show, and a transaction writes one database only; use schema or table"
-            )
-        return value
+    def _nothing(cls, value: object) -> object:
+        return {} if value is None else value
 
-    @field_validator("physical_schema_mapping", mode="after")
+    @field_validator("environment_catalog_mapping", "physical_schema_mapping", mode="after")
     @classmethod
     def _patterns(cls, value: Mapping[str, str]) -> Mapping[str, str]:
         for pattern in value:

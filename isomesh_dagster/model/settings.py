@@ -62,6 +62,7 @@ from isomesh_dagster.model.connections import (
     StateConnection,
     WarehouseConnection,
 )
+from isomesh_dagster.model.environment_catalogs import environment_catalogs
 from isomesh_dagster.model.model import Json
 
 if TYPE_CHECKING:
@@ -146,6 +147,8 @@ class Settings:
     model_defaults              as written, the gateway's over the root's; keys are those of `MODEL_DEFAULT_KEYS`
     variables                   by lower-case name, the gateway's over the root's
     physical_schema_mapping     pairs of pattern (from the start of a model's schema) and schema; the first match wins
+    environment_catalog_mapping pairs of pattern (from the start of an environment's name) and the catalog of its views,
+                                None for the default one; the first match wins
     environment_ttl             None: environments never end by themselves
     pinned_environments         those that never end
     scheduled_environments      those that Dagster keeps current beside the default one, by name or with `*`
@@ -167,7 +170,8 @@ class Settings:
     dialect: str
     model_defaults: Mapping[str, Any] = field(default_factory=dict)
     variables: Mapping[str, Json] = field(default_factory=dict)
-    environment_suffix_target: Literal["schema", "table"] = "schema"
+    environment_suffix_target: Literal["schema", "table", "catalog"] = "schema"
+    environment_catalog_mapping: tuple[tuple[str, str | None], ...] = ()
     physical_schema_mapping: tuple[tuple[str, str], ...] = ()
     snapshot_ttl: timedelta = timedelta(weeks=1)
     environment_ttl: timedelta | None = timedelta(weeks=1)
@@ -432,7 +436,8 @@ class _Loading:
             dialect=str(dialect).strip().lower(),
             model_defaults=defaults,
             variables=self.named_values(tree, "") | self.named_values(gateway, key),
-            environment_suffix_target="table" if top.environment_suffix_target == "table" else "schema",
+            environment_suffix_target=top.environment_suffix_target,
+            environment_catalog_mapping=environment_catalogs(top, tree, connection),
             physical_schema_mapping=tuple(top.physical_schema_mapping.items()),
             snapshot_ttl=top.snapshot_ttl,
             environment_ttl=top.environment_ttl,

@@ -21,7 +21,6 @@ from isomesh_dagster.plan.steps import Steps, lost_history, refuse_gaps, warning
 from isomesh_dagster.plan.wish import EVERYTHING_DUE, NOTHING, RunWish, Wish
 from isomesh_dagster.snapshot.environment import PROD, Environment, Target, View
 from isomesh_dagster.snapshot.interval import from_ms
-from isomesh_dagster.snapshot.naming import view_relation
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 
 
@@ -230,7 +229,7 @@ def _promote(
     layer: Layer, environment: str, current: Environment | None, snapshots: Mapping[str, Snapshot], now: int
 ) -> Promote | None:
     views = {
-        name: View(view=str(view_relation(name, environment, layer.suffix_target)), physical=str(snapshot.physical))
+        name: View(view=str(layer.view(name, environment)), physical=str(snapshot.physical))
         for name, snapshot in snapshots.items()
         if snapshot.physical is not None
     }

@@ -345,7 +345,9 @@ def _shown_somewhere(state: StateStore, snapshots: Collection[Snapshot]) -> list
 def _layer(settings: Settings, *, previews: bool = False) -> Layer:
     return Layer(
         gateway=settings.gateway,
+        default_catalog=settings.default_catalog,
         suffix_target=settings.environment_suffix_target,
+        catalogs=settings.environment_catalog_mapping,
         environment_ttl=settings.environment_ttl,
         pinned=settings.pinned_environments,
         before_all=settings.before_all,

@@ -37,7 +37,8 @@ class Target:
 class Environment:
     """An environment as recorded. `number` counts its promotions from 1; `plan_id` is the plan shown now.
 
-    `expires_at` (UTC) None: never. `suffix_target` is where the environment's name goes ("schema" or "table").
+    `expires_at` (UTC) None: never. `suffix_target` is where the environment's name goes ("schema", "table" or
+    "catalog").
     """
 
     name: str

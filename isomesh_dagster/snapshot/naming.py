@@ -4,12 +4,13 @@ physical  isomesh__<schema>.<schema>__<table>__<version>, or, by `physical_table
           isomesh__<schema>.<table>__<version> or isomesh__<schema>.isomesh_md5__<md5 of the long name>
           of a preview ends with __dev after the version
 virtual   <schema>.<table> in prod; elsewhere, by `environment_suffix_target`,
-          <schema>__<env>.<table> or <schema>.<table>__<env>
+          <schema>__<env>.<table>, <schema>.<table>__<env> or <catalog>__<env>.<schema>.<table>
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from hashlib import md5
 from typing import Literal
 
@@ -45,11 +46,21 @@ def preview_relation(model: Model, version: str, convention: Convention = "schem
     return physical_relation(model, f"{version}__dev", convention)
 
 
-def view_relation(name: str, environment: str, suffix_target: str = "schema") -> Relation:
-    """The view through which the environment shows the model `name`."""
+def view_relation(name: str, environment: str, suffix_target: str = "schema", catalog: str | None = None) -> Relation:
+    """The view through which the environment shows the model `name`.
+
+    `catalog` is where all views of the environment are; None: where the model's name says. With `suffix_target`
+    "catalog" it has the environment's name in it already.
+    """
     relation = Relation.parse(name)
+    if catalog is not None:
+        relation = replace(relation, catalog=catalog)
     if environment == PROD:
         return relation
-    if suffix_target == "table":
-        return Relation(catalog=relation.catalog, schema=relation.schema, name=f"{relation.name}__{environment}")
-    return Relation(catalog=relation.catalog, schema=f"{relation.schema}__{environment}", name=relation.name)
+    match suffix_target:
+        case "catalog":
+            return relation
+        case "table":
+            return replace(relation, name=f"{relation.name}__{environment}")
+        case _:
+            return replace(relation, schema=f"{relation.schema}__{environment}")

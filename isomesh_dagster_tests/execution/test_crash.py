@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from isomesh_dagster.execution import warehouse
 from isomesh_dagster.execution.events import Evaluated
 from isomesh_dagster.execution.janitor import janitor
 from isomesh_dagster.execution.promote import rollback
@@ -149,15 +150,24 @@ def killed_at(point: int, ground: Ground, name: str, work: Work) -> bool:
     return status != 0
 
 
-def every_point(ground: Ground, work: Work, check: Callable[[System], None]) -> int:
-    """Kill at every point, each time on a copy of `base`; how many there are. The first time it lives."""
+def every_point(ground: Ground, work: Work, check: Callable[[System], None], *, since: str | None = None) -> int:
+    """Kill at every point, each time on a copy of `base`; how many there are. The first time it lives. With `since`, at
+    the last of each name from that checkpoint on.
+    """
     names: list[str] = []
     ground.copy("base", "scratch")
     with ground.system("scratch") as system:
         work(system, names.append)
         check(system)
         verify(system)
-    for point in ground.points(names):
+    points = ground.points(names)
+    if since is not None:
+        points = [
+            point
+            for name, point in {name: at for at, name in enumerate(names, 1)}.items()
+            if name in names[names.index(since) :]
+        ]
+    for point in points:
         ground.copy("base", "scratch")
         assert killed_at(point, ground, "scratch", work)
         with ground.system("scratch") as system:
@@ -342,6 +352,46 @@ def test_a_rollback(ground):
         assert system.state.promotions("prod")[0].reason == "rollback to 1"
 
     assert every_point(ground, work, check) >= 6
+    assert outcomes == {1, 2}
+
+
+def test_an_environment_moves_to_another_catalog_whole_or_not_at_all(ground):
+    if not ground.is_local:
+        pytest.skip("a server's connection writes one catalog")
+    with ground.system("base") as system:
+        system.apply(system.plan(project(1), batches=BATCHES))
+        plan = system.plan(project(1), catalog="warehouse__prod")
+    outcomes = set()
+
+    def places(system: System) -> set[str]:
+        return {
+            row[0]
+            for row in system.rows(
+                "SELECT database_name FROM duckdb_views() WHERE NOT internal AND view_name = 'daily'"
+            )
+        }
+
+    def work(system: System, killer: Callable[[str], None]) -> None:
+        system.apply(plan, concurrency=1, checkpoint=killer)
+
+    def check(system: System) -> None:
+        with system.connection.session() as session:
+            shown = warehouse.shown(session, "prod")
+        assert shown is not None
+        outcomes.add(shown.number)
+        # where the record says that they are, all of them are
+        assert shown.catalog == (None if shown.number == 1 else "warehouse__prod")
+        prefix = "" if shown.catalog is None else f"{shown.catalog}."
+        assert system.rows(f"SELECT MAX(generation) FROM {prefix}raw.days") == [(1,)]
+        assert system.rows(f"SELECT n FROM {prefix}mart.view") == [(4,)]
+        system.apply(plan)  # the same again finishes it
+        assert places(system) == {"warehouse__prod"}
+        assert system.rows("SELECT COUNT(*) FROM isomesh_meta.environments") == [(0,)]
+        current = system.state.environment("prod")
+        assert current is not None
+        assert (current.number, current.target) == (2, plan.promote.target if plan.promote else None)
+
+    assert every_point(ground, work, check, since="promoting") >= 8
     assert outcomes == {1, 2}
 
 

@@ -36,6 +36,7 @@ variables: {schema: none, Limit: 5, flags: [1, {a: true}]}
 """
 PROD = {"PROD_HOST": "db.example", "PROD_PASSWORD": "12345"}
 TINY = "gateways: {dev: {connection: {type: duckdb}}}\n"
+ON_POSTGRES = "gateway: {connection: {type: postgres, host: h, user: u, password: p, port: 5432, database: shop}}\n"
 
 
 class Spy(Mapping[str, str]):
@@ -420,6 +421,48 @@ class TestKeys:
         assert "unknown key" in error.message
         assert (error.path, error.line, error.hint) == ("config.yaml", 2, hint)
 
+    def test_catalogs_of_environments(self, tmp_path: Path) -> None:
+        files = "gateway: {connection: {type: duckdb, catalogs: {a: a.db, B: b.db}}}\n"
+        settings = load(tmp_path, files + "environment_catalog_mapping: {'^prod$': A, '^dev': b}\n")
+        assert settings.environment_catalog_mapping == (("^prod$", None), ("^dev", "B"))
+        assert load(tmp_path, f"{TINY}environment_catalog_mapping:\n").environment_catalog_mapping == ()
+        assert load(tmp_path, f"{TINY}environment_suffix_target: catalog\n").environment_suffix_target == "catalog"
+        own = "environment_catalog_mapping: {'.*': shop}\n"
+        assert load(tmp_path, ON_POSTGRES + own).environment_catalog_mapping == ((".*", None),)
+
+    @pytest.mark.parametrize(
+        ("connection", "lines", "line", "message", "hint"),
+        [
+            (
+                "duckdb",
+                "environment_catalog_mapping:\n  prod: a\n  dev: bb\n",
+                4,
+                "dev: no catalog 'bb'",
+                "did you mean b?",
+            ),
+            ("duckdb", "environment_catalog_mapping: {dev: c}\n", 2, "dev: the catalog 'c' is read_only", "read_only"),
+            (
+                "duckdb",
+                "environment_suffix_target: catalog\nenvironment_catalog_mapping: {dev: b}\n",
+                3,
+                "environment_suffix_target: catalog says already",
+                "remove one of the two",
+            ),
+            ("postgres", "environment_catalog_mapping: {dev: b}\n", 2, "views cannot be in 'b'", "remove the mapping"),
+            ("postgres", "environment_suffix_target: catalog\n", 2, "sees its own database 'shop' only", "`schema`"),
+        ],
+    )
+    def test_catalogs_that_environments_cannot_have(
+        self, tmp_path: Path, connection: str, lines: str, line: int, message: str, hint: str
+    ) -> None:
+        files = (
+            "gateway: {connection: {type: duckdb, catalogs: {a: a.db, b: b.db, c: {path: c.db, read_only: true}}}}\n"
+        )
+        error = refused(tmp_path, (files if connection == "duckdb" else ON_POSTGRES) + lines)
+        assert error.line == line
+        assert message in error.message
+        assert hint in (error.hint or "")
+
     def test_unknown_ones_of_a_gateway(self, tmp_path: Path) -> None:
         error = refused(tmp_path, "gateways:\n  dev:\n    connection: {type: duckdb}\n    state_conection: {}\n")
         assert (error.message, error.line) == ("gateways.dev: unknown key 'state_conection'", 4)
@@ -428,7 +471,6 @@ class TestKeys:
     @pytest.mark.parametrize(
         "line",
         [
-            "environment_catalog_mapping: {dev: x}",
             "virtual_environment_mode: dev_only",
             "gateway_managed_virtual_layer: true",
             "dbt: {}\nloader: x",
@@ -484,7 +526,6 @@ class TestKeys:
     @pytest.mark.parametrize(
         ("line", "message"),
         [
-            ("environment_suffix_target: catalog", "environment_suffix_target: catalog is not supported"),
             ("environment_suffix_target: schemas", "environment_suffix_target: must be 'schema', 'table' or 'catalog'"),
             ("snapshot_ttl: 1 week ago", "snapshot_ttl: '1 week ago' does not lie in the future"),
             ("default_target_environment: Dev-1", "default_target_environment: environment name 'Dev-1': must match"),
