@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isomesh_dagster.errors import EngineError, PlanError, SystemMismatch
+from isomesh_dagster.execution.destroy import destroy
 from isomesh_dagster.execution.doctor import Level
 from isomesh_dagster.execution.events import Dropped
 from isomesh_dagster.plan.layer import Layer
@@ -147,6 +148,9 @@ def test_the_suffix_makes_a_catalog_per_environment_that_goes_with_it(tmp_path, 
         assert [file.name for file in folder.iterdir()] == ["warehouse__qa.db"]
         shop.apply("dev")  # and it comes back
         assert shop.shows("warehouse__dev.shop") == {1}
+        with Project.load(shop.root) as project:
+            list(destroy(project.connection(), project.state(), identity=project.identity()))
+        assert not folder.exists()
 
 
 # ---- one transaction -------------------------------------------------------------------------------------
