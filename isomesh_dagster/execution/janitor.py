@@ -18,6 +18,7 @@ from isomesh_dagster.execution.homes import claim_of, hide_views, views_of
 from isomesh_dagster.execution.reconcile import reconcile_in
 from isomesh_dagster.execution.stamp import check_stamp
 from isomesh_dagster.model.kinds import View
+from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.environment import PROD, Environment
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 from isomesh_dagster.state.protocol import Identity, StateStore
