@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn
@@ -31,6 +33,7 @@ from isomesh_dagster.cli.testing import create_test, test
 from isomesh_dagster.cli.upkeep import clean, destroy, doctor, migrate, state, system
 from isomesh_dagster.cli.warehouse import create_external_models, fetchdf, table_name
 from isomesh_dagster.errors import IsomeshError
+from isomesh_dagster.model.config_file import DOTENV_VARIABLE
 
 
 class Commands(click.Group):
@@ -100,6 +103,20 @@ class Commands(click.Group):
         ctx.exit(exit_code(error))
 
 
+@contextmanager
+def _set(variable: str, value: str) -> Iterator[None]:
+    """Set a variable of this process and of those it starts."""
+    before = os.environ.get(variable)
+    os.environ[variable] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
+
+
 @click.group(
     cls=Commands,
     epilog=EXIT_CODES,
@@ -120,6 +137,12 @@ class Commands(click.Group):
     help="The system to work on, one of the gateways of config.yaml. Without it ISOMESH_GATEWAY decides, then"
     " `default_gateway`, then the first one.",
 )
+@click.option(
+    "--dotenv",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Read variables from FILE in place of the project's .env; so does ISOMESH_DOTENV.",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of errors too.")
 @click.option(
     "--log-file",
@@ -129,7 +152,9 @@ class Commands(click.Group):
 )
 @click.version_option(__version__, prog_name="isomesh")
 @click.pass_context
-def cli(ctx: click.Context, *, directory: Path, gateway: str | None, debug: bool, log_file: Path | None) -> None:
+def cli(
+    ctx: click.Context, *, directory: Path, gateway: str | None, dotenv: Path | None, debug: bool, log_file: Path | None
+) -> None:
     """Plan, build and deploy SQL models with virtual environments, on isolated systems.
 
     An environment is a set of views over tables that are built once and shared: deploying swaps views, it
@@ -143,6 +168,8 @@ def cli(ctx: click.Context, *, directory: Path, gateway: str | None, debug: bool
       isomesh run prod                          build what is due by the models' cron
       isomesh rollback prod                     show again what prod showed before
     """
+    if dotenv is not None:
+        ctx.with_resource(_set(DOTENV_VARIABLE, str(dotenv.absolute())))
     ctx.obj = Session(directory=directory, gateway=gateway, debug=debug)
     if log_file is not None:
         ctx.call_on_close(log_to(log_file))

@@ -27,10 +27,9 @@ if TYPE_CHECKING:
 
 FILE_NAMES = ("config.yaml", "config.yml", "sqlmesh.yaml", "sqlmesh.yml")
 OVERLAY_PREFIX = "ISOMESH__"
+DOTENV_VARIABLE = "ISOMESH_DOTENV"
+"""Names the file of variables that is read in place of the project's `.env`."""
 
-_EXTENDED = frozenset(
-    {"ignore_patterns", "pinned_environments", "notification_targets", "users", "before_all", "after_all"}
-)
 _REPLACED = re.compile(
     r"\{\{-?(?P<code>.*?)-?\}\}|(?P<escape>\$\$\{[^}]*\}?)|\$\{(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?\}"
 )
@@ -135,10 +134,15 @@ class Variables(Mapping[str, str]):
         return _DOTENV_REFERENCE.sub(replacement, self._dotenv[name])
 
 
-def read_dotenv(root: Path) -> dict[str, str]:
-    """The variables of the project's `.env` file as written; empty without one. The process's own stay as they are."""
-    path = root / ".env"
+def read_dotenv(root: Path, instead: str | None = None) -> dict[str, str]:
+    """The variables of the project's `.env` file as written; empty without one. The process's own stay as they are.
+
+    `instead` is the path of another file. Raises ConfigError when that is not there.
+    """
+    path = Path(instead) if instead else root / ".env"
     if not path.is_file():
+        if instead:
+            raise ConfigError("there is no such file of variables", path=instead, hint=f"{DOTENV_VARIABLE} names it")
         return {}
     from dotenv import dotenv_values
 
@@ -232,23 +236,32 @@ def environment_overlay(variables: Mapping[str, str]) -> MappingNode:
     return _overlay_node(tree, Place(path=OVERLAY_PREFIX))
 
 
+def other_overlay(variables: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Variables of the anchor's overlay, which are not read, each with its name here."""
+    for name in sorted(variables):
+        key = name.upper().removeprefix("SQLMESH__")
+        if key != name.upper() and key != "DISABLE_ANONYMIZED_ANALYTICS":
+            yield name, OVERLAY_PREFIX + key
+
+
 def _overlay_node(tree: Mapping[str, Any], place: Place) -> MappingNode:
     items = {key: _overlay_node(value, place) if isinstance(value, dict) else value for key, value in tree.items()}
     return MappingNode(place=place, items=items)
 
 
-def merged(base: MappingNode, overlay: MappingNode) -> MappingNode:
-    """`overlay` laid over `base`: mappings merge key by key, lists of `_EXTENDED` keys grow, all else is replaced.
+def merged(base: MappingNode, overlay: MappingNode, *, any_case: bool = False) -> MappingNode:
+    """`overlay` laid over `base`: mappings merge key by key, all else is replaced, lists too.
 
-    A mapping whose `type` differs replaces the whole of the other: two connections' keys do not mix.
+    A mapping whose `type` differs replaces the whole of the other: two connections' keys do not mix. `any_case`: a key
+    of the overlay means the one of `base` that differs from it in case only.
     """
     items = dict(base.items)
-    for key, above in overlay.items.items():
+    written = {key.lower(): key for key in items} if any_case else {}
+    for own, above in overlay.items.items():
+        key = own if own in items else written.get(own, own)
         below = items.get(key)
         if isinstance(below, MappingNode) and isinstance(above, MappingNode) and not _differs_in_type(below, above):
-            items[key] = merged(below, above)
-        elif key in _EXTENDED and isinstance(below, SequenceNode) and isinstance(above, SequenceNode):
-            items[key] = SequenceNode(place=above.place, items=(*below.items, *above.items))
+            items[key] = merged(below, above, any_case=any_case)
         else:
             items[key] = above
     return MappingNode(place=base.place, items=items)

@@ -24,6 +24,7 @@ from isomesh_dagster.errors import ConfigError, InvalidName
 from isomesh_dagster.model import names
 from isomesh_dagster.model.config_errors import dotted, nearest, unknown_key, validated
 from isomesh_dagster.model.config_file import (
+    DOTENV_VARIABLE,
     FILE_NAMES,
     MappingNode,
     Node,
@@ -34,6 +35,7 @@ from isomesh_dagster.model.config_file import (
     environment_overlay,
     find_config,
     merged,
+    other_overlay,
     read_config,
     read_dotenv,
     resolve,
@@ -257,12 +259,13 @@ def load_settings(
     connections, git) comes from `root`; with `checkout_decides` what shapes the project (defaults, variables,
     environments, linter) comes from the checkout's own configuration, if it has one.
 
-    `environ` stands in for the process's environment variables; a `.env` file beside config.yaml overrides them, except
-    for ISOMESH_GATEWAY, where the process decides. Raises ConfigError with file, line and key.
+    `environ` stands in for the process's environment variables; a `.env` file beside config.yaml, or the file that
+    ISOMESH_DOTENV names, overrides them, except for ISOMESH_GATEWAY, where the process decides. Raises ConfigError with
+    file, line and key.
     """
     root = Path(root).absolute()
     process = os.environ if environ is None else environ
-    variables = Variables(process, read_dotenv(root))
+    variables = Variables(process, read_dotenv(root, process.get(DOTENV_VARIABLE)))
     tree = _read(root, variables)
     if checkout is not None and checkout_decides:
         tree = _shaped_by(checkout, tree)
@@ -308,7 +311,7 @@ def _read(root: Path, variables: Variables) -> MappingNode:
             )
         for file in personal:
             tree = merged(tree, read_config(file, str(file)))
-    return merged(tree, environment_overlay(variables))
+    return merged(tree, environment_overlay(variables), any_case=True)
 
 
 def _gateways(tree: MappingNode) -> dict[str, MappingNode]:
@@ -466,6 +469,7 @@ class _Loading:
                     if name in tree.items and not _is_empty(tree.items[name])
                 ),
                 *(["connection.pretty_sql is not read: statements run as they are"] if connection.pretty_sql else []),
+                *(f"{name} is not read: write {ours}" for name, ours in other_overlay(self.variables)),
                 *bot_notes,
             ),
             git=git,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from isomesh_dagster_tests.cli.conftest import Shop
+from isomesh_dagster_tests.cli.conftest import Shop, isomesh
 
 
 def test_info_of_a_new_project_makes_nothing(shop: Shop) -> None:
@@ -39,3 +39,11 @@ def test_a_broken_configuration_is_told_with_its_line(shop: Shop) -> None:
     assert result.exit_code == 1
     assert "config.yaml:" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_another_file_of_variables(shop: Shop) -> None:
+    file = shop.root / "other.env"
+    file.write_text("ISOMESH__DEFAULT_GATEWAY=production\n")
+    result = isomesh("--project", str(shop.root), "--dotenv", str(file), "info", "--json", "--skip-connection")
+    assert json.loads(result.stdout)["gateway"] == "production"
+    assert json.loads(shop("info", "--json", "--skip-connection").stdout)["gateway"] == "local"

@@ -272,7 +272,7 @@ class TestOverlays:
         settings = load(tmp_path, text, environ={"ISOMESH_HOME": str(home)})
         assert settings.gateways == ("dev", "prod", "own")
         assert settings.default_catalog == "mine"
-        assert settings.ignore_patterns == ("a", "b")
+        assert settings.ignore_patterns == ("b",), "as in the anchor, a list is replaced"
         folder = tmp_path / ".isomesh"
         home.rename(folder)
         assert load(tmp_path, text, environ={"HOME": str(tmp_path)}).default_catalog == "mine"
@@ -296,6 +296,34 @@ class TestOverlays:
         assert settings.concurrent_tasks == 4
         assert settings.variables["limit"] == 7
         assert settings.project == "0123"
+
+    def test_a_variable_means_a_key_in_any_case(self, tmp_path: Path) -> None:
+        text = TWO_GATEWAYS.replace("dev:", "Dev:").replace("Limit: 5", "Lim: 1")
+        environ = {"ISOMESH__GATEWAYS__DEV__CONNECTION__CONCURRENT_TASKS": "4", "ISOMESH__VARIABLES__LIM": "x y"}
+        settings = load(tmp_path, text, "dev", environ)
+        assert settings.concurrent_tasks == 4
+        assert settings.variables["lim"] == "x y"
+
+    def test_variables_have_one_value(self, tmp_path: Path) -> None:
+        error = refused(tmp_path, TINY, environ={"ISOMESH__PINNED_ENVIRONMENTS": "[a]"})
+        assert (error.path, error.message) == ("ISOMESH__PINNED_ENVIRONMENTS", "pinned_environments: must be a list")
+
+    def test_the_overlay_of_the_anchor_is_told(self, tmp_path: Path) -> None:
+        environ = {
+            "SQLMESH__DEFAULT_GATEWAY": "x",
+            "SQLMESH__DISABLE_ANONYMIZED_ANALYTICS": "true",
+            "SQLMESH_HOME": "/",
+        }
+        notes = load(tmp_path, TINY, environ=environ).notes
+        assert notes == ("SQLMESH__DEFAULT_GATEWAY is not read: write ISOMESH__DEFAULT_GATEWAY",)
+
+    def test_another_file_of_variables(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text("P=one\nISOMESH__DEFAULT_GATEWAY=nobody\n")
+        (tmp_path / "other.env").write_text("P=two\n")
+        environ = {"ISOMESH_DOTENV": str(tmp_path / "other.env")}
+        assert load(tmp_path, TINY + "project: ${P}\n", environ=environ).project == "two"
+        error = refused(tmp_path, TINY, environ={"ISOMESH_DOTENV": "gone.env"})
+        assert (error.path, error.message) == ("gone.env", "there is no such file of variables")
 
     def test_errors_name_the_variable(self, tmp_path: Path) -> None:
         assert refused(tmp_path, TINY, environ={"ISOMESH__SNAPSHOT_TTL": "1 week ago"}).path == "ISOMESH__SNAPSHOT_TTL"
