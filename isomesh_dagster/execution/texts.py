@@ -341,6 +341,7 @@ class Texts:
             execution_time=to_ms(self._around.execution_time),
             stage=run.stage,
             this_model=run.this_model,
+            extra={} if self._around.default_catalog is None else {"default_catalog": self._around.default_catalog},
             columns=partial(self._columns, model or self._snapshot.model),
             macros=self._around.macros,
             warehouse=None if self._around.sessions is None else self._warehouse(run.interval),

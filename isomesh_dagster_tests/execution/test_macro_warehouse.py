@@ -99,6 +99,7 @@ def known(evaluator, name):
         return "'' AS told, 0 AS parents"
     found = evaluator.get_snapshot(name)
     assert evaluator.get_snapshot("s.nobody") is None
+    assert found.name == f'"{evaluator.default_catalog}"."s"."b"'
     return f"'{found.parents[0].name}' AS told, {len(found.parents)} AS parents"
 """
 
