@@ -40,8 +40,11 @@ class MacroEvaluator:
     # --- variables
 
     def var(self, name: str, default: Any = None) -> Any:
-        """A variable of the configuration; data is data, SQL an expression."""
-        return self._value(name, default)
+        """A variable of the configuration."""
+        try:
+            return self._expander.scope.configured_value(name.lower())
+        except KeyError:
+            return default
 
     def blueprint_var(self, name: str, default: Any = None) -> Any:
         """A variable of the model's entry of `blueprints`."""
@@ -54,7 +57,7 @@ class MacroEvaluator:
     @property
     def gateway(self) -> str | None:
         """The chosen gateway."""
-        gateway: str | None = self._value("gateway", None)
+        gateway: str | None = self.var("gateway")
         return gateway
 
     @property

@@ -74,11 +74,11 @@ class Expander:
     """Expands the macros of one model's texts.
 
     `variables` are values by name, case-insensitive; `Fragment`s are SQL, which may itself hold macros. `path` and
-    `line` (of the text in its file; None if not known) are told in errors. `blueprint` are names of those variables
-    that an entry of `blueprints` gives, `arguments` of those that a template may use as they are. `columns` tells the
-    columns of relations, `macros` are the project's own; if `expected` are their digests by key, one with another
-    digest is refused. `warehouse` is what macros may read, None where nothing is built. What `@DEF` defines lasts as
-    long as the expander.
+    `line` (of the text in its file; None if not known) are told in errors. `configured` are those that `@VAR` and
+    `var()` know, None: all of them. `blueprint` are names of those variables that an entry of `blueprints` gives,
+    `arguments` of those that a template may use as they are. `columns` tells the columns of relations, `macros` are the
+    project's own; if `expected` are their digests by key, one with another digest is refused. `warehouse` is what
+    macros may read, None where nothing is built. What `@DEF` defines lasts as long as the expander.
 
     `used_variables`, `used_macros` and `used_columns` fill with what the texts read, names in lower case: also in
     branches not taken, and also variables that are not defined (`@VAR('x', 1)`), since a change of any of them can
@@ -92,6 +92,7 @@ class Expander:
         *,
         path: str | None = None,
         line: int | None = 1,
+        configured: Mapping[str, Variable] | None = None,
         blueprint: Collection[str] = (),
         arguments: Collection[str] = (),
         columns: ColumnsOf = no_columns,
@@ -100,7 +101,7 @@ class Expander:
         warehouse: Warehouse | None = None,
     ) -> None:
         self.dialect = dialect
-        self.scope = Scope(dialect, variables, self._expand_fragment)
+        self.scope = Scope(dialect, variables, variables if configured is None else configured, self._expand_fragment)
         self.used_variables = self.scope.used
         self.used_macros: set[str] = set()
         self.used_facts = self.scope.facts

@@ -50,8 +50,10 @@ def _if(call: Call) -> list[str]:
 def _var(call: Call) -> list[str]:
     name = call.word(0)
     default = call.items(1) if call.count > 1 else ["NULL"]
-    value = call.expander.scope.find(name)
-    return default if value is None else [value]
+    try:
+        return [to_sql(call.expander.scope.configured_value(name), call.dialect)]
+    except KeyError:
+        return default
 
 
 def _blueprint_var(call: Call) -> list[str]:

@@ -27,12 +27,19 @@ class Scope:
     rendered for one moment need not show a change of these.
     """
 
-    def __init__(self, dialect: str, variables: Mapping[str, Variable], expand: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        dialect: str,
+        variables: Mapping[str, Variable],
+        configured: Mapping[str, Variable],
+        expand: Callable[[str], str],
+    ) -> None:
         self.dialect = dialect
         self.used: set[str] = set()
         self.facts: set[str] = set()
         self.hidden: set[str] = set()
         self.variables: dict[str, Variable] = {name.lower(): value for name, value in variables.items()}
+        self.configured: dict[str, Variable] = {name.lower(): value for name, value in configured.items()}
         self.definitions: dict[str, str] = {}
         self._parameters: list[dict[str, str]] = []
         self._expand = expand
@@ -165,6 +172,11 @@ class Scope:
             return Fragment(local)
         self.note(name)
         return self._value(name)
+
+    def configured_value(self, name: str) -> Variable:
+        """The value that the configuration gives, whatever hides it. KeyError if there is none."""
+        self.note(name)
+        return self.configured[name]
 
     def given_value(self, name: str) -> Variable:
         """The value given from outside, whatever a definition of that name says. KeyError if there is none."""

@@ -165,14 +165,17 @@ class _Names:
 
     def var(self, name: str, default: Any = None) -> Any:
         """A variable of the configuration."""
-        return self._value(name.lower(), default)
+        try:
+            return self._expander.scope.configured_value(name.lower())
+        except KeyError:
+            return default
 
     def blueprint_var(self, name: str, default: Any = None) -> Any:
-        """A variable of the entry of `blueprints`."""
+        """A variable of the entry of `blueprints`, as SQL."""
         if name.lower() not in self._expander.blueprint:
             self._expander.scope.note(name.lower())
             return default
-        return self._plain(name.lower(), self._expander.scope.given_value(name.lower()))
+        return str(self._expander.scope.given_value(name.lower()))
 
     def _value(self, name: str, default: Any) -> Any:
         try:

@@ -38,8 +38,15 @@ from isomesh_dagster.model.kinds import (
     kind_name,
     managed_columns,
 )
-from isomesh_dagster.model.mentions import audit_reads, audit_variables, kind_reads, may_read, statement_reads
-from isomesh_dagster.model.model import AuditCall, Json, Model, PythonFunction, SignalCall
+from isomesh_dagster.model.mentions import (
+    audit_reads,
+    audit_variables,
+    kind_reads,
+    may_read,
+    mentioned,
+    statement_reads,
+)
+from isomesh_dagster.model.model import SESSION_LABELS, AuditCall, Json, Model, PythonFunction, SignalCall
 from isomesh_dagster.model.properties import MODEL_PROPERTIES, Header, default_value, read_properties
 from isomesh_dagster.model.python_code import (
     NO_CODE_READS,
@@ -110,6 +117,7 @@ class Entry:
             {**self.variables, **{name: Fragment(text) for name, text in blueprint.items()}},
             path=path,
             line=definition.block.line,
+            configured=self.variables,
             blueprint=blueprint,
             columns=self._columns_of,
             macros=context.macros,
@@ -237,7 +245,7 @@ class Entry:
             clustered_by=header.get("clustered_by", ()),
             physical_properties=header.get("physical_properties", {}),
             virtual_properties=header.get("virtual_properties", {}),
-            session_properties=header.get("session_properties", {}),
+            session_properties=self._settings(kind, header),
             table_format=header.get("table_format"),
             storage_format=header.get("storage_format"),
             allow_partials=partials,
@@ -348,6 +356,25 @@ class Entry:
         if "forward_only" not in given and not forward_only_by_default(kind):
             given["forward_only"] = self._default("forward_only", boolean, dialect)
         return given
+
+    def _settings(self, kind: ModelKind, header: Header) -> dict[str, str]:
+        """The session properties with their macros expanded; one of which nothing is left is not set."""
+        settings = {}
+        line = header.lines.get("session_properties")
+        for key, written in header.get("session_properties", {}).items():
+            text = written
+            if "@" in written and key not in SESSION_LABELS:  # labels are never set
+                if moment := mentioned(written) & RUNTIME_VARIABLES:
+                    raise ModelError(
+                        f"session property `{key}` cannot depend on @{min(moment)}",
+                        line=line,
+                        hint="set it in a pre-statement",
+                    )
+                self.expander.scope.variables["model_kind_name"] = kind_name(kind)
+                text = self.expander.expand(written, line)
+            if text and text.upper() not in ("NULL", "NONE"):
+                settings[key] = text
+        return settings
 
     def _with_code(self, kind: Custom) -> Custom:
         key = f"materialization {kind.materialization.lower()}"

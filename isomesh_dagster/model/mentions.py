@@ -58,13 +58,14 @@ def audit_variables(audits: tuple[AuditCall, ...]) -> set[str]:
     """Names that the audits mention and that are none of their arguments."""
     names: set[str] = set()
     for call in audits:
-        names |= _mentioned(call.query) - call.arguments.keys()
+        names |= mentioned(call.query) - call.arguments.keys()
         for text in call.arguments.values():
-            names |= _mentioned(text)
+            names |= mentioned(text)
     return names
 
 
-def _mentioned(text: str) -> set[str]:
+def mentioned(text: str) -> set[str]:
+    """Names in lower case that may be variables in a text with macros."""
     names = {(found[1] or found[2]).lower() for found in _MENTION.finditer(text)} if "@" in text else set()
     if is_jinja(text):
         names |= {name.lower() for name in _TEMPLATE_MENTION.findall(text)} | ({"gateway"} & set(_WORD.findall(text)))

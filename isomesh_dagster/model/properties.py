@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from isomesh_dagster.dialect.header import (
@@ -143,14 +143,9 @@ def _arguments(what: str, name: str, arguments: tuple[Value, ...]) -> dict[str, 
 
 def _session_properties(given: Given) -> dict[str, str | None]:
     found = sql_map(given)
-    for key, value in found.items():
+    for key in found:
         if not all(part.isidentifier() for part in key.split(".")):
             raise ModelError(f"session property `{key}` is not the name of a setting")
-        if value is not None and "@" in value:
-            raise UnsupportedError(
-                f"session property `{key}` is set with a macro, which is not supported yet",
-                hint="write the value, or set it in a pre-statement",
-            )
     return found
 
 
@@ -368,10 +363,21 @@ def _fill_in(
 
 
 def default_value(key: str, configured: object, dialect: str) -> Value:
-    """One of `model_defaults` as the value a header would have held. A kind's name may come with its parameters."""
+    """One of `model_defaults` as the value a header would have held. A kind's name may come with its parameters, and a
+    property of a map may be a macro.
+    """
     if key == "kind" and isinstance(configured, str):
         return parse_value(configured, dialect)
-    return from_json(configured)
+    value = from_json(configured)
+    if key not in _MERGED or not isinstance(value, Items):
+        return value
+    items = tuple(
+        replace(item, value=parse_value(item.value.content, dialect))
+        if isinstance(item, Pair) and isinstance(item.value, String) and item.value.content.startswith("@")
+        else item
+        for item in value.items
+    )
+    return replace(value, items=items)
 
 
 def _statements(configured: object) -> tuple[str, ...]:

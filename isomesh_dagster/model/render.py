@@ -240,6 +240,7 @@ def _expander(model: Model, context: RenderContext, dialect: str, arguments: Map
         variables,
         path=model.path,
         line=None,
+        configured=model.variables,
         blueprint=model.blueprint,
         arguments=arguments,
         columns=context.columns or partial(_kept_columns, model),

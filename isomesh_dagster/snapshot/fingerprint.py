@@ -171,7 +171,8 @@ def _hidden(model: Model, names: Iterable[str]) -> list[tuple[str, Any]]:
             known = model.schemas.get(name.removeprefix("columns "))
             found.append((name, known and known_to_json(known)))
         else:
-            found.append((name, model.blueprint.get(name, model.variables.get(name))))
+            values = [which[name] for which in (model.blueprint, model.variables) if name in which]
+            found.append((name, values[0] if len(values) == 1 else values or None))
     return found
 
 

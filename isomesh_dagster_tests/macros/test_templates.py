@@ -55,7 +55,7 @@ def expanded(template: str) -> str:
         ("SELECT {{ var('n') }} AS a, {{ var('nope', 4) }}", "SELECT 3 AS a, 4"),
         ("SELECT {{ var('N') + 1 }}", "SELECT 4"),
         ("SELECT '{{ gateway }}', '{{ gateway() }}'", "SELECT 'dev', 'dev'"),
-        ("SELECT '{{ blueprint_var('customer') }}', {{ blueprint_var('n', 0) }}", "SELECT 'c1', 0"),
+        ("SELECT {{ blueprint_var('customer') }}, {{ blueprint_var('n', 0) }}", "SELECT 'c1', 0"),
         ("SELECT '{{ start_ds }}', {{ end_millis }}", "SELECT '1970-01-01', 86399999"),
         ("SELECT '{{ start_dt.year }}', '{{ end_date }}'", "SELECT '1970', '1970-01-01'"),
         ("SELECT 1 FROM {{ this_model }}", 'SELECT 1 FROM "m"."t"'),

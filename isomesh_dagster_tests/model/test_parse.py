@@ -438,6 +438,22 @@ def test_a_wrong_default_is_told_as_the_configurations() -> None:
         )
 
 
+def test_session_properties_are_expanded_when_the_model_is_loaded() -> None:
+    header = (
+        "kind FULL, session_properties (a = @IF(@gateway = 'dev', @n, 2), b = @IF(FALSE, 1), c = '@n', "
+        "d = @IF(@model_kind_name = 'FULL', 'f', 'v'), query_label = [('at', @execution_ds)])"
+    )
+    default = {"session_properties": {"e": "@IF(@gateway = 'dev', 5, NULL)", "f": "plain", "a": 9, "g": "@NULLED(1)"}}
+    found = of(f"{header[:-1]}, g = NULL)", variables={"n": 7}, model_defaults=default)
+    labels = "[('at', @execution_ds)]"
+    expected = {"a": "7", "c": "'@n'", "d": "'f'", "e": "5", "f": "'plain'", "query_label": labels}
+    assert found.session_properties == expected
+    assert found.variables == {"gateway": "dev", "n": 7}
+    with pytest.raises(ModelError, match="session property `a` cannot depend on @execution_ds") as caught:
+        of("session_properties (a = @execution_ds)")
+    assert caught.value.hint == "set it in a pre-statement"
+
+
 # --- shared audits
 
 

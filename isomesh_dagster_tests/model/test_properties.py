@@ -146,7 +146,6 @@ REFUSED = {
     "physical_version '1'": "physical_version",
     "virtual_environment_mode dev_only": "virtual_environment_mode",
     "default_catalog other": "default_catalog",
-    "session_properties (timezone = @zone)": "timezone",
 }
 
 
