@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from isomesh_dagster.delivery import Delivery
-from isomesh_dagster.model.settings import load_settings
+from isomesh_dagster.model.config import load_settings
 from isomesh_dagster.project.system import System
 
 CONFIG = """

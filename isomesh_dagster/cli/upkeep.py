@@ -295,7 +295,7 @@ def clean(session: Session) -> None:
 @contextmanager
 def _system(session: Session) -> Iterator[System]:
     """The gateway's system, of the configuration alone: no model is read."""
-    from isomesh_dagster.model.settings import load_settings
+    from isomesh_dagster.model.config import load_settings
     from isomesh_dagster.project.system import System
 
     system = System(load_settings(session.directory.resolve(), session.gateway, os.environ))

@@ -32,8 +32,9 @@ from isomesh_dagster.errors import (
 from isomesh_dagster.execution.events import Event, Failed
 from isomesh_dagster.execution.unit_test import UnitTestResult
 from isomesh_dagster.git.mirror import Commit, Mirror, check_commit, check_ref
+from isomesh_dagster.model.config import load_settings
 from isomesh_dagster.model.git_config import GitConfig, pull_request_of, short_ref
-from isomesh_dagster.model.settings import Settings, load_settings
+from isomesh_dagster.model.settings import Settings
 from isomesh_dagster.plan.diff import diff
 from isomesh_dagster.plan.plan import ChangeType, Plan
 from isomesh_dagster.plan.saved import plan_document, read_document

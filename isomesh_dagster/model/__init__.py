@@ -4,11 +4,11 @@ Here: `Model` and its kinds, audits, header properties (`properties`, `kind_prop
 `decode`, refused by `header_checks`), a file as models (`parse`, by `entry`; `python_files`, `python_header` and
 `python_code` for one in Python), shared audits (`audit_blocks`), external tables (`external`), rendering for one moment
 (`render`), unit tests and their rows (`unit_tests`, `fixtures`), names, dates and crons, models as JSON (`codec`), and
-`Settings` resolved for one gateway (`settings`).
+`Settings` of one gateway (`settings`), read from its configuration (`config` and the files beside it).
 Not here: walking folders and remembering what files said (cache/), what makes a model the same model (snapshot/), who
 reads whom (graph/).
 
-Imports errors, relation, dialect and macros. pydantic and YAML live in `settings` and its files.
+Imports errors, relation, dialect and macros. pydantic and YAML live in `config` and the files beside it.
 
 Decided
 - Text stays text: a `Model` holds what was written and what was rendered at load, never a tree.
@@ -16,6 +16,6 @@ Decided
   name; none is skipped in silence.
 - Macros in the header are expanded at load, before values are decoded; those of audits and property maps when used.
 - Reading a file is pure: what it read besides (variables, seeds, shared audits) is told, for a cache to watch.
-- `parse`, `decode` and their kin need sqlglot; `model`, `kinds`, `codec`, `audits`, `context`, `names` and `settings`
-  do not, and a warm start imports only these.
+- `parse`, `decode` and their kin need sqlglot; `model`, `kinds`, `codec`, `audits`, `context`, `names`, `settings` and
+  `config` do not, and a warm start imports only these.
 """

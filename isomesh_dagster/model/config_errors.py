@@ -1,4 +1,6 @@
-"""A configuration value checked by pydantic; complaints come as `ConfigError` with file, line, key, never the value."""
+"""Configuration values, checked: complaints, also pydantic's, come as `ConfigError` with file, line and key, never with
+the value.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from isomesh_dagster.errors import ConfigError
-from isomesh_dagster.model.config_file import Node, place_of
+from isomesh_dagster.model.config_file import MappingNode, Node, ScalarNode, place_of
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -34,6 +36,15 @@ def validated(model: type[M], data: Mapping[str, Any], node: Node, key: str, *, 
     for other, text, _ in told[1:]:
         message += f"\n{other.path}:{other.line}: {text}" if other.line else f"\n{other.path}: {text}"
     raise ConfigError(message, path=place.path, line=place.line, hint=hint)
+
+
+def mapping_of(node: Node, key: str) -> MappingNode:
+    """The node as a mapping; nothing written counts as an empty one. Raises ConfigError."""
+    if isinstance(node, MappingNode):
+        return node
+    if isinstance(node, ScalarNode) and node.tag == "null" and node.variable is None:
+        return MappingNode(place=node.place, items={})
+    raise ConfigError(f"{key}: must hold `key: value` lines", path=node.place.path, line=node.place.line)
 
 
 def dotted(*parts: str | int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isomesh_dagster.errors import UnknownColumnsError
-from isomesh_dagster.model.settings import load_settings
+from isomesh_dagster.model.config import load_settings
 from isomesh_dagster.project.system import System
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 
 from isomesh_dagster.engine import Session, open_connection
 from isomesh_dagster.errors import ConfigError, EngineError
-from isomesh_dagster.model.settings import load_settings
+from isomesh_dagster.model.config import load_settings
 
 Open = Callable[..., Session]
 

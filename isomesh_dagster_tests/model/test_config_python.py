@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from isomesh_dagster.errors import ConfigError
+from isomesh_dagster.model.config import load_settings
 from isomesh_dagster.model.config_python import yaml_of
-from isomesh_dagster.model.settings import load_settings
 
 SHOP = """
 import os

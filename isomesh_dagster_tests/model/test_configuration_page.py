@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from isomesh_dagster.model.config import load_settings
 from isomesh_dagster.model.config_keys import (
     GATEWAY_KEYS,
     MODEL_DEFAULT_KEYS,
@@ -22,7 +23,6 @@ from isomesh_dagster.model.connections import (
     PostgresConnection,
     SqliteConnection,
 )
-from isomesh_dagster.model.settings import load_settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
 

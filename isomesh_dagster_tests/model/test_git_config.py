@@ -8,6 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from isomesh_dagster.errors import ConfigError
+from isomesh_dagster.model.config import load_settings
 from isomesh_dagster.model.git_config import (
     BOT_KEYS,
     GitConfig,
@@ -18,7 +19,7 @@ from isomesh_dagster.model.git_config import (
     ref_problem,
 )
 from isomesh_dagster.model.names import validate_environment
-from isomesh_dagster.model.settings import Settings, load_settings
+from isomesh_dagster.model.settings import Settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "git.md").read_text(encoding="utf-8")
 

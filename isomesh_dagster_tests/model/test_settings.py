@@ -7,9 +7,10 @@ import pytest
 
 from isomesh_dagster.dialect.style import Style
 from isomesh_dagster.errors import ConfigError
+from isomesh_dagster.model.config import load_settings
 from isomesh_dagster.model.config_file import read_config
 from isomesh_dagster.model.connections import DuckDBConnection, PostgresConnection, SqliteConnection
-from isomesh_dagster.model.settings import AutoCategorize, LinterSettings, Settings, load_settings, state_location
+from isomesh_dagster.model.settings import AutoCategorize, LinterSettings, Settings, state_location
 
 TWO_GATEWAYS = """\
 gateways:
