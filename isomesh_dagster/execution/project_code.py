@@ -13,8 +13,8 @@ from isomesh_dagster.dialect import query as sql
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import IsomeshError, ModelError
 from isomesh_dagster.execution.texts import Surroundings, may_mention
-from isomesh_dagster.macros.expander import SeenSnapshot
 from isomesh_dagster.macros.project import ProjectMacros
+from isomesh_dagster.macros.warehouse import SeenSnapshot
 from isomesh_dagster.model.kinds import External
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.relation import Relation

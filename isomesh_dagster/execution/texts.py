@@ -38,7 +38,7 @@ from isomesh_dagster.snapshot.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from isomesh_dagster.engine.connection import Session
-    from isomesh_dagster.macros.expander import Warehouse
+    from isomesh_dagster.macros.warehouse import Warehouse
     from isomesh_dagster.model.render import RenderContext, Rendered
 
 # where names are quoted as on our engines; elsewhere the dialect is asked

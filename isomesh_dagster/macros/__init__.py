@@ -1,9 +1,9 @@
 """macros: the macro language of the model format, expanded as text before SQL is parsed.
 
-Here:     expander (text in, text out), library, generated and relations (the macros), clauses (`@WHERE(…)` and its
-          like), conditions (what `@IF` and `@EVAL` can compute), variables (time and others that every model has),
-          scope, values and call (what names and arguments stand for), places (how a result fits into the text around
-          it).
+Here:     expander (text in, text out), signs (where macros stand), library, generated and relations (the macros),
+          clauses (`@WHERE(…)` and its like), conditions (what `@IF` and `@EVAL` can compute), variables (time and
+          others that every model has), scope, values and call (what names and arguments stand for), places (how a
+          result fits into the text around it), warehouse (what macros may ask of it).
           A project's own macros: project (which there are, and their digests), outline (what a Python module defines,
           read without running it), modules (running it), decorator, evaluator and arguments (calling a function),
           templates (Jinja).

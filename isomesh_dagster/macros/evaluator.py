@@ -16,8 +16,9 @@ from isomesh_dagster.macros.values import Fragment, to_sql
 
 if TYPE_CHECKING:
     from isomesh_dagster.macros.call import Call
-    from isomesh_dagster.macros.expander import Expander, SeenSnapshot
+    from isomesh_dagster.macros.expander import Expander
     from isomesh_dagster.macros.project import PythonMacro
+    from isomesh_dagster.macros.warehouse import SeenSnapshot
 
 __all__ = ["SQL", "MacroEvaluator", "call_python"]
 

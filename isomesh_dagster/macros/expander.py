@@ -8,9 +8,7 @@ read, which decides when the model must be rendered again.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Collection, Mapping
 
 from sqlglot import Token, TokenType
 
@@ -22,52 +20,15 @@ from isomesh_dagster.macros.clauses import CLAUSES, clause_begin, clause_end, is
 from isomesh_dagster.macros.conditions import is_true
 from isomesh_dagster.macros.evaluator import call_python
 from isomesh_dagster.macros.library import LISTING, MACROS
-from isomesh_dagster.macros.places import adapted, is_statement, nothing_hint, removal
+from isomesh_dagster.macros.places import Edit, adapted, is_statement, nothing_hint, removal, spliced
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.macros.scope import MOST_NESTING, TEMPLATE, Scope
+from isomesh_dagster.macros.signs import Signs
 from isomesh_dagster.macros.templates import block_content, render_template
 from isomesh_dagster.macros.values import Variable, identifier, literal
 from isomesh_dagster.macros.variables import RANGE_VARIABLES, TIME_VARIABLES
+from isomesh_dagster.macros.warehouse import ColumnsOf, Warehouse, no_columns
 from isomesh_dagster.relation import KnownColumns
-
-# Keywords that a macro may touch without being part of a name with it: `IN@x`.
-_APART = frozenset({
-    "and", "as", "between", "by", "case", "distinct", "else", "end", "from", "having", "in", "interval", "is", "join",
-    "like", "limit", "not", "on", "or", "select", "set", "then", "union", "using", "values", "when", "where",
-})  # fmt: skip
-
-Edit = tuple[int, int, str]
-
-ColumnsOf = Callable[[str], KnownColumns]
-"""The columns of a relation by normalised name; raises `MacroError` when nobody knows them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeenSnapshot:
-    """What macros may know of a model's version: its full name, quoted and with the catalog, and what it reads."""
-
-    name: str
-    version: str
-    parents: tuple[SeenSnapshot, ...] = ()
-
-
-class Warehouse(Protocol):
-    """The warehouse as macros written in Python may read it."""
-
-    @property
-    def adapter(self) -> Any:
-        """What answers `fetchone`, `fetchall` and `fetchdf`."""
-
-    def table(self, name: str) -> str:
-        """The relation that a model's rows are in, as SQL."""
-
-    def snapshot(self, name: str) -> SeenSnapshot | None:
-        """The version of a model that this is about; None for a name that no model has."""
-
-
-def no_columns(name: str) -> KnownColumns:
-    """Where no relation is known."""
-    raise MacroError(f"the columns of {name} are not known here", hint="list the columns")
 
 
 class Expander:
@@ -109,6 +70,7 @@ class Expander:
         self.blueprint = frozenset(blueprint)
         self.arguments = frozenset(arguments)
         self._functions: dict[str, Lambda] = {}
+        self._signs = Signs(dialect, self.scope, macros.names, self._functions)
         self.warehouse = warehouse
         self._columns = columns
         self._macros = macros
@@ -144,7 +106,7 @@ class Expander:
             whole = self._whole(source, 0, count) if count else None
             if whole is not None:
                 return whole
-            result = _spliced(text, self._edits(source, 0, count), 0, len(text))
+            result = spliced(text, self._edits(source, 0, count), 0, len(text))
             result = result.strip()
             return [result] if result else []
         except ModelError as error:
@@ -174,7 +136,7 @@ class Expander:
         expanded = self.expand(text, line)
         tokens = tokenize(expanded, self.dialect).tokens
         strings = [(t.start, t.end + 1, t.text) for t in tokens if t.token_type is TokenType.STRING]
-        return _spliced(expanded, strings, 0, len(expanded))
+        return spliced(expanded, strings, 0, len(expanded))
 
     # --- for calls
 
@@ -190,7 +152,7 @@ class Expander:
         if whole is not None:
             return whole
         begin, end = source.tokens[i].start, source.tokens[j - 1].end + 1
-        text = _spliced(source.text, self._edits(source, i, j), begin, end).strip()
+        text = spliced(source.text, self._edits(source, i, j), begin, end).strip()
         return [text] if text else []
 
     def collection(self, source: Source, i: int, j: int) -> list[str]:
@@ -283,14 +245,14 @@ class Expander:
                 is_template = token.token_type is TokenType.IDENTIFIER or (k > 0 and tokens[k - 1].text == "@")
                 for name in names - local if is_template else ():
                     self.scope.note(name)
-            elif self._is_macro(source, k) and tokens[k + 1].token_type is not TokenType.STRING:
+            elif self._signs.is_macro(source, k) and tokens[k + 1].token_type is not TokenType.STRING:
                 self._note_macro(source, k, local)
 
     def _note_macro(self, source: Source, k: int, local: set[str]) -> None:
         tokens = source.tokens
         at = k + 2 if tokens[k + 1].token_type is TokenType.L_BRACE else k + 1
         name = tokens[at].text.lower()
-        if self._opening(source, k) is not None or is_clause(source, k):
+        if self._signs.opening(source, k) is not None or is_clause(source, k):
             if name not in self._functions:
                 self.used_macros.add(name)
             if name in self._macros.names:
@@ -312,12 +274,12 @@ class Expander:
 
     def _whole(self, source: Source, i: int, j: int) -> list[str] | None:
         """The items of the one macro (or parameter) that tokens `[i, j)` are; None if they are something else."""
-        if not self._is_macro(source, i):
+        if not self._signs.is_macro(source, i):
             parameter = self._parameter(source.tokens[i]) if j == i + 1 else None
             return None if parameter is None else [parameter]
-        if is_clause(source, i) or self._is_run(source, i, j):
+        if is_clause(source, i) or self._signs.is_run(source, i, j):
             return None
-        opening = self._opening(source, i)
+        opening = self._signs.opening(source, i)
         end = source.match.get(opening, j - 1) + 1 if opening is not None else i + 2
         return self._reference(source, i)[1] if end == j else None
 
@@ -332,15 +294,15 @@ class Expander:
             if k < done:
                 continue
             token = tokens[k]
-            if not self._is_macro(source, k):
+            if not self._signs.is_macro(source, k):
                 replaced = self._plain(source, k)
                 if replaced is not None:
                     edits.append((token.start, token.end + 1, replaced))
             elif is_clause(source, k):
                 edit, done = self._clause(source, k, done, j)
                 edits.append(edit)
-            elif (k > done and self._is_prefix(source, k - 1)) or self._is_run(source, k, j):
-                begin = k - 1 if k > done and self._is_prefix(source, k - 1) else k
+            elif (k > done and self._signs.is_prefix(source, k - 1)) or self._signs.is_run(source, k, j):
+                begin = k - 1 if k > done and self._signs.is_prefix(source, k - 1) else k
                 done, name = self._run(source, begin, j)
                 edits.append((tokens[begin].start, tokens[done - 1].end + 1, name))
             else:
@@ -385,49 +347,13 @@ class Expander:
 
     # --- one macro
 
-    def _is_macro(self, source: Source, k: int) -> bool:
-        """Whether the `@` of a macro stands at token `k`; other uses of the sign (operators, `@@x`) are left alone."""
-        tokens = source.tokens
-        text = tokens[k].text
-        if text == "@":
-            if not source.adjacent(k) or (k > 0 and tokens[k - 1].text == "@" and source.adjacent(k - 1)):
-                return False
-            after = tokens[k + 1]
-            if is_word(after):
-                return not self._is_stage(source, k)
-            return after.token_type in (TokenType.L_BRACE, TokenType.STRING)
-        if text == "<@" and source.adjacent(k) and is_word(tokens[k + 1]):
-            name = tokens[k + 1].text.lower()
-            is_known = name in MACROS or name in self._macros.names
-            return self.scope.knows(name) or (is_known and self._opening(source, k) is not None)
-        return False
-
-    def _is_stage(self, source: Source, k: int) -> bool:
-        """Whether `@name` at `k` is a Snowflake stage, `FROM @stage/path`: where a table stands, and not defined."""
-        if self.dialect != "snowflake" or k == 0 or source.tokens[k - 1].text.upper() not in ("FROM", "INTO"):
-            return False
-        name = source.tokens[k + 1].text.lower()
-        if self._opening(source, k) is not None or self.scope.knows(name) or name in TIME_VARIABLES:
-            return False
-        self.scope.note(name)
-        return True
-
-    def _opening(self, source: Source, k: int) -> int | None:
-        """The parenthesis of the call at `k`; None if it is no call."""
-        tokens = source.tokens
-        if k + 2 >= len(tokens) or tokens[k + 2].token_type is not TokenType.L_PAREN or not is_word(tokens[k + 1]):
-            return None
-        name = tokens[k + 1].text.lower()
-        known = name in MACROS or name in self._functions or name in self._macros.names
-        return k + 2 if known or (source.adjacent(k + 1) and not self.scope.knows(name)) else None
-
     def _reference(self, source: Source, k: int) -> tuple[int, list[str]]:
         """The token after the macro at `k`, and the expressions it stands for."""
         token = source.tokens[k + 1]
         try:
             if token.token_type is TokenType.STRING:
                 return k + 2, [literal(self.scope.template(token.text), self.dialect)]
-            opening = self._opening(source, k)
+            opening = self._signs.opening(source, k)
             if opening is not None:
                 return self._call(source, k, opening)
             value = self.scope.find(token.text.lower())
@@ -492,20 +418,6 @@ class Expander:
 
     # --- names with variables in them
 
-    def _is_prefix(self, source: Source, k: int) -> bool:
-        """Whether the word at `k` forms one name with the macro that touches it: `a_@x`."""
-        token = source.tokens[k]
-        if not (source.adjacent(k) and is_word(token)) or source.tokens[k + 1].text != "@":
-            return False
-        return token.text.lower() not in _APART and source.tokens[k + 2].token_type is not TokenType.STRING
-
-    def _is_run(self, source: Source, k: int, j: int) -> bool:
-        """Whether a name begins at this macro: `@{x}…`, or `@x@y`."""
-        tokens = source.tokens
-        if tokens[k].text != "@" or tokens[k + 1].token_type is TokenType.L_BRACE:
-            return tokens[k].text == "@"
-        return k + 2 < j and is_word(tokens[k + 1]) and source.adjacent(k + 1) and self._is_macro(source, k + 2)
-
     def _run(self, source: Source, first: int, j: int) -> tuple[int, str]:
         """The token after the name written from token `first` on, and the name."""
         tokens = source.tokens
@@ -513,7 +425,11 @@ class Expander:
         k = first
         while k < j and (k == first or source.adjacent(k - 1)):
             token = tokens[k]
-            if token.text == "@" and self._is_macro(source, k) and tokens[k + 1].token_type is not TokenType.STRING:
+            if (
+                token.text == "@"
+                and self._signs.is_macro(source, k)
+                and tokens[k + 1].token_type is not TokenType.STRING
+            ):
                 at = k + 1
                 if tokens[at].token_type is TokenType.L_BRACE:
                     if source.match.get(at) != at + 2 or not is_word(tokens[at + 1]):
@@ -574,16 +490,3 @@ class Expander:
         near = difflib.get_close_matches(lower, names, n=1)
         hint = f"did you mean @{near[0].upper()}?" if near else "define it with @DEF before the query, or in macros/"
         return self.error(f"there is no macro @{name}", source, k, hint)
-
-
-def _spliced(text: str, edits: list[Edit], begin: int, end: int) -> str:
-    """Characters `[begin, end)` of the text with the edits made."""
-    if not edits:
-        return text[begin:end]
-    parts: list[str] = []
-    for start, stop, new in edits:
-        parts.append(text[begin:start])
-        parts.append(new)
-        begin = stop
-    parts.append(text[begin:end])
-    return "".join(parts)

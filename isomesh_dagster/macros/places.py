@@ -46,6 +46,17 @@ _OPERANDS = frozenset(
 _QUERY_STARTS = frozenset({"SELECT", "WITH", "FROM", "@"})
 
 Span = tuple[int, int]
+Edit = tuple[int, int, str]
+"""A replacement: offsets in a text, half-open, and the new text."""
+
+
+def spliced(text: str, edits: list[Edit], begin: int, end: int) -> str:
+    """Characters `[begin, end)` of the text with the edits made."""
+    parts: list[str] = []
+    for start, stop, new in edits:
+        parts += text[begin:start], new
+        begin = stop
+    return "".join([*parts, text[begin:end]])
 
 
 def is_statement(source: Source, k: int, end: int) -> bool:

@@ -18,8 +18,9 @@ from isomesh_dagster.model.model import AuditCall, Model, SignalCall
 from isomesh_dagster.relation import KnownColumns, Relation
 
 if TYPE_CHECKING:
-    from isomesh_dagster.macros.expander import Expander, Warehouse
+    from isomesh_dagster.macros.expander import Expander
     from isomesh_dagster.macros.project import ProjectMacros
+    from isomesh_dagster.macros.warehouse import Warehouse
 
 _CALL = re.compile(r"@\w+\s*\(")
 _DEFINITION = re.compile(r"@DEF\b", re.IGNORECASE)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from isomesh_dagster.errors import MacroError
-from isomesh_dagster.macros.expander import Expander, no_columns
+from isomesh_dagster.macros.expander import Expander
 from isomesh_dagster.macros.values import Fragment
+from isomesh_dagster.macros.warehouse import no_columns
 from isomesh_dagster.relation import Column, KnownColumns
 
 TABLES = {
