@@ -23,12 +23,41 @@ IsomeshError                 something to mend, told with place and remedy
     └── SystemMismatch       state or warehouse belong to another gateway
 
 The command line turns an `IsomeshError` into one readable message and an exit code; anything else is a bug and keeps
-its traceback.
+its traceback. What is hidden (`hide`) is in no error, whatever it quotes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+
+_hidden: dict[str, None] = {}
+"""Texts that no error of this process tells, the longest first."""
+_SHORTEST_SECRET = 6
+
+
+def hide(secrets: Iterable[str], told: Iterable[str] = ()) -> None:
+    """From now on errors show stars in place of these texts, also where they are part of an address or of SQL.
+
+    A text that is short, or that is told anyway (one of `told`, such as a user's name), stays: its stars would hide
+    what is wrong and keep no secret.
+    """
+    from urllib.parse import quote, quote_plus
+
+    known = {text.lower() for text in told}
+    for secret in secrets:
+        if len(secret) >= _SHORTEST_SECRET and secret.lower() not in known:
+            forms = (secret, quote(secret, safe=""), quote(secret), quote_plus(secret), secret.replace("'", "''"))
+            _hidden.update(dict.fromkeys((*forms, repr(secret)[1:-1])))
+    longest_first = dict.fromkeys(sorted(_hidden, key=len, reverse=True))
+    _hidden.clear()
+    _hidden.update(longest_first)
+
+
+def without_secrets(text: str) -> str:
+    """The text with stars in place of everything that is hidden."""
+    for secret in tuple(_hidden):
+        text = text.replace(secret, "***")
+    return text
 
 
 class IsomeshError(Exception):
@@ -48,13 +77,14 @@ class IsomeshError(Exception):
         model: str | None = None,
         hint: str | None = None,
     ) -> None:
+        message = without_secrets(message)
         super().__init__(message)
         self.message = message
         self.path = path
         self.line = line
         self.column = column
         self.model = model
-        self.hint = hint
+        self.hint = without_secrets(hint) if hint is not None else None
 
     @property
     def place(self) -> str | None:

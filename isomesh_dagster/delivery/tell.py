@@ -14,6 +14,7 @@ from pathlib import Path
 
 from isomesh_dagster.delivery.host import set_status
 from isomesh_dagster.delivery.report import Report, report_json, report_markdown
+from isomesh_dagster.errors import without_secrets
 from isomesh_dagster.model.git_config import GitConfig
 from isomesh_dagster.model.settings import Settings
 from isomesh_dagster.project import FOLDER
@@ -50,9 +51,8 @@ class Teller:
     def without_secrets(self, text: str) -> str:
         """The text with stars in place of every secret of the gateway."""
         for secret in self._settings.secret_values():
-            if secret:
-                text = text.replace(secret, "***")
-        return text
+            text = text.replace(secret, "***")
+        return without_secrets(text)
 
 
 def _write_report(root: Path, gateway: str, config: GitConfig, report: Report, markdown: str, document: str) -> Path:

@@ -45,8 +45,9 @@ def janitor(
 
     What an environment shows, an open plan needs, or one of the last `keep_promotions` promotions of an environment
     showed, stays. `ignore_ttl` takes the rest at once, tables that a lost state knew among them. `dry_run` tells what
-    would go and changes nothing; what only the removal of an environment would free is not told then. Yields one event
-    per environment and per object, `kept_because` set for one that could not be dropped.
+    would go and changes nothing; what only the removal of an environment would free is not told then. `only`: nothing
+    but this environment, if it ended. Yields one event per environment and per object, `kept_because` set for one that
+    could not be dropped.
     """
     older_than = now if ignore_ttl else now - snapshot_ttl
     with connection.session() as session:

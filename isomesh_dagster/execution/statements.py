@@ -6,7 +6,7 @@ models mean its views. Each of the two lists runs in one transaction of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from isomesh_dagster.dialect import query as sql
@@ -22,10 +22,13 @@ from isomesh_dagster.snapshot.interval import to_ms
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatementSettings:
-    """What the configuration's statements are written in, and the variables they may read, by lower-case name."""
+    """What the configuration's statements are written in, and the variables they may read, by lower-case name. `fill`
+    puts the values of environment variables into one as written.
+    """
 
     dialect: str = ""
     variables: Mapping[str, Json] = field(default_factory=dict)
+    fill: Callable[[str], str] = str
 
 
 def rendered(
@@ -66,7 +69,7 @@ def rendered(
     replacements = {name: view.sql for name, view in shown.items()}
     result = []
     try:
-        for text in texts:
+        for text in map(settings.fill, texts):
             for statement in expander.expand_statement(text):
                 facts = sql.statement_facts(statement, dialect, default_catalog=around.default_catalog)
                 over_views = sql.splice(statement, facts.references, replacements, dialect)

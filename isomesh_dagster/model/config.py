@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel
 
 from isomesh_dagster.dialect.style import Style
-from isomesh_dagster.errors import ConfigError
+from isomesh_dagster.errors import ConfigError, hide
 from isomesh_dagster.model.config_errors import dotted, mapping_of, unknown_key, validated
 from isomesh_dagster.model.config_file import (
     DOTENV_VARIABLE,
@@ -26,14 +26,17 @@ from isomesh_dagster.model.config_file import (
     Place,
     ScalarNode,
     Variables,
+    as_written,
     as_yaml,
     environment_overlay,
     find_config,
+    looks_secret,
     merged,
     other_overlay,
     read_config,
     read_dotenv,
     resolve,
+    variables_in,
 )
 from isomesh_dagster.model.config_gateways import GATEWAY_VARIABLE, chosen_gateway, gateways_of, is_anonymous
 from isomesh_dagster.model.config_keys import (
@@ -55,6 +58,7 @@ from isomesh_dagster.model.connections import (
     UNSUPPORTED_OPTIONS,
     WAREHOUSES,
     DuckDBConnection,
+    PostgresConnection,
     StateConnection,
     WarehouseConnection,
 )
@@ -102,7 +106,38 @@ def load_settings(
         tree, gateways, gateway, process.get(GATEWAY_VARIABLE) or variables.get(GATEWAY_VARIABLE), variables
     )
     settings = _Loading(root, variables).settings(tree, chosen, gateways)
+    hide(settings.secret_values(), _told_anyway(settings))
     return settings if checkout is None else replace(settings, checkout=checkout)
+
+
+def _told_anyway(settings: Settings) -> tuple[str, ...]:
+    """Words of the configuration that messages are made of: a password that is one of them keeps nothing secret."""
+    places = [
+        word
+        for one in (settings.connection, settings.state_connection)
+        if isinstance(one, PostgresConnection)
+        for word in (one.host, one.user, one.database, one.role or "")
+    ]
+    return (*settings.gateways, settings.project, *WAREHOUSES, *STATES, "isomesh", *places)
+
+
+def _notes_on_variables(*nodes: MappingNode) -> list[str]:
+    """What to tell of `variables` that seem to hold secrets: models are made of them."""
+    given = [node.items["variables"] for node in nodes if "variables" in node.items]
+    return [
+        f"variables hold the value of {name}: what models make of them is in plans, in the state and in the warehouse;"
+        " a secret belongs into the connection"
+        for node in given
+        for name in variables_in(node)
+        if looks_secret(name)
+    ]
+
+
+def _as_written(tree: MappingNode, key: str, checked: tuple[str, ...]) -> tuple[str, ...]:
+    """The statements of a key as they are written; `checked` is what they are with all values put in."""
+    if not checked:
+        return ()
+    return tuple(bare for text in as_written(tree.items[key]) if (bare := text.strip().rstrip(";").rstrip()))
 
 
 def _shaped_by(checkout: Path, deployed: MappingNode) -> MappingNode:
@@ -205,8 +240,9 @@ class _Loading:
             time_column_format=top.time_column_format,
             physical_table_naming_convention=top.physical_table_naming_convention,
             infer_names=top.model_naming.infer_names,
-            before_all=top.before_all,
-            after_all=top.after_all,
+            before_all=_as_written(tree, "before_all", top.before_all),
+            after_all=_as_written(tree, "after_all", top.after_all),
+            environ=self.variables,
             ignore_patterns=top.ignore_patterns,
             plan=PlanSettings(
                 no_diff=top.plan.no_diff,
@@ -226,6 +262,7 @@ class _Loading:
                 *(["connection.pretty_sql is not read: statements run as they are"] if connection.pretty_sql else []),
                 *(f"{name} is not read: write {ours}" for name, ours in other_overlay(self.variables)),
                 *bot_notes,
+                *_notes_on_variables(tree, gateway),
             ),
             git=git,
         )

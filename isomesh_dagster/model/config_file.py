@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from isomesh_dagster.errors import ConfigError
+from isomesh_dagster.errors import ConfigError, hide
 
 if TYPE_CHECKING:
     import yaml
@@ -33,6 +33,7 @@ DOTENV_VARIABLE = "ISOMESH_DOTENV"
 _REPLACED = re.compile(
     r"\{\{-?(?P<code>.*?)-?\}\}|(?P<escape>\$\$\{[^}]*\}?)|\$\{(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?\}"
 )
+_SECRET_NAME = re.compile("secret|passw|pwd|token|key|auth|credential|dsn|conn|ur[il]$", re.IGNORECASE)
 _DOTENV_REFERENCE = re.compile(r"\$\{(?P<name>[^}:]*)(?::-(?P<default>[^}]*))?\}")
 # Two characters of Unicode's private area fence a stand-in for a replaced part while YAML is parsed.
 _OPEN, _CLOSE = "\ue000", "\ue001"
@@ -302,6 +303,45 @@ def resolve(node: Node, variables: Mapping[str, str], key: str) -> Any:
             return Unquoted(variables[variable])
         case ScalarNode():
             return _scalar(node, variables, key)
+
+
+def as_written(node: Node) -> tuple[str, ...]:
+    """The texts of a list, or of a single value, with the variables they name instead of these variables' values."""
+    nodes = node.items if isinstance(node, SequenceNode) else (node,)
+    return tuple(
+        (one.text if one.variable is None else f"${{{one.variable}}}") if isinstance(one, ScalarNode) else ""
+        for one in nodes
+    )
+
+
+def filled(text: str, variables: Mapping[str, str], key: str) -> str:
+    """A text as written with the values of the variables that it names; what looks like a secret is hidden from errors
+    from then on. Raises ConfigError, which tells `key`, for a variable that is not set.
+    """
+    node = ScalarNode(place=Place(path="config.yaml"), text=text, plain=False)
+    hide(variables[name] for name in variables_in(node) if name in variables and looks_secret(name))
+    return str(_scalar(node, variables, key))
+
+
+def variables_in(node: Node) -> tuple[str, ...]:
+    """The environment variables that the texts of a tree name."""
+    match node:
+        case MappingNode():
+            return tuple(name for below in node.items.values() for name in variables_in(below))
+        case SequenceNode():
+            return tuple(name for below in node.items for name in variables_in(below))
+        case ScalarNode(variable=str(variable)):
+            return (variable,)
+        case ScalarNode():
+            calls = [(found["name"], _parsed(found["code"] or "")) for found in _REPLACED.finditer(node.text)]
+            return tuple(
+                str(name or (call or ("", ""))[1]) for name, call in calls if name or (call or [""])[0] == "env_var"
+            )
+
+
+def looks_secret(variable: str) -> bool:
+    """Whether an environment variable of that name is likely to hold something that nobody else should read."""
+    return _SECRET_NAME.search(variable) is not None
 
 
 def as_yaml(value: Any) -> Json:

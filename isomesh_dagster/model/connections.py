@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from pydantic import (
     BaseModel,
@@ -57,10 +58,18 @@ def _external(value: object, info: ValidationInfo) -> object:
 
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_SECRET_KEY = re.compile("secret|password|token|key", re.IGNORECASE)
+_SECRET_KEY = re.compile("secret|password|token|key|credential|connection_string", re.IGNORECASE)
+_SECRET_IN_ADDRESS = re.compile("secret|password|pwd|token|key|sig|credential", re.IGNORECASE)
 
 LocalPath = Annotated[Path | None, BeforeValidator(_local_path)]
 Plain = Annotated[Any, BeforeValidator(as_yaml)]
+
+
+def _in_address(text: str) -> list[str]:
+    """The passwords and tokens in an address (`http://user:password@host/?token=…`) or a list of `key=value`."""
+    parts = re.findall(r"://[^/@\s]*?:([^\s]+)@", text)
+    parts += [value for key, value in re.findall(r"([\w-]+)=([^&;\s]+)", text) if _SECRET_IN_ADDRESS.search(key)]
+    return [*parts, *(unquote(part) for part in parts)]
 
 
 def _plain_text(value: object) -> object:
@@ -89,7 +98,7 @@ class DuckDBExtension(_Config):
     """An extension to install (from `repository`, when given) and load on each new connection."""
 
     name: str
-    repository: str | None = None
+    repository: str | None = Field(default=None, repr=False)
     force_install: bool = False
 
 
@@ -115,7 +124,7 @@ class DuckDBConnection(_Config):
     type: Literal["duckdb"] = "duckdb"
     project: Annotated[Path | None, BeforeValidator(_no_value), Field(validate_default=True, repr=False)] = None
     external_access: bool = False
-    allowed_paths: tuple[Annotated[str, BeforeValidator(_external)], ...] = ()
+    allowed_paths: tuple[Annotated[str, BeforeValidator(_external)], ...] = Field(default=(), repr=False)
     database: LocalPath = None
     catalogs: Mapping[str, DuckDBCatalog] = Field(default_factory=dict)
     extensions: tuple[DuckDBExtension, ...] = ()
@@ -190,10 +199,11 @@ class DuckDBConnection(_Config):
     def secret_values(self) -> tuple[str, ...]:
         """Every secret text in here, for filters that keep secrets out of messages."""
         options = [option.get_secret_value() for secret in self.secrets for option in secret.options.values()]
-        texts = [
-            value for key, value in self.connector_config.items() if isinstance(value, str) and _SECRET_KEY.search(key)
-        ]
-        return tuple(value for value in options + texts if value)
+        texts = {key: value for key, value in self.connector_config.items() if isinstance(value, str)}
+        declared = [value for key, value in texts.items() if _SECRET_KEY.search(key)]
+        addresses = [*texts.values(), *self.allowed_paths, *(one.repository or "" for one in self.extensions)]
+        found = [part for address in addresses for part in _in_address(address)]
+        return tuple(value for value in options + declared + found if value)
 
 
 class PostgresConnection(_Config):

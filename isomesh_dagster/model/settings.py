@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from isomesh_dagster.dialect.style import Style
+from isomesh_dagster.model.config_file import filled
 from isomesh_dagster.model.connections import (
     DuckDBConnection,
     PostgresConnection,
@@ -100,10 +101,12 @@ class Settings:
     pinned_environments         those that never end
     scheduled_environments      those that Dagster keeps current beside the default one, by name or with `*`
     infer_names                 whether models that give no name are called by their path
-    before_all, after_all       statements, as written, around everything that is done to an environment
+    before_all, after_all       statements, as written, around everything that is done to an environment: variables are
+                                named in them, their values are put in (`filled`) when the statements run
     notes                       what was accepted but has no effect here, in words for the person
     git                         what a repository drives under this gateway; None: nothing
     checkout                    the folder with the files of a commit, where those count instead of the ones in `root`
+    environ                     the environment variables, for `filled`
     """
 
     root: Path
@@ -137,6 +140,7 @@ class Settings:
     notes: tuple[str, ...] = ()
     git: GitConfig | None = None
     checkout: Path | None = None
+    environ: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def files(self) -> Path:
@@ -154,6 +158,12 @@ class Settings:
             if re.match(pattern, schema):
                 return target
         return f"isomesh__{schema}"
+
+    def filled(self, statement: str) -> str:
+        """One of `before_all` and `after_all` with the values of the environment variables it names. ConfigError when
+        one is not set.
+        """
+        return filled(statement, self.environ, "before_all, after_all")
 
     def secret_values(self) -> tuple[str, ...]:
         """Every secret text of the chosen gateway, for filters that keep secrets out of messages."""

@@ -153,7 +153,9 @@ class Project(ProjectQuestions):
             root=self.settings.files,
             default_catalog=self.settings.default_catalog,
             macros=self.macros,
-            statements=StatementSettings(dialect=self.settings.dialect, variables=self.settings.variables),
+            statements=StatementSettings(
+                dialect=self.settings.dialect, variables=self.settings.variables, fill=self.settings.filled
+            ),
             comments=self.settings.connection.register_comments,
         )
         try:

@@ -6,7 +6,7 @@ from textwrap import dedent
 import pytest
 
 from isomesh_dagster.dialect.style import Style
-from isomesh_dagster.errors import ConfigError
+from isomesh_dagster.errors import ConfigError, EngineError, hide
 from isomesh_dagster.model.config import load_settings
 from isomesh_dagster.model.config_file import read_config
 from isomesh_dagster.model.connections import DuckDBConnection, PostgresConnection, SqliteConnection
@@ -735,3 +735,39 @@ class TestState:
         error = refused(tmp_path, gateway("{type: duckdb, database: d.db}", state))
         assert "lost with the process" in error.message
         assert error.line == 4
+
+
+class TestSecretsBesidesPasswords:
+    def test_those_in_addresses_are_known(self) -> None:
+        connection = DuckDBConnection(
+            extensions=[{"name": "x", "repository": "https://jo:r3po-tok3n@example.com/x"}],
+            allowed_paths=["https://store.example.com/?sig=s%2Fig&version=3"],
+            connector_config={
+                "http_proxy": "http://jo:pr%40xy@proxy:1",
+                "threads": 4,
+                "azure": "Name=n;AccountKey=acc==",
+            },
+        )
+        assert {"r3po-tok3n", "s%2Fig", "s/ig", "pr%40xy", "pr@xy", "acc=="} == set(connection.secret_values())
+        assert not any(value in repr(connection) for value in connection.secret_values())
+
+    def test_statements_name_variables_and_hold_no_values(self, tmp_path: Path) -> None:
+        text = TWO_GATEWAYS + "before_all: ['SELECT ${PROD_PASSWORD}', 'SELECT 1;']\nafter_all: SELECT 2\n"
+        settings = load(tmp_path, text, "prod", {**PROD, "PROD_PASSWORD": "hunter-22"})
+        assert settings.before_all == ("SELECT ${PROD_PASSWORD}", "SELECT 1")
+        assert settings.after_all == ("SELECT 2",)
+        assert settings.filled(settings.before_all[0]) == "SELECT hunter-22"
+        assert "hunter-22" not in repr(settings)
+        assert EngineError("near hunter-22: hunter-22").message == "near ***: ***"
+        with pytest.raises(ConfigError, match="NEVER_SET is not set"):
+            load(tmp_path, TWO_GATEWAYS + "before_all: ['SELECT ${NEVER_SET}']\n", "prod", PROD)
+
+    def test_variables_that_seem_to_be_secrets_are_told(self, tmp_path: Path) -> None:
+        text = "gateways: {prod: {connection: {type: duckdb}}}\nvariables: {a: '${API_TOKEN}', b: '${COUNTRY}'}\n"
+        (note,) = load(tmp_path, text, "prod", {"API_TOKEN": "x", "COUNTRY": "ch"}).notes
+        assert "API_TOKEN" in note
+
+    def test_a_password_that_is_a_word_of_the_configuration_hides_nothing(self) -> None:
+        hide(["a-hidden-one", "short", "warehouse"], ["warehouse"])
+        error = EngineError("short, a-hidden-one and a%2Dhidden%2Done", hint="the warehouse: 'a-hidden-one'")
+        assert (error.message, error.hint) == ("short, *** and a%2Dhidden%2Done", "the warehouse: '***'")

@@ -49,6 +49,8 @@ gateways:
       user: USER
       password: ${P_PASSWORD}
       database: DATABASE
+before_all: ["CREATE TABLE IF NOT EXISTS remembered AS SELECT md5('${S_TOKEN:-none}') AS token"]
+after_all: "SELECT length('{{ env_var('S_TOKEN', 'none') }}')"
 model_defaults: {dialect: duckdb, start: 2024-01-01}
 """
 
@@ -69,7 +71,7 @@ class Spy(dict[str, str]):
         return super().get(key, default)
 
 
-VARIABLES = {"P_PASSWORD": PLANTED, "P_TOKEN": PLANTED, "NP_PASSWORD": OTHERS}
+VARIABLES = {"P_PASSWORD": PLANTED, "P_TOKEN": PLANTED, "NP_PASSWORD": OTHERS, "S_TOKEN": PLANTED}
 
 
 @pytest.fixture
@@ -135,7 +137,10 @@ def isomesh(root: Path, *arguments: str) -> str:
 
 
 def test_only_the_chosen_gateways_variables_are_read(root: Path) -> None:
-    for gateway, mine in (("production", {"P_PASSWORD", "P_TOKEN"}), ("nonproduction", {"NP_PASSWORD"})):
+    for gateway, mine in (
+        ("production", {"P_PASSWORD", "P_TOKEN", "S_TOKEN"}),
+        ("nonproduction", {"NP_PASSWORD", "S_TOKEN"}),
+    ):
         environ = Spy(VARIABLES)
         with Project.load(root, gateway=gateway, environ=environ):
             pass
@@ -162,6 +167,10 @@ def test_the_command_line_and_all_it_writes(root: Path) -> None:
     ):
         isomesh(root, *arguments)
     assert leaks(root) == []
+    # the statements ran with the value, and only the variable's name is told and kept
+    shown = isomesh(root, "fetchdf", f"SELECT token = md5('{PLANTED}') AS is_it FROM remembered", "--json")
+    assert json.loads(shown)["rows"] == [[True]]
+    assert "${S_TOKEN:-none}" in isomesh(root, "plans", "--json")
 
 
 def test_values_that_are_shown_by_mistake(root: Path) -> None:
@@ -209,6 +218,15 @@ def test_a_model_that_fails_and_tells_of_its_surroundings(root: Path) -> None:
         "MODEL (name mart.b, kind FULL);\nSELECT error(secret_string) FROM duckdb_secrets()"
     )
     isomesh(root, "plan", "prod", "--auto-apply")
+    address = f"https://u:{quoted(PLANTED)}@127.0.0.1:1/x.csv"
+    (root / "models/b.sql").write_text(f"MODEL (name mart.b, kind FULL);\nSELECT * FROM read_csv('{address}')")
+    assert "https://u:***@127.0.0.1:1/x.csv" in isomesh(root, "plan", "prod", "--auto-apply", "--no-diff")
+    (root / "models/b.sql").unlink()
+    config = root / "config.yaml"
+    config.write_text(config.read_text().replace("SELECT md5('", "SELEC md5('"))
+    assert "the statement was: " in isomesh(root, "plan", "prod", "--auto-apply")
+    for kept in (root / ".isomesh").glob("cache*"):
+        kept.unlink()  # the model above had the address in its own text
     assert leaks(root) == []
 
 
