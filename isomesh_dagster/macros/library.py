@@ -13,6 +13,7 @@ from isomesh_dagster.dialect.tokens import tokenize
 from isomesh_dagster.macros.call import Call
 from isomesh_dagster.macros.conditions import evaluate, is_true
 from isomesh_dagster.macros.generated import date_spine, deduplicate, generate_surrogate_key, haversine_distance, pivot
+from isomesh_dagster.macros.places import operand
 from isomesh_dagster.macros.relations import resolve_template, star, union
 from isomesh_dagster.macros.values import Fragment, string_content, to_sql
 
@@ -143,30 +144,18 @@ def _def(call: Call) -> list[str]:
     return []
 
 
-_SIMPLE = re.compile(r"[\w.]+|'[^']*'|\"[^\"]*\"")
-
-
-def _operand(text: str, dialect: str) -> str:
-    """The expression, in parentheses unless it is a name, a literal or a call."""
-    if _SIMPLE.fullmatch(text):
-        return text
-    source = tokenize(text, dialect)
-    whole_call = len(source.tokens) > 2 and source.match.get(1) == len(source.tokens) - 1
-    return text if whole_call or source.match.get(0) == len(source.tokens) - 1 else f"({text})"
-
-
 def _safe_sum(sign: str) -> Function:
     def function(call: Call) -> list[str]:
-        operands = [_operand(item, call.dialect) for position in range(call.count) for item in call.items(position)]
-        nulls = " AND ".join(f"{operand} IS NULL" for operand in operands)
-        total = f" {sign} ".join(f"COALESCE({operand}, 0)" for operand in operands)
+        operands = [operand(item, call.dialect) for position in range(call.count) for item in call.items(position)]
+        nulls = " AND ".join(f"{one} IS NULL" for one in operands)
+        total = f" {sign} ".join(f"COALESCE({one}, 0)" for one in operands)
         return [f"CASE WHEN {nulls} THEN NULL ELSE {total} END"]
 
     return function
 
 
 def _safe_div(call: Call) -> list[str]:
-    return [f"{_operand(call.text(0), call.dialect)} / NULLIF({call.text(1)}, 0)"]
+    return [f"{operand(call.text(0), call.dialect)} / NULLIF({call.text(1)}, 0)"]
 
 
 MACROS: dict[str, Macro] = {

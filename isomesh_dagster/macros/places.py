@@ -10,13 +10,14 @@ import re
 
 from sqlglot import TokenType
 
-from isomesh_dagster.dialect.tokens import Source, is_word
+from isomesh_dagster.dialect.tokens import Source, is_word, tokenize
 from isomesh_dagster.macros.clauses import CLAUSE_STARTS
 from isomesh_dagster.macros.values import Fragment, identifier, string_content, to_name
 
 _CASTS = frozenset({"CAST", "TRY_CAST", "SAFE_CAST"})
 _DOTTED = re.compile(r"[\w\"`]+(?:\.[\w\"`]+)+")
 _WORD = re.compile(r"\w+")
+_SIMPLE = re.compile(r"[\w.]+|'[^']*'|\"[^\"]*\"")
 _CLOSING = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET, TokenType.R_BRACE, TokenType.SEMICOLON})
 _OPENING = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE})
 # What may follow the end of a list.
@@ -71,6 +72,8 @@ def adapted(source: Source, k: int, end: int, text: str, dialect: str) -> str:
     if k == 0 and end == len(source.tokens):
         return text
     content = string_content(text, dialect)
+    if content is None and end < len(source.tokens) and source.tokens[end].token_type is TokenType.DCOLON:
+        return operand(text, dialect)  # `::` would take the last word of it only
     before = source.tokens[k - 1].token_type if k > 0 else None
     if before is TokenType.ALIAS:
         if _in_cast(source, k):
@@ -88,6 +91,15 @@ def adapted(source: Source, k: int, end: int, text: str, dialect: str) -> str:
     if before is TokenType.JOIN or (before is TokenType.FROM and _names_table(source, k)):
         return identifier(content, dialect, quoted=True)
     return content if _is_interval_unit(source, k) and _WORD.fullmatch(content) else text
+
+
+def operand(text: str, dialect: str) -> str:
+    """The expression, in parentheses unless it is a name, a literal or a call."""
+    if _SIMPLE.fullmatch(text):
+        return text
+    source = tokenize(text, dialect)
+    whole_call = len(source.tokens) > 2 and source.match.get(1) == len(source.tokens) - 1
+    return text if whole_call or source.match.get(0) == len(source.tokens) - 1 else f"({text})"
 
 
 def removal(source: Source, i: int, j: int, k: int, end: int, gone: dict[int, int]) -> tuple[Span, int] | None:

@@ -415,3 +415,20 @@ def test_whatever_is_written_gives_sql_or_a_told_error(pieces: list[str], dialec
         return
     assert told.message
     assert told.path == "m.sql"
+
+
+@pytest.mark.parametrize(
+    ("written", "expanded"),
+    [
+        ("SELECT @SAFE_DIV(a, b)::INT", "SELECT (a / NULLIF(b, 0))::INT"),
+        ("SELECT @f(a)::INT, @f(a)", "SELECT (a + 1)::INT, a + 1"),
+        ("SELECT @z::INT, @ten::TEXT, @x::DATE", "SELECT (a + 1)::INT, 10::TEXT, 'str'::DATE"),
+        ("SELECT @cast_of(a - 1)", "SELECT (a - 1)::INT"),
+    ],
+)
+def test_a_cast_takes_all_that_a_macro_gives(written: str, expanded: str) -> None:
+    """As in the anchor, whose casts hold their operand; only its last word would be cast otherwise."""
+    expander = make()
+    for definition in ("@DEF(f, v -> v + 1)", "@DEF(z, a + 1)", "@DEF(cast_of, v -> v::INT)"):
+        expander.expand_statement(definition)
+    assert expander.expand(written) == expanded
