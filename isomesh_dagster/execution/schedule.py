@@ -163,7 +163,6 @@ def _summary(errors: Mapping[str, BaseException]) -> BaseException:
     first = next(iter(errors.values()))
     if len(errors) == 1 or not isinstance(first, IsomeshError) or isinstance(first, ConflictingPlanError):
         return first
-    told = "\n".join(
-        f"  {name}: {error.message if isinstance(error, IsomeshError) else error!r}" for name, error in errors.items()
-    )
+    words = {name: error.message if isinstance(error, IsomeshError) else repr(error) for name, error in errors.items()}
+    told = "\n".join("\n    ".join(f"  {name}: {message}".split("\n")) for name, message in words.items())
     return type(first)(f"{len(errors)} models failed\n{told}", hint="mend them and apply again; what is built is kept")

@@ -31,7 +31,8 @@ DOTENV_VARIABLE = "ISOMESH_DOTENV"
 """Names the file of variables that is read in place of the project's `.env`."""
 
 _REPLACED = re.compile(
-    r"\{\{-?(?P<code>.*?)-?\}\}|(?P<escape>\$\$\{[^}]*\}?)|\$\{(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?\}"
+    r"\{\{-?(?P<code>.*?)-?\}\}|(?P<block>\{%.*%\})|(?P<escape>\$\$\{[^}]*\}?)"
+    r"|\$\{(?P<name>[A-Za-z_]\w*)(?::-(?P<default>[^}]*))?\}"
 )
 _SECRET_NAME = re.compile("secret|passw|pwd|token|key|auth|credential|dsn|conn|ur[il]$", re.IGNORECASE)
 _DOTENV_REFERENCE = re.compile(r"\$\{(?P<name>[^}:]*)(?::-(?P<default>[^}]*))?\}")
@@ -42,6 +43,7 @@ _UNSUPPORTED_JINJA = {
     "{#": "Jinja comments are",
     "{{": "an expression over several lines is",
 }
+_WRITE = "write the value, or one {{ env_var('NAME', 'default') }} on one line"
 _STAND_IN = re.compile(f"{_OPEN}(\\d+){_CLOSE}")
 
 
@@ -156,28 +158,14 @@ def find_config(root: Path) -> Path:
     if len(found) > 1:
         raise ConfigError(f"both {found[0]} and {found[1]} are in {root}", path=found[1], hint="keep one of them")
     if (root / "config.py").is_file():
-        raise _in_python(root, found)
+        from isomesh_dagster.model.config_python import refusal
+
+        raise refusal(root / "config.py", found[0] if found else FILE_NAMES[0])
     if not found:
         raise ConfigError(
             f"no config.yaml in {root}", hint="run this in a project's folder, or name the folder with --project"
         )
     return root / found[0]
-
-
-def _in_python(root: Path, beside: list[str]) -> ConfigError:
-    """Why `config.py` is not taken, and what to write instead of it, as far as its text tells."""
-    from isomesh_dagster.model.config_python import yaml_of
-
-    try:
-        derived = yaml_of((root / "config.py").read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError):
-        derived = None
-    hint = f"write the same keys into {beside[0] if beside else FILE_NAMES[0]} and remove config.py"
-    if derived is not None:
-        hint += "; read from its text, nothing of it was run:\n\n" + derived + "\n"
-    return ConfigError(
-        "configuration in Python is not supported: it would read every gateway's secrets", path="config.py", hint=hint
-    )
 
 
 def read_config(path: Path, shown: str) -> MappingNode:
@@ -383,6 +371,8 @@ def _scalar(node: ScalarNode, variables: Mapping[str, str], key: str) -> Any:
             return match["escape"][1:]
         if match["name"]:
             return variable(match["name"], match["default"])
+        if match["block"]:
+            fail("Jinja blocks are not supported in configuration", _WRITE)
         call = _parsed(match["code"])
         match call:
             case ("literal", value):
@@ -393,7 +383,7 @@ def _scalar(node: ScalarNode, variables: Mapping[str, str], key: str) -> Any:
                 return _user(variables)
         fail(
             "this expression is not supported",
-            "configuration knows {{ env_var('NAME', 'default') }} and {{ user() }}, without filters or operators",
+            "configuration knows {{ env_var('NAME', 'default') }} and {{ user() }}, without operators",
         )
 
     if not _REPLACED.search(node.text):
@@ -411,6 +401,10 @@ def _parsed(code: str) -> tuple[Any, ...] | None:
         tree = ast.parse(code.strip(), mode="eval").body
     except (SyntaxError, ValueError):
         return None
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.BitOr) and isinstance(tree.right, ast.Name):
+        if tree.right.id not in ("int", "float", "string"):  # filters that name a type: the key that takes it knows
+            return None
+        tree = tree.left
     match tree:
         case ast.Constant(value=str(value)):
             return ("literal", value)
@@ -473,7 +467,8 @@ def _masked(text: str, shown: str) -> tuple[str, list[str]]:
             continue
         if _OPEN in line or _CLOSE in line:
             raise ConfigError("holds a character of Unicode's private area", path=shown, line=number, hint="remove it")
-        masked = _REPLACED.sub(stand_in, line)
+        # a block inside a value is told when somebody asks for the value; one around lines decides what the file is
+        masked = line if line.lstrip().startswith("{%") else _REPLACED.sub(stand_in, line)
         for sign, what in _UNSUPPORTED_JINJA.items():
             if sign in masked:
                 raise ConfigError(
@@ -481,7 +476,7 @@ def _masked(text: str, shown: str) -> tuple[str, list[str]]:
                     path=shown,
                     line=number,
                     column=masked.index(sign) + 1,
-                    hint="write the value, or one {{ env_var('NAME', 'default') }} on one line",
+                    hint=_WRITE,
                 )
         lines.append(masked)
     return "\n".join(lines), expressions

@@ -13,7 +13,10 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from isomesh_dagster.errors import ConfigError
 
 _HERE = "config.py"
 _CONNECTION = re.compile(r"(?P<engine>\w+)ConnectionConfig")
@@ -30,6 +33,20 @@ class _Untold:
     """A value that the text does not tell."""
 
     line: int
+
+
+def refusal(path: Path, instead: str) -> ConfigError:
+    """Why the file is not taken, and what to write into `instead`, as far as its text tells."""
+    try:
+        derived = yaml_of(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError):
+        derived = None
+    hint = f"write the same keys into {instead} and remove {path.name}"
+    if derived is not None:
+        hint += f"; read from its text, nothing of it was run:\n\n{derived}\n"
+    return ConfigError(
+        "configuration in Python is not supported: it would read every gateway's secrets", path=path.name, hint=hint
+    )
 
 
 def yaml_of(text: str) -> str | None:

@@ -187,6 +187,7 @@ class TestVariables:
         [
             ("{{ env_var('N') }}", 7),
             ("'{{ env_var(\"N\") }}'", "7"),
+            ("{{ env_var('N') | int }}", 7),
             ("${N}", 7),
             ('"${N}"', "7"),
             ("n{{env_var('N')}}-${N}", "n7-7"),
@@ -212,7 +213,7 @@ class TestVariables:
     @pytest.mark.parametrize(
         "written",
         [
-            "{{ env_var('N') | int }}",
+            "{{ env_var('N') | upper }}",
             "{{ var('x') }}",
             "{{ env_var(N) }}",
             "{{ 1 + 1 }}",
@@ -229,6 +230,15 @@ class TestVariables:
     def test_more_of_jinja_is_refused(self, tmp_path: Path, written: str) -> None:
         error = refused(tmp_path, f"{TINY}{written}\n")
         assert (error.path, error.line) == ("config.yaml", 2)
+
+    def test_a_block_in_a_value_matters_to_who_asks_for_the_value(self, tmp_path: Path) -> None:
+        other = (
+            "  other: {connection: {type: mssql, trust: {% if env_var('X') == 'a, b' %}true{% else %}false{% endif %}}}"
+        )
+        text = f"gateways:\n  dev: {{connection: {{type: duckdb}}}}\n{other}\n"
+        assert load(tmp_path, text).gateways == ("dev", "other")
+        error = refused(tmp_path, f"{TINY}variables:\n  x: {{% if true %}}1{{% endif %}}\n")
+        assert (error.message, error.line) == ("variables.x: Jinja blocks are not supported in configuration", 3)
 
     def test_comments_are_not_read(self, tmp_path: Path) -> None:
         load(tmp_path, f"# {{{{ env_var('NOWHERE') }}}} {{% x %}}\n{TINY}project: x # {{{{ env_var('NOWHERE') }}}}\n")
