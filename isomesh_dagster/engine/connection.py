@@ -24,6 +24,7 @@ class Capabilities:
     max_identifier    longest identifier in bytes (None: no limit that matters)
     merge             it has MERGE
     keeps_comments    a view that is replaced keeps the comments it had
+    shared_claims     transactions of one lead may hold a claim together
     """
 
     dialect: str
@@ -32,6 +33,15 @@ class Capabilities:
     max_identifier: int | None = None
     merge: bool = True
     keeps_comments: bool = False
+    shared_claims: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lead:
+    """A session that has the lead of a claim, as the engine knows it: see `Session.leading`."""
+
+    session: int
+    number: int
 
 
 class Session(Protocol):
@@ -72,12 +82,24 @@ class Session(Protocol):
         """
         ...
 
-    def transaction(self, claim: str | None = None) -> AbstractContextManager[None]:
+    def transaction(self, claim: str | None = None, lead: Lead | None = None) -> AbstractContextManager[None]:
         """All or nothing: commits at the end, rolls back on any exception. Not nested.
 
         `claim` is a name that one transaction of the warehouse holds at a time; the others wait before they begin, and
-        then see what the holder has committed.
+        then see what the holder has committed. Transactions with its `lead` hold it together, against all others.
+        EngineError when the lead is lost.
         """
+        ...
+
+    def leading(self, claim: str) -> AbstractContextManager[Lead]:
+        """The lead of a claim, which one session has at a time; the others wait. This session does nothing else
+        meanwhile. Before the first transaction with the lead there must be one with the claim alone: it waits for what
+        an earlier lead, whose process may be dead, has left running. Where `shared_claims` only.
+        """
+        ...
+
+    def claim(self, name: str) -> None:
+        """Inside a transaction: hold one more claim until it ends."""
         ...
 
     def swapping(self, views: Sequence[Relation], claim: str) -> AbstractContextManager[tuple[str, ...]]:

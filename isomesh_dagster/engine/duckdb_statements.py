@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 
 from isomesh_dagster.engine import frames
-from isomesh_dagster.engine.connection import Capabilities
+from isomesh_dagster.engine.connection import Capabilities, Lead
 from isomesh_dagster.engine.duckdb_catalogs import DuckDBCatalogs
 from isomesh_dagster.errors import EngineError, ModelError, WriteConflict
 from isomesh_dagster.relation import Relation, quote
@@ -121,7 +121,15 @@ class DuckDBStatements:
 
     # ---- transactions ------------------------------------------------------------------------------------
 
-    def transaction(self, claim: str | None = None) -> AbstractContextManager[None]:
+    def leading(self, claim: str) -> AbstractContextManager[Lead]:
+        """Not here: a statement of DuckDB uses all cores already."""
+        raise EngineError("claims are not shared on DuckDB")
+
+    def claim(self, name: str) -> None:
+        """Not here, as no claim is shared."""
+        raise EngineError("claims are not shared on DuckDB")
+
+    def transaction(self, claim: str | None = None, lead: Lead | None = None) -> AbstractContextManager[None]:
         """All or nothing: commits at the end, rolls back on any exception. Not nested.
 
         `claim` is a name that one transaction on this database holds at a time; the others wait before they begin.

@@ -49,7 +49,11 @@ class PostgresWarehouse:
         self._busy: set[Any] = set()
         first = self._connect()
         self.capabilities = Capabilities(
-            dialect="postgres", max_identifier=63, merge=first.server_version >= _MERGE_SINCE, keeps_comments=True
+            dialect="postgres",
+            max_identifier=63,
+            merge=first.server_version >= _MERGE_SINCE,
+            keeps_comments=True,
+            shared_claims=True,
         )
         self._give_back(first)
 

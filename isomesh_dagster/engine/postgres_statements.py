@@ -20,6 +20,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INER
 
 from isomesh_dagster.engine import frames, transfer
 from isomesh_dagster.engine import postgres_types as types
+from isomesh_dagster.engine.connection import Lead
 from isomesh_dagster.errors import EngineError, WriteConflict
 from isomesh_dagster.relation import Relation, quote
 
@@ -138,22 +139,56 @@ class PostgresStatements:
 
     # ---- transactions ------------------------------------------------------------------------------------
 
-    def transaction(self, claim: str | None = None) -> AbstractContextManager[None]:
+    def transaction(self, claim: str | None = None, lead: Lead | None = None) -> AbstractContextManager[None]:
         """All or nothing: commits at the end, rolls back on any exception. Not nested.
 
-        `claim` is a name that one transaction on this database holds at a time; the others wait before they begin.
+        `claim` is a name that one transaction on this database holds at a time, or those of one `lead`; the others wait
+        before they begin.
         """
-        return self._transaction("BEGIN", claim)
+        return self._transaction("BEGIN", claim, lead)
 
     @contextmanager
-    def _transaction(self, begin: str, claim: str | None) -> Iterator[None]:
+    def leading(self, claim: str) -> Iterator[Lead]:
+        """See `Session`. The transaction has no snapshot: it is in nobody's way, however long it lasts."""
+        number = lock_number(f"lead {claim}")
+        with self.transaction():
+            ((session, _),) = self.fetch(
+                "SELECT pg_catalog.pg_backend_pid(), CAST(pg_catalog.pg_advisory_xact_lock(?) AS TEXT)", (number,)
+            )
+            yield Lead(session=session, number=number)
+
+    def claim(self, name: str) -> None:
+        """See `Session`."""
+        self.fetch("SELECT pg_catalog.pg_advisory_xact_lock(?)", (lock_number(name),))
+
+    def _share(self, claim: str, lead: Lead) -> None:
+        """Hold the claim together with others of the lead, which must be there still: once the claim is held, another
+        lead begins only after this transaction, so it is enough to look now.
+        """
+        self.fetch("SELECT pg_catalog.pg_advisory_xact_lock_shared(?)", (lock_number(claim),))
+        leads = self.fetch(
+            "SELECT 1 FROM pg_catalog.pg_locks WHERE locktype = 'advisory' AND pid = ? AND granted AND objsubid = 1 "
+            "AND mode = 'ExclusiveLock' AND (CAST(classid AS BIGINT) << 32) | CAST(objid AS BIGINT) = ? "
+            "AND database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = pg_catalog.current_database())",
+            (lead.session, lead.number),
+        )
+        if not leads:
+            raise EngineError(
+                "the connection that leads the batches of this table is gone",
+                hint="apply again: what is built is kept; is there a limit to idle transactions on the server?",
+            )
+
+    @contextmanager
+    def _transaction(self, begin: str, claim: str | None, lead: Lead | None = None) -> Iterator[None]:
         if self._in_transaction:
             raise EngineError("transactions do not nest")
         self._in_transaction = True
         try:
             self.execute(begin)
-            if claim is not None:
-                self.fetch("SELECT pg_catalog.pg_advisory_xact_lock(?)", (lock_number(claim),))
+            if claim is not None and lead is not None:
+                self._share(claim, lead)
+            elif claim is not None:
+                self.claim(claim)
             yield
             if self._connection.info.transaction_status == TRANSACTION_STATUS_INERROR:
                 raise EngineError("a statement of this transaction failed, nothing of it was kept")

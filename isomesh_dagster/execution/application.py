@@ -25,7 +25,7 @@ from isomesh_dagster.engine.connection import Connection, Session
 from isomesh_dagster.errors import ConflictingPlanError, PlanError
 from isomesh_dagster.execution import statements, warehouse
 from isomesh_dagster.execution.audit import refuse_failures, run_audits
-from isomesh_dagster.execution.batch import Batch, physical_of
+from isomesh_dagster.execution.batch import physical_of
 from isomesh_dagster.execution.beginning import check_base, check_catalogs, check_rights, open_intent, unchanged_target
 from isomesh_dagster.execution.events import Audited, Built, Evaluated, Event, Failed, Promoted, Reused, Waiting
 from isomesh_dagster.execution.failures import located
@@ -38,6 +38,7 @@ from isomesh_dagster.execution.stamp import check_stamp
 from isomesh_dagster.execution.statements import StatementSettings
 from isomesh_dagster.execution.take_back import take_back
 from isomesh_dagster.execution.texts import Surroundings, Texts
+from isomesh_dagster.execution.together import Batches, Budget
 from isomesh_dagster.execution.waiting import Waits
 from isomesh_dagster.execution.warehouse import Loaded
 from isomesh_dagster.execution.writing import BatchWriter
@@ -68,8 +69,8 @@ class Application:
     `connection` and `state` are the gateway's and stay the caller's to close. `identity` is who applies; its uuid
     counts only for a new system. `root` is the project's folder, `macros` are its own. `now` is asked for the
     moments that are recorded. `statements` is what `before_all` and `after_all` are rendered with, `comments` says
-    whether descriptions are written on views. `checkpoint` is told the name of every point at which a crash must do no
-    harm.
+    whether descriptions are written on views, `tasks` how many batches may be written at once. `checkpoint` is told the
+    name of every point at which a crash must do no harm.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Application:
         macros: ProjectMacros = NO_MACROS,
         statements: StatementSettings = _NO_STATEMENTS,
         comments: bool = False,
+        tasks: int = 1,
         now: Callable[[], datetime] = utc_now,
         checkpoint: Callable[[str], None] = _no_checkpoint,
     ) -> None:
@@ -106,6 +108,7 @@ class Application:
             reads=connection.reads,
             sessions=connection.session,
         )
+        self._budget = Budget(tasks)
         self._waits = Waits(plan, self._around)
         self._statements = statements
         self._comments = comments
@@ -230,41 +233,38 @@ class Application:
         rows: int | None = 0
         wrote = False
         columns: Columns | None = None
-        attempt: Batch | None = None
+        batches = Batches(
+            step,
+            connection=self._connection,
+            writer=self._writer,
+            surroundings=self._surroundings,
+            root=self._root,
+            budget=self._budget,
+            stopped=self._stopped,
+            known=warehouse.intervals(self._loaded.get(str(physical), ())),
+            is_empty=lambda interval: step.hollow or (bool(waiting) and interval is None),
+        )
         try:
-            with self._connection.session() as session:
-                around = self._surroundings(session)
-                texts = Texts(snapshot, around)
-                for setting, value in texts.settings().items():
-                    if session.knows_setting(setting):  # the plan told which it does not
-                        session.execute(f"SET SESSION {setting} = {value}")
-                for interval in todo:
-                    if self._stopped.is_set():
-                        raise PlanError("stopped between two batches", model=snapshot.name)
-                    is_empty = step.hollow or (bool(waiting) and interval is None)
-                    known = warehouse.intervals(self._loaded.get(str(physical), ()))
-                    attempt = Batch(step, physical, interval, texts, around, self._root, is_empty=is_empty, known=known)
-                    begun = time.perf_counter()
-                    written = self._writer.write(session, attempt)
-                    if written is None:
-                        continue  # somebody else did it meanwhile
-                    wrote = True
-                    audits += attempt.audits
-                    columns = written.columns or columns
-                    rows = None if rows is None or written.rows is None else rows + written.rows
-                    if interval is not None:
-                        yield Evaluated(
-                            model=snapshot.name,
-                            snapshot=snapshot.id,
-                            interval=interval,
-                            rows=written.rows,
-                            seconds=time.perf_counter() - begun,
-                            audits=attempt.audits,
-                        )
-                if wrote and columns is None:
+            for done in batches.write(todo):
+                wrote = True
+                batch, written = done.batch, done.written
+                audits += batch.audits
+                columns = written.columns or columns
+                rows = None if rows is None or written.rows is None else rows + written.rows
+                if batch.interval is not None:
+                    yield Evaluated(
+                        model=snapshot.name,
+                        snapshot=snapshot.id,
+                        interval=batch.interval,
+                        rows=written.rows,
+                        seconds=done.seconds,
+                        audits=batch.audits,
+                    )
+            if wrote and columns is None:
+                with self._connection.session() as session:
                     columns = session.columns(physical)
         except Exception as error:
-            yield (failed := self._failure(snapshot, error, attempt.audits if attempt is not None else ()))
+            yield (failed := self._failure(snapshot, error, batches.failed.audits if batches.failed else ()))
             raise failed.error from error.__cause__
         self._finished(step)
         if not wrote:

@@ -6,7 +6,7 @@ What goes in is final text in the engine's dialect; nothing is decided or render
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import ModelError
@@ -15,7 +15,7 @@ from isomesh_dagster.execution.merge import write_unique_key
 from isomesh_dagster.execution.partitions import write_appended, write_partitions
 from isomesh_dagster.execution.rows import Columns, Write, Written, cast, create_empty, names
 from isomesh_dagster.execution.scd2 import write_versions
-from isomesh_dagster.execution.timerange import time_condition
+from isomesh_dagster.execution.timerange import are_disjoint, time_condition
 from isomesh_dagster.model import kinds
 from isomesh_dagster.model.kinds import IncrementalByTimeRange, Seed
 from isomesh_dagster.model.seeds import seed_hash
@@ -107,6 +107,15 @@ def condition_of(snapshot: Snapshot, interval: Interval | None, columns: Callabl
     if not isinstance(kind, IncrementalByTimeRange) or interval is None:
         return None
     return time_condition(kind.time_column, _time_type(snapshot, kind, columns()), kind.time_format, interval)
+
+
+def are_apart(snapshot: Snapshot, columns: Columns, batches: Sequence[Interval]) -> bool:
+    """Whether no row belongs to two of these batches, in order. A column that tells less than their bounds, as a date
+    does of hours, makes neighbours own the same rows.
+    """
+    kind = snapshot.model.kind
+    assert isinstance(kind, IncrementalByTimeRange)
+    return are_disjoint(_time_type(snapshot, kind, columns), kind.time_format, batches)
 
 
 def _condition(work: Write, kind: IncrementalByTimeRange, columns: Columns, interval: Interval) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from isomesh_dagster.relation import quote
 from isomesh_dagster.snapshot.interval import Interval, from_ms
@@ -35,6 +37,19 @@ def time_condition(column: str, column_type: str, time_format: str, interval: In
     if _NUMBER.match(kind) and _is_number(first_text) and _is_number(last_text):
         return f"{name} BETWEEN {first_text} AND {last_text}"
     return f"{name} BETWEEN {_literal(first_text)} AND {_literal(last_text)}"
+
+
+def are_disjoint(column_type: str, time_format: str, intervals: Sequence[Interval]) -> bool:
+    """Whether the conditions of these intervals, in order, are true for no row in common."""
+    kind = column_type.upper()
+    for one, following in pairwise(intervals):
+        last, first = from_ms(one.end) - _MICROSECOND, from_ms(following.start)
+        if one.end > following.start:
+            return False
+        form = "%Y-%m-%d" if kind == "DATE" else time_format
+        if not kind.startswith(("TIMESTAMP", "DATETIME")) and last.strftime(form) == first.strftime(form):
+            return False
+    return True
 
 
 def _stamp(moment: datetime) -> str:

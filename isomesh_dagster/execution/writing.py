@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from isomesh_dagster.engine.connection import Session
+from isomesh_dagster.engine.connection import Lead, Session
 from isomesh_dagster.errors import ConflictingPlanError, WriteConflict
 from isomesh_dagster.execution import warehouse
 from isomesh_dagster.execution.batch import Batch
@@ -63,23 +63,23 @@ class BatchWriter:
         is_again = step.snapshot.name in self._plan.restates and depends_on_past(step.snapshot.model.kind)
         return is_again and all(one.plan_id != self._plan.id for one in before)
 
-    def write(self, session: Session, batch: Batch) -> Written | None:
-        """The batch in one transaction; None when it was there already."""
+    def write(self, session: Session, batch: Batch, lead: Lead | None = None) -> Written | None:
+        """The batch in one transaction, with a `lead` beside others of its table; None when it was there already."""
         for left in reversed(range(_CONFLICT_TRIES)):
             try:
-                return self._try_batch(session, batch)
+                return self._try_batch(session, batch, lead)
             except WriteConflict:  # noqa: PERF203 (another writer was first: look again what is left to do)
                 if not left:
                     raise
                 time.sleep(0.02 * (_CONFLICT_TRIES - left))
         raise AssertionError("unreachable")
 
-    def _try_batch(self, session: Session, batch: Batch) -> Written | None:
+    def _try_batch(self, session: Session, batch: Batch, lead: Lead | None) -> Written | None:
         step, interval = batch.step, batch.interval
         physical = str(batch.physical)
         batch.audits = ()
         kind = step.snapshot.model.kind
-        with session.transaction(claim=physical):
+        with session.transaction(claim=physical, lead=lead):
             began = time.perf_counter()  # nobody is waited for any more
             before = warehouse.loaded_of(session, physical)
             there = bool(before) and self._is_there(step, interval, before)
@@ -88,6 +88,10 @@ class BatchWriter:
             is_void = depends_on_past(kind) and not warehouse.intervals(before)
             again = bool(before) and self._begins_again(step, before)
             anew = not before or is_void or again
+            if anew and lead is not None:  # the first batch, which was alone, made the table
+                raise ConflictingPlanError(
+                    "its table went since this began", model=step.snapshot.name, hint="plan again"
+                )
             if again and not there:
                 self._recorder.forget(physical)
                 self._checkpoint("forgotten")
@@ -101,6 +105,9 @@ class BatchWriter:
                 is_first = anew or not warehouse.intervals(before)
                 written = batch.write(session, is_new=anew, is_first=is_first)
                 self._checkpoint("written")
+                if lead is not None:  # beside others, records are written one after the other, up to the commit
+                    session.claim(f"records of {physical}")
+                    before = warehouse.loaded_of(session, physical)
                 record = Loaded(
                     start=interval.start if interval is not None else 0,
                     end=interval.end if interval is not None else 0,

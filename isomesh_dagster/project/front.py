@@ -157,6 +157,7 @@ class Project(ProjectQuestions):
                 dialect=self.settings.dialect, variables=self.settings.variables, fill=self.settings.filled
             ),
             comments=self.settings.connection.register_comments,
+            tasks=self.settings.concurrent_tasks,
         )
         try:
             yield application

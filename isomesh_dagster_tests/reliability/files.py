@@ -71,7 +71,7 @@ class Files:
         models = {
             "m.stg": ("VIEW", f"SELECT id, ds, k, v, {of['m.stg']} AS g FROM raw.t"),
             "m.inc": (
-                "INCREMENTAL_BY_TIME_RANGE (time_column ds, batch_size 2)",
+                "INCREMENTAL_BY_TIME_RANGE (time_column ds, batch_size 1, batch_concurrency 2)",
                 f"SELECT id, ds, k, v * {of['m.inc']} AS v, {of['m.inc']} AS g FROM m.stg {between}",
             ),
             "m.log": ("INCREMENTAL_UNMANAGED (forward_only false)", f"SELECT id, ds, g FROM m.inc {between}"),

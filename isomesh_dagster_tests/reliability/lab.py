@@ -298,6 +298,7 @@ def apply(project: Project, plan: Plan, checkpoint: Checkpoint) -> list[Event]:
         macros=project.macros,
         statements=StatementSettings(dialect=settings.dialect, variables=settings.variables),
         comments=settings.connection.register_comments,
+        tasks=settings.concurrent_tasks,
         checkpoint=checkpoint,
     )
     try:
