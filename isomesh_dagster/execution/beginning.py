@@ -11,7 +11,7 @@ from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import ConflictingPlanError, PlanError
 from isomesh_dagster.execution import warehouse
 from isomesh_dagster.execution.batch import physical_of
-from isomesh_dagster.execution.homes import check_home
+from isomesh_dagster.execution.homes import check_home, check_others
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.plan.saved import plan_document
 from isomesh_dagster.relation import Relation
@@ -56,6 +56,9 @@ def check_catalogs(plan: Plan, session: Session, default_catalog: str | None) ->
             )
     if plan.promote is not None:
         check_home(session, warehouse.home_of(plan.promote.target), alters=bool(plan.migrations or plan.later))
+    altered = {str(step.snapshot.physical) for step in plan.migrations if step.changes != ()}
+    if altered:
+        check_others(warehouse.all_shown(session), plan.environment, altered)
 
 
 def open_intent(plan: Plan, state: StateStore, now: datetime) -> None:

@@ -7,7 +7,7 @@ number counts, so a crash between the two changes nothing, and who comes next ta
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import PlanError
@@ -37,6 +37,22 @@ def check_home(session: Session, home: str | None, *, alters: bool) -> None:
             hint=f"let `environment_catalog_mapping` put these views into the default catalog,"
             f" {session.default_catalog!r}, or plan the change without forward-only",
         )
+
+
+def check_others(shown: Iterable[Shown], environment: str, changed: Collection[str]) -> None:
+    """Whether tables (dotted) can be altered in a swap of the environment: PlanError when another one has views on them
+    in a catalog of its own, which would have to follow in the same transaction.
+    """
+    for record in shown:
+        if record.name == environment or record.catalog is None:
+            continue
+        if any(view.physical in changed for view in record.target.views.values()):
+            raise PlanError(
+                f"tables that environment {record.name!r} shows, too, are altered with the swap, and its views are in the"
+                f" catalog {record.catalog!r}: one transaction cannot write both",
+                hint=f"plan {record.name} from the files of this change, or end it:"
+                f" `isomesh invalidate {record.name}`; nothing was changed",
+            )
 
 
 def views_of(record: Shown) -> list[Relation]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import EngineError, PlanError, WriteConflict
 from isomesh_dagster.execution import warehouse
+from isomesh_dagster.execution.homes import check_others
 from isomesh_dagster.execution.rows import cast
 from isomesh_dagster.execution.texts import Surroundings, Texts, view_query
 from isomesh_dagster.model import kinds
@@ -189,14 +190,7 @@ def migrate(
     changed = tables | {str(relation) for relation, _ in mine}
     shown = warehouse.all_shown(session)
     others = [_Other.of(session, state, one, changed) for one in shown if one.name != environment]
-    for other, record in zip(others, (one for one in shown if one.name != environment), strict=True):
-        if other.views and record.catalog is not None:
-            raise PlanError(
-                f"tables that environment {other.name!r} shows, too, are altered with the swap, and its views are in"
-                f" the catalog {record.catalog!r}: one transaction cannot write both",
-                hint=f"plan {other.name} from the files of this change, or end it: `isomesh invalidate {other.name}`;"
-                " nothing was changed",
-            )
+    check_others(shown, environment, changed)
     remade = _Remade(session=session, around=around, mine=mine, others=[one for one in others if one.views])
     _drop_left(session, state, tables, changed, shown, environment)
     if any(change.was is not None for _, changes in todo for change in changes):
