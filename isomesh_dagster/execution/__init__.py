@@ -4,7 +4,8 @@ Here      application (begin, build, promote, finish: the protocol; beginning ha
           batches, together which of them at once), schedule (builds in threads, critical path first),
           evaluate (one function per kind; `rows` is what they share, merge, partitions and scd2 are the larger ones),
           timerange, texts (the SQL of a batch), audit, promote (and rollback), migrate
-          (tables that stay, in the swap), homes (the catalog of an environment's views), take_back, waiting (for signals), reconcile, janitor, doctor, stamp,
+          (tables that stay, in the swap), homes (the catalog of an environment's views),
+          take_back, waiting (for signals), reconcile, janitor, doctor, stamp,
           warehouse (what it records), record (the state's share, in bulk), ask, events, log (of events);
           python_model and custom (code of the project, and `project_code`, what that is given);
           unit_test (with fixture and comparison: on a warehouse in memory, of no plan) and unit_test_draft.

@@ -48,8 +48,8 @@ def check_others(shown: Iterable[Shown], environment: str, changed: Collection[s
             continue
         if any(view.physical in changed for view in record.target.views.values()):
             raise PlanError(
-                f"tables that environment {record.name!r} shows, too, are altered with the swap, and its views are in the"
-                f" catalog {record.catalog!r}: one transaction cannot write both",
+                f"tables that environment {record.name!r} shows, too, are altered with the swap, and its views are in"
+                f" the catalog {record.catalog!r}: one transaction cannot write both",
                 hint=f"plan {record.name} from the files of this change, or end it:"
                 f" `isomesh invalidate {record.name}`; nothing was changed",
             )
