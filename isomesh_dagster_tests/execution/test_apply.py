@@ -99,7 +99,7 @@ def test_several_failures_are_all_told(system):
     with pytest.raises(EngineError, match=r"2 models failed") as caught:
         system.apply(system.plan(shown))
     assert "mart.a" in str(caught.value)
-    assert "\n  mart.b: Binder Error" in str(caught.value)
+    assert "\n  mart.b: " in str(caught.value)
 
 
 def test_promotion_refuses_what_is_not_built(system):
