@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg2
 from psycopg2 import errorcodes
-from psycopg2.extensions import TRANSACTION_STATUS_IDLE
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE, new_type, register_type
 
 from isomesh_dagster.engine.connection import Capabilities
 from isomesh_dagster.engine.postgres_session import PostgresSession
@@ -30,6 +30,15 @@ _MERGE_SINCE = 150_000
 _QUERY = re.compile(r"\s*(?:(?:select|with|values)\b|\()", re.IGNORECASE)
 _BODY = "$isomesh_reads$"
 _PING_AFTER_SECONDS = 5.0
+
+
+def _bytes(value: Any, cursor: Any) -> bytes | None:
+    """A `bytea`, which the driver gives as a view of memory that nothing can print, compare or write down."""
+    given = psycopg2.BINARY(value, cursor)
+    return None if given is None else bytes(given)
+
+
+_BYTES = new_type(psycopg2.BINARY.values, "ISOMESH_BYTES", _bytes)
 
 
 # ---- opening and closing ---------------------------------------------------------------------------------
@@ -173,6 +182,7 @@ class PostgresWarehouse:
                 hint="check the gateway's connection, and that the server answers",
             ) from None
         try:
+            register_type(_BYTES, connection)
             connection.autocommit = True  # transactions are begun in so many words
             if settings.role:
                 with connection.cursor() as cursor:

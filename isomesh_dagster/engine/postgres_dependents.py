@@ -42,11 +42,20 @@ class _Grant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Index:
+    """An index, or a constraint that is made of one: the statement that makes it, and the columns it needs."""
+
+    name: str
+    statement: str
+    needed: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Saved:
     """A table or view as it was. `definition` is a view's query, `comments` are by column, None for its own.
 
     `copied` is the relation of which a view shows every column as it is: it was made by `SELECT *`, and is again.
-    `indexes` are those of a materialized view: the statement, and the columns it needs.
+    `indexes` are those of a table or a materialized view.
     """
 
     relation: Relation
@@ -61,7 +70,7 @@ class _Saved:
     copied: Relation | None
     is_ours: bool
     is_filled: bool
-    indexes: tuple[tuple[str, frozenset[str]], ...]
+    indexes: tuple[_Index, ...]
 
 
 def rebuilt_around(session: Conversation, relation: Relation, replace: Callable[[], None]) -> None:
@@ -195,14 +204,20 @@ WHERE r.ev_class = ANY(?::oid[]) GROUP BY r.ev_class
 """
 
 _INDEXES = """
-SELECT i.indrelid, pg_catalog.pg_get_indexdef(i.indexrelid), ARRAY(
+SELECT i.indrelid, x.relname, COALESCE(
+    'ALTER TABLE ' || pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname)
+      || ' ADD CONSTRAINT ' || pg_catalog.quote_ident(k.conname) || ' ' || pg_catalog.pg_get_constraintdef(k.oid),
+    pg_catalog.pg_get_indexdef(i.indexrelid)), ARRAY(
   SELECT a.attname::text FROM pg_catalog.pg_depend d
   JOIN pg_catalog.pg_attribute a ON a.attrelid = d.refobjid AND a.attnum = d.refobjsubid
-  WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = i.indexrelid
-    AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = i.indrelid
+  WHERE d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = i.indrelid
+    AND (d.classid, d.objid) IN (('pg_catalog.pg_class'::regclass, i.indexrelid),
+      ('pg_catalog.pg_constraint'::regclass, k.oid))
 )
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
-WHERE c.oid = ANY(?::oid[]) AND c.relkind = 'm' ORDER BY i.indexrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
+LEFT JOIN pg_catalog.pg_constraint k ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid
+WHERE c.oid = ANY(?::oid[]) AND c.relkind IN ('r', 'm') ORDER BY i.indexrelid
 """
 
 
@@ -219,9 +234,9 @@ def _standing_on(session: Conversation, relation: Relation) -> list[_Saved]:
     grants: dict[int, list[_Grant]] = {oid: [] for oid in oids}
     for oid, column, privilege, grantee, is_grantable in session.fetch(_GRANTS, (oids, oids)):
         grants[oid].append(_Grant(column=column, privilege=privilege, grantee=grantee, is_grantable=is_grantable))
-    indexes: dict[int, list[tuple[str, frozenset[str]]]] = {oid: [] for oid in oids}
-    for oid, statement, needed in session.fetch(_INDEXES, (oids,)):
-        indexes[oid].append((statement, frozenset(needed)))
+    indexes: dict[int, list[_Index]] = {oid: [] for oid in oids}
+    for oid, name, statement, needed in session.fetch(_INDEXES, (oids,)):
+        indexes[oid].append(_Index(name=name, statement=statement, needed=frozenset(needed)))
     reads = {
         oid: (Relation(schema=schema, name=name), base)
         for oid, schema, name, base, count in session.fetch(_READS, (oids,))
@@ -284,12 +299,26 @@ def _restore(session: Conversation, saved: _Saved) -> None:
             statements.append(f"COMMENT ON {kind} {sql} IS {_literal(text)}")
         elif column in now.columns:
             statements.append(f"COMMENT ON COLUMN {sql}.{quote(column)} IS {_literal(text)}")
-    if now.kind == "m":
-        statements += [statement for statement, needed in saved.indexes if needed <= set(now.columns)]
+    there = {one.name for one in now.indexes}
+    for one_index in saved.indexes if now.kind in ("r", "m") else ():
+        if one_index.needed <= set(now.columns) and one_index.name not in there:
+            _make_again(session, saved.relation, one_index)
     if now.owner != saved.owner:  # last: from then on it is not ours to grant
         statements.append(f"ALTER {kind} {sql} OWNER TO {quote(saved.owner)}")
     if statements:
         session.execute("; ".join(statements))
+
+
+def _make_again(session: Conversation, relation: Relation, index: _Index) -> None:
+    try:
+        session.execute(index.statement)
+    except WriteConflict:
+        raise
+    except EngineError as error:
+        raise EngineError(
+            f"{relation} gets other columns, and its index {index.name} cannot be made again: {error.message}",
+            hint="drop the index, or make it fit, and build again; nothing was changed",
+        ) from None
 
 
 def _right(grant: _Grant) -> str:

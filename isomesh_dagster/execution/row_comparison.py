@@ -46,7 +46,10 @@ _WHOLE_NUMBERS = (
     "UBIGINT",
     "UHUGE",
 )
-_WITHOUT_EQUALITY = frozenset({"JSON", "XML", "POINT"})
+_WITHOUT_EQUALITY = frozenset(
+    {"JSON", "JSONPATH", "XML", "XID", "POINT", "LINE", "LSEG", "BOX", "PATH", "POLYGON", "CIRCLE"}
+)
+"""Types by which an engine cannot group, or (geometry) groups by size: compared as text, and so are lists of them."""
 _FLOATS = ("FLOAT", "DOUBLE", "REAL")
 _DECIMALS = ("DECIMAL", "NUMERIC")
 _TEXTS = ("VARCHAR", "TEXT", "CHAR", "STRING")
@@ -157,7 +160,7 @@ def _comparable(source: tuple[str, str], target: tuple[str, str], decimals: int)
     names = quote(source[0]), quote(target[0])
     families = _family(source[1]), _family(target[1])
     is_mixed = source[1] != target[1] and (families[0] != families[1] or families[0] == "other")
-    if is_mixed or source[1].upper() in _WITHOUT_EQUALITY:
+    if is_mixed or source[1].upper().rstrip("[]") in _WITHOUT_EQUALITY:
         return f"CAST({names[0]} AS VARCHAR)", f"CAST({names[1]} AS VARCHAR)"
     rounded = [
         _rounded(name, decimals) if _is_float(type_) else name

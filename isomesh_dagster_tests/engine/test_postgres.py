@@ -506,3 +506,32 @@ def test_a_statement_that_runs_is_ended_from_another_thread(connection):
             thread.join()
     with connection.session() as session:
         assert session.fetch("SELECT 1") == [(1,)]
+
+
+def test_indexes_that_people_made_stay_when_a_table_gets_other_columns(session):
+    session.replace_table(T, "SELECT 1 AS a, 'x' AS b, 2 AS c")
+    session.execute(
+        'CREATE INDEX "By B" ON s.t (lower(b)); CREATE INDEX gone ON s.t (c); ALTER TABLE s.t ADD PRIMARY KEY (a);'
+        "CREATE INDEX part ON s.t (b) INCLUDE (a) WHERE a > 0"
+    )
+    indexes = "SELECT indexname FROM pg_indexes WHERE tablename = 't' ORDER BY 1"
+    kept = [("By B",), ("part",), ("t_pkey",)]
+    session.replace_table(T, "SELECT 1 AS a, 'y' AS b, 3 AS d")
+    assert session.fetch(indexes) == kept
+    assert session.fetch("SELECT conname FROM pg_constraint WHERE conrelid = 's.t'::regclass AND contype = 'p'") == [
+        ("t_pkey",)
+    ]
+    session.alter_table(T, [ColumnChange(name="d", was="integer", type=None)])
+    session.create_table(T, [("a", "bigint"), ("b", "text")])
+    assert session.fetch(indexes) == kept
+    session.replace_table(T, "SELECT a, b FROM s.t")  # the same columns
+    assert session.fetch(indexes) == kept
+    with pytest.raises(EngineError, match="its index t_pkey cannot be made again"):
+        session.replace_table(T, "SELECT x AS a, 'y' AS b, 3 AS e FROM unnest(ARRAY[1, 1]) AS x")
+    assert session.columns(T) == [("a", "bigint"), ("b", "text")]
+    assert session.fetch(indexes) == kept
+
+
+def test_bytes_are_bytes(session):
+    assert session.fetch("SELECT '\\x00ff'::bytea, NULL::bytea") == [(b"\x00\xff", None)]
+    assert session.fetch_table("SELECT '\\x00ff'::bytea AS b")[1] == [(b"\x00\xff",)]

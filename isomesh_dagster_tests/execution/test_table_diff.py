@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -28,7 +30,7 @@ from isomesh_dagster.execution.table_diff import (
     shown_pairs,
 )
 from isomesh_dagster.execution.table_diff_words import comparison_json, comparisons_markdown, verdict
-from isomesh_dagster.model.connections import DuckDBConnection
+from isomesh_dagster.model.connections import DuckDBConnection, PostgresConnection
 from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.environment import Environment
 from isomesh_dagster_tests.factories import T0, model, snapshots, target
@@ -196,6 +198,51 @@ def test_what_cannot_be_compared_is_told(orders: Connection) -> None:
     write(orders, "b", "other INTEGER", [])
     with pytest.raises(PlanError, match="no column in common"):
         compared(orders)
+
+
+_OF_POSTGRES: tuple[tuple[str, str, str, str], ...] = (
+    ("rounded", "double precision", "1.0004", "1.0"),
+    ("nan", "double precision", "'NaN'", "'NaN'"),
+    ("zero", "double precision", "-0.0", "0.0"),
+    ("infinite", "real", "'-Infinity'", "'Infinity'"),
+    ("document", "jsonb", """'{"a": 1, "b": [null]}'""", """'{"b": [null], "a": 1.0}'"""),
+    ("written", "json", """'{"a":1}'""", """'{"a": 1}'"""),
+    ("documents", "json[]", "ARRAY['1'::json]", "ARRAY['1'::json]"),
+    ("list", "integer[]", "'{1, 2}'", "'{1, NULL}'"),
+    ("moment", "timestamp with time zone", "'2024-01-01 00:00+00'", "'2024-01-01 01:00+01'"),
+    ("uuid", "uuid", "'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11'", "'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'"),
+    ("scale", "numeric", "1.50", "1.5"),
+    ("bytes", "bytea", "'\\x01'", "'\\x02'"),
+    ("duration", "interval", "'24 hours'", "'1 day'"),
+    ("range", "int4range", "'[1,3)'", "'[1,2]'"),
+    ("address", "inet", "'10.0.0.1'", "'10.0.0.1'"),
+    ("box", "box", "'(1,2),(0,0)'", "'(2,1),(0,0)'"),
+    ("path", "jsonpath", "'$.a'", "'$.a'"),
+    ("padded", "character(5)", "'a'", "'a  '"),
+)
+
+
+@pytest.mark.parametrize("grain", [("id",), ()])
+def test_columns_of_every_type_of_postgres(postgres: PostgresConnection, grain: tuple[str, ...]) -> None:
+    connection = open_connection(postgres)
+    with connection.session() as session:
+        for side, place in (("a", 2), ("b", 3)):
+            session.create_schema(side)
+            values = ", ".join(f"CAST({row[place]} AS {row[1]}) AS {row[0]}" for row in _OF_POSTGRES)
+            nulls = ", ".join("NULL" for _ in _OF_POSTGRES)
+            session.execute(f"CREATE TABLE {side}.t AS SELECT 1 AS id, {values} UNION ALL SELECT 2, {nulls}")
+    diff = compare_tables(connection, replace(PAIR, grain=grain), Question())
+    connection.close()
+    assert isinstance(diff, TableDiff)
+    assert diff.rows.full == 1
+    document = comparison_json(diff)
+    assert json.loads(json.dumps(document)) == document
+    if not grain:
+        assert (diff.rows.source_only, diff.rows.target_only) == (1, 1)
+        return
+    (pair,) = diff.pairs
+    assert pair.columns == ("infinite", "written", "list", "bytes", "box")
+    assert (pair.source[12], pair.target[12]) == (b"\x01", b"\x02")
 
 
 # ── environments ─────────────────────────────────────────────────────────────────────────────────────────────────────
