@@ -319,6 +319,7 @@ class _Loading:
         settings = self.settings
         return ParseContext(
             gateway=settings.gateway,
+            gateways=settings.gateways,
             dialect=settings.dialect,
             default_catalog=settings.default_catalog,
             variables=settings.variables,

@@ -28,7 +28,10 @@ SAYS: dict[tuple[str, str], tuple[str, str]] = {
     ("configuration", "gateways.*.scheduler"): (IDLE, "Dagster schedules"),
     ("configuration", "gateways.*.test_connection"): (IDLE, "unit tests run on DuckDB in memory"),
     ("MODEL", "grants"): (YES, "on Postgres; DuckDB has no users"),
-    ("MODEL", "gateway"): (YES, "must be the chosen one"),
+    ("MODEL", "gateway"): (
+        YES,
+        "must be the chosen one; `enabled @IF(@gateway = …)` keeps it out of others",
+    ),
     ("MODEL", "clustered_by"): (KEPT, "a change makes a new table; no engine here clusters"),
     ("MODEL", "table_format"): (KEPT, "a change makes a new table; the engines here have one format"),
     ("MODEL", "storage_format"): (KEPT, "a change makes a new table; the engines here have one format"),

@@ -16,7 +16,7 @@ from isomesh_dagster.relation import KnownColumns
 class ParseContext:
     """What a file's meaning depends on besides its text.
 
-    gateway             the chosen gateway
+    gateway, gateways   the chosen gateway, and the names of all
     dialect             of files that name none
     default_catalog     left out of names that give it
     variables           the configuration's, by lower-case name, the gateway's over the root's
@@ -46,6 +46,7 @@ class ParseContext:
     columns: Mapping[str, KnownColumns | None] = field(default_factory=dict)
     macros: ProjectMacros = NO_MACROS
     read_seed: Callable[[str], bytes]
+    gateways: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,7 +21,7 @@ from isomesh_dagster.model.blueprints import Blueprint
 from isomesh_dagster.model.context import NOTHING_READ, ParseContext, Reads
 from isomesh_dagster.model.cron import infer_interval_unit, validate_unit
 from isomesh_dagster.model.decode import Decoder, Given, boolean, count, nearest, without_catalog
-from isomesh_dagster.model.header_checks import check_header, check_output
+from isomesh_dagster.model.header_checks import check_gateway, check_header, check_output
 from isomesh_dagster.model.kind_checks import check_self_reference
 from isomesh_dagster.model.kind_properties import HeaderKind, SeedFile, parse_changes, parse_kind
 from isomesh_dagster.model.kinds import (
@@ -194,13 +194,7 @@ class Entry:
         uses: tuple[AuditUse, ...] = header.get("audits", ())
         audits = self._audits(kind, uses, header, inline, dialect)
         signals = self._signals(kind, header)
-        gateway = header.get("gateway")
-        if gateway is not None and gateway.lower() != self.context.gateway.lower():
-            raise UnsupportedError(
-                f"the model belongs to gateway {gateway!r}; models of other gateways are not supported yet",
-                line=header.lines.get("gateway"),
-                hint=f"remove `gateway`: every model is built on the chosen one, here {self.context.gateway!r}",
-            )
+        check_gateway(header.get("gateway"), self.context, header.lines.get("gateway"))
         cron = header.get("cron", "@daily")
         try:
             unit = header.get("interval_unit")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from isomesh_dagster.dialect.query import QueryFacts
-from isomesh_dagster.errors import ModelError
+from isomesh_dagster.errors import ModelError, UnsupportedError
+from isomesh_dagster.model.context import ParseContext
 from isomesh_dagster.model.decode import nearest
 from isomesh_dagster.model.kind_checks import check_kind, check_result, check_self_reference
 from isomesh_dagster.model.kinds import (
@@ -16,6 +17,7 @@ from isomesh_dagster.model.kinds import (
     managed_columns,
 )
 from isomesh_dagster.model.model import Model
+from isomesh_dagster.model.names import nearest as nearest_name
 from isomesh_dagster.model.properties import Header
 
 
@@ -31,6 +33,29 @@ def check_header(model: Model, header: Header) -> None:
         check_kind(model)
     except ModelError as error:
         raise error.located(line=header.lines.get("kind")) from None
+
+
+def check_gateway(asked: str | None, context: ParseContext, line: int | None) -> None:
+    """Refuse a model that asks for another gateway than the chosen one: UnsupportedError, or ModelError when there is
+    none of that name. `line` is None for one of `model_defaults`.
+    """
+    chosen = context.gateway
+    if asked is None or asked.lower() == chosen.lower():
+        return
+    subject = "the model" if line is not None else "`model_defaults.gateway`"
+    if asked.lower() not in context.gateways:
+        raise ModelError(
+            f"{subject} asks for gateway {asked!r}, which config.yaml does not have",
+            line=line,
+            hint=nearest_name(asked.lower(), context.gateways) or f"gateways are {', '.join(context.gateways)}",
+        )
+    raise UnsupportedError(
+        f"{subject} asks for gateway {asked!r}, and this is {chosen!r}: each gateway is a system of its own, and none"
+        " writes into the warehouse of another",
+        line=line,
+        hint=f"for a model of that system only, add `enabled @IF(@gateway = '{asked.lower()}', TRUE, FALSE)` and apply"
+        f" `isomesh --gateway {asked.lower()} plan`; for one of every system, remove `gateway`",
+    )
 
 
 def check_output(model: Model, facts: QueryFacts, header: Header) -> None:

@@ -33,6 +33,7 @@ def read_seed(path: str) -> bytes:
 def context(**changes: Any) -> ParseContext:
     settings: dict[str, Any] = {
         "gateway": "dev",
+        "gateways": ("dev", "production"),
         "dialect": "duckdb",
         "default_catalog": "warehouse",
         "physical_schema": lambda schema: f"isomesh__{schema}",
@@ -70,6 +71,23 @@ def test_a_model_without_more_than_a_name_is_a_daily_view() -> None:
     assert dict(found.variables) == {"gateway": "dev"}
     assert not found.is_dynamic
     assert not found.has_star
+
+
+@pytest.mark.parametrize("gateway", ["production", "dev"])
+def test_a_model_of_another_gateway_is_refused_where_it_says_so(gateway: str) -> None:
+    assert of(f"gateway {gateway.upper()}", gateway=gateway).name == "a.b"
+    other = "dev" if gateway == "production" else "production"
+    with pytest.raises(UnsupportedError, match=f"gateway '{other}', and this is '{gateway}'") as refused:
+        of(f"cron @daily,\ngateway {other}", gateway=gateway)
+    assert refused.value.line == 2
+    mend = f"enabled @IF(@gateway = '{other}', TRUE, FALSE)"
+    assert mend in (refused.value.hint or "")
+    header = f"MODEL (name a.b, gateway {other}, {mend}); SELECT 1 AS a"
+    assert parsed(header, gateway=gateway).models == ()
+    assert len(parsed(header, gateway=other).models) == 1
+    with pytest.raises(ModelError, match=r"config\.yaml does not have") as unknown:
+        of("gateway prodution", gateway=gateway)
+    assert unknown.value.hint == "did you mean `production`?"
 
 
 @pytest.mark.parametrize(("gateway", "name"), [("production", "prod_schema.my_model"), ("dev", "dev_schema.my_model")])
@@ -317,10 +335,6 @@ def test_columns_take_their_descriptions() -> None:
         Column(name="a", type="INT", description="the a"),
         Column(name="b", type="TEXT"),
     )
-
-
-def test_the_gateway_may_be_named_if_it_is_the_chosen_one() -> None:
-    assert of("gateway DEV").name == "a.b"
 
 
 # --- what is refused, and where
