@@ -26,8 +26,9 @@ from isomesh_dagster.snapshot.environment import Environment, Target, View
 from isomesh_dagster.snapshot.interval import Interval, to_ms
 from isomesh_dagster.snapshot.naming import physical_relation, view_relation
 from isomesh_dagster.snapshot.snapshot import Category, Fingerprint, Snapshot
+from isomesh_dagster.state.opening import open_state
 from isomesh_dagster.state.protocol import Identity
-from isomesh_dagster.state.store import SqlStateStore, open_state
+from isomesh_dagster.state.store import SqlStateStore
 
 DAY = 86_400_000
 T0 = datetime(2020, 1, 1, tzinfo=timezone.utc)

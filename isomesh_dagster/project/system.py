@@ -39,7 +39,7 @@ class System:
         """The state, opened on first use."""
         with self._lock:
             if self._state is None:
-                from isomesh_dagster.state.store import open_state
+                from isomesh_dagster.state.opening import open_state
 
                 self._state = open_state(state_place(self.settings), schema=self.settings.state_schema)
             return self._state

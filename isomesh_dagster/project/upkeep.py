@@ -117,8 +117,8 @@ def _is_there(system: System) -> bool:
 def _own_state(system: System) -> Iterator[Database]:
     """The system's state as a database, whatever the revision of its tables."""
     from isomesh_dagster.execution.stamp import check_owner
+    from isomesh_dagster.state.opening import opened
     from isomesh_dagster.state.schema import stamp_of
-    from isomesh_dagster.state.store import opened
 
     with opened(state_place(system.settings), schema=system.settings.state_schema) as database:
         stamp = stamp_of(database)

@@ -1,11 +1,12 @@
 """State: what one system remembers.
 
-Here: `protocol` (the port the house codes against), `store` (`open_state` and the one implementation), `rows` (rows as
-values), `retention` (what the janitor may take), `transfer` (a state as a file, and back), `tables`, `schema` (creating
-and migrating them), `database` (engines, transactions, errors) and `migrations/` (alembic revisions).
+Here: `protocol` (the port the house codes against), `store` (the one implementation) and `opening` (where it is),
+`rows` (rows as values), `writes` (what its transactions write alike), `retention` (what the janitor may take),
+`transfer` (a state as a file, and back), `tables`, `schema` (creating and migrating them), `database` (engines,
+transactions, errors) and `migrations/` (alembic revisions).
 Not here: deciding anything (plan/), the warehouse and its own record of what is live (engine/, execution/), settings
 and secrets (a gateway's connection arrives as plain arguments).
-Imports: snapshot, model, relation, errors; SQLAlchemy and alembic live here and nowhere else. Import `store` where
+Imports: snapshot, model, relation, errors; SQLAlchemy and alembic live here and nowhere else. Import `opening` where
 state is first needed: it loads SQLAlchemy. alembic is loaded only when tables are made or migrated.
 
 Decided:

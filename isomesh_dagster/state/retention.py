@@ -8,7 +8,8 @@ A snapshot is needed by the environments that show it, by open plans, and by the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -27,10 +28,10 @@ from sqlalchemy import (
     update,
 )
 
-from isomesh_dagster.snapshot.codec import target_from_json
+from isomesh_dagster.snapshot.codec import snapshot_from_json, target_from_json
 from isomesh_dagster.snapshot.environment import Target
-from isomesh_dagster.snapshot.snapshot import Category, SnapshotId
-from isomesh_dagster.state import tables
+from isomesh_dagster.snapshot.snapshot import Category, Snapshot, SnapshotId
+from isomesh_dagster.state import rows, tables
 
 ACTIVE = "active"
 DELETING = "deleting"
@@ -172,3 +173,14 @@ def _ranked() -> Subquery:
     columns = tables.promotions.c
     rank = func.row_number().over(partition_by=columns.environment, order_by=columns.number.desc()).label("rank")
     return select(columns.environment, columns.number, columns.target, rank).subquery()
+
+
+def unneeded_snapshots(connection: Connection, going: Mapping[SnapshotId, str | None]) -> list[Snapshot]:
+    """The snapshots of what is going, by id; one that shares its relation with a kept one comes without it."""
+    documents = rows.snapshot_documents(connection, (snapshot.identifier for snapshot in going))
+    found = []
+    for id, text in documents:
+        if id in going:
+            snapshot = snapshot_from_json(json.loads(text))
+            found.append(snapshot if going[id] is not None else replace(snapshot, physical=None))
+    return sorted(found, key=lambda snapshot: snapshot.id)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, Table, and_, bindparam, delete, insert, select
+from sqlalchemy import Connection, Row, Select, Table, select
 
 from isomesh_dagster.model.kinds import kind_name
-from isomesh_dagster.plan.expected import KEPT, Duration
+from isomesh_dagster.plan.expected import Duration
 from isomesh_dagster.plan.restatement import Restatement
 from isomesh_dagster.snapshot.codec import snapshot_to_json, target_from_json
 from isomesh_dagster.snapshot.environment import Environment, Promotion, Target
@@ -131,31 +131,6 @@ def recorded_intervals(
     return found
 
 
-def change_intervals(
-    connection: Connection,
-    table: Table,
-    before: Mapping[str, Sequence[Interval]],
-    after: Mapping[str, Sequence[Interval]],
-) -> None:
-    """Make the table say `after` of these physical relations where it says `before`; rows that are both stay."""
-    columns = table.c
-    gone, new = [], []
-    for physical, intervals in after.items():
-        old = before.get(physical, ())
-        keep = set(old).intersection(intervals)
-        gone += [{"p": physical, "s": interval.start} for interval in old if interval not in keep]
-        new += [
-            {"physical": physical, "start_ms": interval.start, "end_ms": interval.end}
-            for interval in intervals
-            if interval not in keep
-        ]
-    if gone:
-        row = and_(columns.physical == bindparam("p"), columns.start_ms == bindparam("s"))
-        connection.execute(delete(table).where(row), gone)
-    if new:
-        connection.execute(insert(table), new)
-
-
 def known_restatements(connection: Connection, physicals: Iterable[str]) -> dict[str, Restatement]:
     """What is known of the automatic restatement of these physical relations; nothing: absent."""
     columns = tables.restatements.c
@@ -181,23 +156,6 @@ def known_durations(connection: Connection, models: Iterable[str]) -> dict[str, 
         for row in connection.execute(select(tables.durations).where(columns.model.in_(chunk))):
             found[row.model] = [Duration(units=units, seconds=seconds) for units, seconds in json.loads(row.recent)]
     return found
-
-
-def add_durations(connection: Connection, took: Mapping[str, Sequence[Duration]]) -> None:
-    """Remember these too; of each model only the latest are kept."""
-    known = known_durations(connection, took)
-    connection.execute(
-        delete(tables.durations).where(tables.durations.c.model == bindparam("of_model")),
-        [{"of_model": model} for model in took],
-    )
-    latest = {model: [*known.get(model, ()), *new][-KEPT:] for model, new in took.items()}
-    connection.execute(
-        insert(tables.durations),
-        [
-            {"model": model, "recent": compact([[one.units, round(one.seconds, 3)] for one in batches])}
-            for model, batches in latest.items()
-        ],
-    )
 
 
 def forward_only_tables(connection: Connection, names: Iterable[str]) -> set[str]:

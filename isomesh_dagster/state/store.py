@@ -1,74 +1,29 @@
-"""`open_state`, and `SqlStateStore`: the state of one system in SQLite or Postgres."""
+"""`SqlStateStore`: the state of one system in SQLite or Postgres."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace as replaced
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Select, and_, delete, insert, select, update
 
 from isomesh_dagster.errors import ConflictingPlanError, StateError
 from isomesh_dagster.plan.expected import Duration
 from isomesh_dagster.plan.restatement import Restatement
-from isomesh_dagster.snapshot.codec import snapshot_from_json, target_to_json
+from isomesh_dagster.snapshot.codec import snapshot_from_json
 from isomesh_dagster.snapshot.environment import Environment, Promotion, Target
 from isomesh_dagster.snapshot.interval import Interval, merge, subtract
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
-from isomesh_dagster.state import retention, rows, tables
-from isomesh_dagster.state.database import Database, open_postgres, open_sqlite
+from isomesh_dagster.state import retention, rows, tables, writes
+from isomesh_dagster.state.database import Database
 from isomesh_dagster.state.protocol import NO_DURATIONS, GitRef, Identity, PlanRecord, Showing
-from isomesh_dagster.state.schema import Migrated, check, ensure, migrate, remove
+from isomesh_dagster.state.schema import check, ensure, remove
 
 STATUSES = ("open", "done", "superseded")
-
-
-def open_state(location: str | Path | Mapping[str, Any], *, schema: str | None = None) -> SqlStateStore:
-    """The state at `location`, its tables made if it is new.
-
-    `location` is the path of a SQLite file, made with its folder (`:memory:` for a state that ends with this store); or
-    the arguments of `database.open_postgres` (host,
-    port, user, password, database, …), where `schema` (default `isomesh`) is the schema that holds the state. Raises
-    StateError when the place cannot be opened, is no state, or has tables of another version; nothing is changed then.
-    """
-    database = open_database(location, schema=schema)
-    try:
-        return SqlStateStore(database)
-    except BaseException:
-        database.close()
-        raise
-
-
-def migrate_state(
-    location: str | Path | Mapping[str, Any], *, schema: str | None = None, backup: bool = True, to: str | None = None
-) -> Migrated:
-    """Bring the tables at `location` to this version's revision, or to `to`; see `schema.migrate`."""
-    with opened(location, schema=schema) as database:
-        return migrate(database, backup=backup, to=to)
-
-
-@contextmanager
-def opened(location: str | Path | Mapping[str, Any], *, schema: str | None = None) -> Iterator[Database]:
-    """The database at `location` as it is, whatever its tables are; closed at the end. See `open_state`."""
-    database = open_database(location, schema=schema)
-    try:
-        yield database
-    finally:
-        database.close()
-
-
-def open_database(location: str | Path | Mapping[str, Any], *, schema: str | None = None) -> Database:
-    """The database at `location` as it is; see `open_state`."""
-    if isinstance(location, Mapping):
-        arguments = dict(location) if schema is None else {**location, "schema": schema}
-        return open_postgres(**arguments)
-    return open_sqlite(Path(location))
 
 
 def utc_now() -> datetime:
@@ -87,7 +42,6 @@ class SqlStateStore:
         self._database = database
         self._clock = clock
         self._revision = ensure(database)
-        self._insert = sqlite.insert if database.path is not None else postgresql.insert
 
     @property
     def place(self) -> str:
@@ -115,7 +69,7 @@ class SqlStateStore:
         """Stamp a new state; the stamp that is there afterwards (somebody else may have been first)."""
         with self._write() as connection:
             row = {"singleton": 1, "uuid": identity.uuid, "gateway": identity.gateway, "project": identity.project}
-            self._insert_new(connection, tables.system, [{**row, "created_at": self._clock()}])
+            writes.insert_new(connection, tables.system, [{**row, "created_at": self._clock()}])
             stamped = rows.read_identity(connection)
         assert stamped is not None
         return stamped
@@ -202,7 +156,7 @@ class SqlStateStore:
                     f"environment {environment!r} has promotion {live.number} already, {number} comes too late",
                     hint="plan again",
                 )
-            shown = {"plan_id": plan_id, "number": number, "target": self._put_target(connection, target)}
+            shown = {"plan_id": plan_id, "number": number, "target": writes.put_target(connection, target)}
             shown["promoted_at"] = promoted_at
             row = {"name": environment, **shown, "expires_at": expires_at, "suffix_target": suffix_target}
             if live is None:
@@ -216,7 +170,7 @@ class SqlStateStore:
             connection.execute(insert(tables.promotions).values(environment=environment, reason=reason, **shown))
             plans = tables.plans.c
             connection.execute(update(tables.plans).where(plans.id == plan_id).values(status="done"))
-            losers = self._supersede(connection, environment)
+            losers = writes.supersede(connection, environment)
             retention.take_back(connection, target)
             left = {snapshot for other in losers for snapshot in other.snapshots.values()}
             left |= set(live.target.snapshots.values()) if live is not None else set()
@@ -230,7 +184,7 @@ class SqlStateStore:
             row = {
                 "plan_id": shown.plan_id,
                 "number": shown.number,
-                "target": self._put_target(connection, shown.target),
+                "target": writes.put_target(connection, shown.target),
                 "promoted_at": shown.promoted_at,
             }
             more = {"expires_at": shown.expires_at, "suffix_target": shown.suffix_target}
@@ -240,12 +194,12 @@ class SqlStateStore:
             late = and_(promotions.environment == shown.name, promotions.number >= shown.number)
             connection.execute(delete(tables.promotions).where(late))
             connection.execute(insert(tables.promotions).values(environment=shown.name, reason=reason, **row))
-            self._supersede(connection, shown.name)
+            writes.supersede(connection, shown.name)
             plan = {"id": shown.plan_id, "environment": shown.name, "based_on": None, "status": "done"}
             made = {"target": row["target"], "created_at": shown.promoted_at, "document": ""}
-            self._insert_new(connection, tables.plans, [{**plan, **made, **more}])
+            writes.insert_new(connection, tables.plans, [{**plan, **made, **more}])
             connection.execute(update(tables.plans).where(tables.plans.c.id == shown.plan_id).values(status="done"))
-            self._insert_new(
+            writes.insert_new(
                 connection, tables.snapshots, [rows.snapshot_row(one, shown.promoted_at) for one in snapshots]
             )
             retention.take_back(connection, shown.target)
@@ -269,7 +223,7 @@ class SqlStateStore:
             columns = tables.promotions.c
             connection.execute(delete(tables.environments).where(tables.environments.c.name == environment))
             connection.execute(delete(tables.promotions).where(columns.environment == environment))
-            left = [live.target, *self._supersede(connection, environment)]
+            left = [live.target, *writes.supersede(connection, environment)]
             retention.release(connection, {i for target in left for i in target.snapshots.values()}, self._clock())
 
     # --- snapshots and intervals
@@ -356,10 +310,10 @@ class SqlStateStore:
                 old = before.get(physical, [])
                 after[physical] = merge(added[physical]) if replace else merge([*old, *added[physical]])
                 due_after[physical] = subtract([*old, *due.get(physical, [])], after[physical])
-            rows.change_intervals(connection, tables.intervals, before, after)
-            rows.change_intervals(connection, tables.due_again, due, due_after)
+            writes.change_intervals(connection, tables.intervals, before, after)
+            writes.change_intervals(connection, tables.due_again, due, due_after)
             if took:
-                rows.add_durations(connection, took)
+                writes.add_durations(connection, took)
 
     def durations(self, models: Iterable[str]) -> dict[str, list[Duration]]:
         """What the last batches of these models took, oldest first; nothing: absent."""
@@ -374,14 +328,16 @@ class SqlStateStore:
                 before = known.get(physical, Restatement())
                 ticks = [tick for tick in (before.tick, mark.tick) if tick is not None]
                 pending = merge([*before.pending, *mark.pending])
-                self._put_restatement(connection, physical, Restatement(tick=max(ticks, default=None), pending=pending))
+                writes.put_restatement(
+                    connection, physical, Restatement(tick=max(ticks, default=None), pending=pending)
+                )
 
     def settle_restatements(self, built: Mapping[str, Sequence[Interval]]) -> None:
         """These intervals were built again. Idempotent."""
         with self._write() as connection:
             for physical, known in rows.known_restatements(connection, built).items():
                 left = subtract(known.pending, built[physical])
-                self._put_restatement(connection, physical, Restatement(tick=known.tick, pending=left))
+                writes.put_restatement(connection, physical, Restatement(tick=known.tick, pending=left))
 
     # --- plans
 
@@ -400,13 +356,13 @@ class SqlStateStore:
                 "environment": record.environment,
                 "based_on": record.based_on,
                 "status": record.status,
-                "target": self._put_target(connection, record.target),
+                "target": writes.put_target(connection, record.target),
                 "created_at": record.created_at,
                 "expires_at": record.expires_at,
                 "suffix_target": record.suffix_target,
                 "document": record.document,
             }
-            self._insert_new(connection, tables.plans, [row])
+            writes.insert_new(connection, tables.plans, [row])
             there = rows.read_plan(connection, record.id)
             assert there is not None
             if there.status != "open":
@@ -417,7 +373,7 @@ class SqlStateStore:
                     return there
                 connection.execute(update(tables.plans).where(columns.id == there.id).values(status="open"))
                 there = replaced(there, status="open")
-            self._insert_new(
+            writes.insert_new(
                 connection, tables.snapshots, [rows.snapshot_row(snapshot, record.created_at) for snapshot in snapshots]
             )
             retention.take_back(connection, there.target)
@@ -426,26 +382,14 @@ class SqlStateStore:
     def open_plans(self, environment: str | None = None) -> list[PlanRecord]:
         """Plans with status open, oldest first."""
         columns = tables.plans.c
-        statement = (
-            rows.with_target(tables.plans).where(columns.status == "open").order_by(columns.created_at, columns.id)
-        )
-        if environment is not None:
-            statement = statement.where(columns.environment == environment)
-        with self._database.read() as connection:
-            found = connection.execute(statement).all()
-        decoded = rows.Targets()
-        return [rows.to_plan(row, decoded) for row in found]
+        statement = rows.with_target(tables.plans).where(columns.status == "open")
+        return self._plans(statement.order_by(columns.created_at, columns.id), environment)
 
     def plans(self, environment: str | None = None) -> list[PlanRecord]:
         """All plans that are recorded, of one environment or of all, newest first."""
         columns = tables.plans.c
         statement = rows.with_target(tables.plans).order_by(columns.created_at.desc(), columns.id.desc())
-        if environment is not None:
-            statement = statement.where(columns.environment == environment)
-        with self._database.read() as connection:
-            found = connection.execute(statement).all()
-        decoded = rows.Targets()
-        return [rows.to_plan(row, decoded) for row in found]
+        return self._plans(statement, environment)
 
     def plan(self, plan_id: str) -> PlanRecord | None:
         """The plan, whatever its status; None when it was never opened, or is long closed and shown nowhere."""
@@ -472,7 +416,7 @@ class SqlStateStore:
         """What `mark_unreferenced` would return now; changes nothing."""
         with self._database.read() as connection:
             going = retention.unneeded(connection, keep_promotions=keep_promotions, older_than=older_than)
-            return _unneeded_snapshots(connection, going)
+            return retention.unneeded_snapshots(connection, going)
 
     def mark_unreferenced(self, *, keep_promotions: int, older_than: datetime) -> list[Snapshot]:
         """Janitor, first step: forget the intervals of, and mark as going, snapshots that no environment, no open plan
@@ -491,7 +435,7 @@ class SqlStateStore:
             for chunk in rows.chunks(physicals):
                 for table in (tables.intervals, tables.due_again, tables.restatements):
                     connection.execute(delete(table).where(table.c.physical.in_(chunk)))
-            return _unneeded_snapshots(connection, going)
+            return retention.unneeded_snapshots(connection, going)
 
     def going(self, ids: Iterable[SnapshotId]) -> set[SnapshotId]:
         """Those of `ids` that are marked and were not taken back meanwhile; to be asked while the warehouse is held."""
@@ -522,39 +466,20 @@ class SqlStateStore:
         with self._write() as connection:
             connection.execute(delete(tables.git_refs).where(tables.git_refs.c.ref == ref))
 
-    # --- inside a transaction
+    def _plans(self, statement: Select[Any], environment: str | None) -> list[PlanRecord]:
+        """The plans that are asked for, of the environment if there is one."""
+        if environment is not None:
+            statement = statement.where(tables.plans.c.environment == environment)
+        with self._database.read() as connection:
+            found = connection.execute(statement).all()
+        decoded = rows.Targets()
+        return [rows.to_plan(row, decoded) for row in found]
 
     @contextmanager
     def _write(self) -> Iterator[Connection]:
         with self._database.write() as connection:
             check(connection, self._database, self._revision)
             yield connection
-
-    def _insert_new(self, connection: Connection, table: Table, new: Sequence[Mapping[str, Any]]) -> None:
-        """Insert the rows whose key is not there yet."""
-        if new:
-            connection.execute(self._insert(table).on_conflict_do_nothing(), new)
-
-    def _put_restatement(self, connection: Connection, physical: str, known: Restatement) -> None:
-        table = tables.restatements
-        connection.execute(delete(table).where(table.c.physical == physical))
-        connection.execute(insert(table).values(rows.restatement_row(physical, known)))
-
-    def _put_target(self, connection: Connection, target: Target) -> str:
-        """Store the target if it is new; its digest."""
-        document = rows.compact(target_to_json(target))
-        digest = hashlib.sha256(document.encode()).hexdigest()
-        self._insert_new(connection, tables.targets, [{"digest": digest, "document": document}])
-        return digest
-
-    def _supersede(self, connection: Connection, environment: str) -> list[Target]:
-        """Close the open plans of an environment; what they would have shown."""
-        columns = tables.plans.c
-        open_here = and_(columns.environment == environment, columns.status == "open")
-        losers = connection.execute(rows.with_target(tables.plans).where(open_here)).all()
-        connection.execute(update(tables.plans).where(open_here).values(status="superseded"))
-        decoded = rows.Targets()
-        return [decoded[row.target_text] for row in losers]
 
 
 def _conflict(environment: str, based_on: str | None, live: Environment | None) -> ConflictingPlanError:
@@ -568,13 +493,3 @@ def _conflict(environment: str, based_on: str | None, live: Environment | None) 
         f"{live.promoted_at:%Y-%m-%d %H:%M:%S} UTC), and this plan was made when it showed {base}",
         hint="plan again",
     )
-
-
-def _unneeded_snapshots(connection: Connection, going: Mapping[SnapshotId, str | None]) -> list[Snapshot]:
-    documents = rows.snapshot_documents(connection, (snapshot.identifier for snapshot in going))
-    found = []
-    for id, text in documents:
-        if id in going:
-            snapshot = snapshot_from_json(json.loads(text))
-            found.append(snapshot if going[id] is not None else replaced(snapshot, physical=None))
-    return sorted(found, key=lambda snapshot: snapshot.id)

@@ -56,7 +56,7 @@ LOADED_LATE = (
     "isomesh_dagster.plan.decide",
     "isomesh_dagster.project.recorded",
     "isomesh_dagster.project.restating",
-    "isomesh_dagster.state.store",
+    "isomesh_dagster.state.opening",
     "sqlglot.dialects.duckdb",
     "sqlglot.dialects.postgres",
     "sqlglot.optimizer",

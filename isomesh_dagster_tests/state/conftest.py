@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from isomesh_dagster.state.store import SqlStateStore, open_state
+from isomesh_dagster.state.opening import open_state
+from isomesh_dagster.state.store import SqlStateStore
 from isomesh_dagster_tests.postgres_server import PostgresServer
 
 Location = Path | dict[str, Any]

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from isomesh_dagster.errors import StateError
-from isomesh_dagster.state.store import migrate_state, open_database, open_state
+from isomesh_dagster.state.opening import migrate_state, open_database, open_state
 from isomesh_dagster_tests.postgres_server import PostgresServer, free_port
 from isomesh_dagster_tests.state.examples import plan, promote, snapshot
 from isomesh_dagster_tests.state.forks import fork, wait

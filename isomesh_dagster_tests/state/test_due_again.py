@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isomesh_dagster.snapshot.interval import Interval, merge, subtract
-from isomesh_dagster.state.store import SqlStateStore, open_state
+from isomesh_dagster.state.opening import open_state
+from isomesh_dagster.state.store import SqlStateStore
 from isomesh_dagster_tests.state.examples import plan, snapshot
 
 ONE = snapshot("s.one")

@@ -14,8 +14,9 @@ from sqlalchemy import delete, event, select
 from isomesh_dagster.errors import ConflictingPlanError
 from isomesh_dagster.state import tables
 from isomesh_dagster.state.database import Database
+from isomesh_dagster.state.opening import open_database, open_state
 from isomesh_dagster.state.protocol import Identity, PlanRecord
-from isomesh_dagster.state.store import SqlStateStore, open_database, open_state
+from isomesh_dagster.state.store import SqlStateStore
 from isomesh_dagster_tests.state.conftest import Location
 from isomesh_dagster_tests.state.examples import at, days, finalize, plan, promote, snapshot
 from isomesh_dagster_tests.state.forks import StartingLine, die, fork, wait

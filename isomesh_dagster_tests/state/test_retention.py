@@ -12,7 +12,8 @@ from isomesh_dagster.errors import StateError
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 from isomesh_dagster.state import tables
 from isomesh_dagster.state.database import Database
-from isomesh_dagster.state.store import SqlStateStore, open_database, open_state
+from isomesh_dagster.state.opening import open_database, open_state
+from isomesh_dagster.state.store import SqlStateStore
 from isomesh_dagster_tests.state.conftest import Location
 from isomesh_dagster_tests.state.examples import EMBEDDED, at, days, finalize, plan, promote, snapshot
 

@@ -18,9 +18,10 @@ from sqlalchemy.engine import URL
 from isomesh_dagster.errors import StateError
 from isomesh_dagster.state import tables
 from isomesh_dagster.state.database import Database
+from isomesh_dagster.state.opening import migrate_state, open_database, open_state
 from isomesh_dagster.state.protocol import Identity
 from isomesh_dagster.state.schema import MIGRATIONS, ensure, migrate, revisions
-from isomesh_dagster.state.store import SqlStateStore, migrate_state, open_database, open_state
+from isomesh_dagster.state.store import SqlStateStore
 from isomesh_dagster_tests.postgres_server import PostgresServer
 from isomesh_dagster_tests.state.conftest import Location
 from isomesh_dagster_tests.state.examples import plan, promote, snapshot
@@ -126,7 +127,7 @@ def test_alembic_is_not_loaded_for_current_tables_nor_sqlalchemy_for_the_port(sq
 import sys
 import isomesh_dagster.state.protocol
 assert "sqlalchemy" not in sys.modules
-from isomesh_dagster.state.store import open_state
+from isomesh_dagster.state.opening import open_state
 with open_state({str(sqlite_template)!r}) as store:
     assert store.environments() == []
 assert "alembic" not in sys.modules

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from isomesh_dagster.errors import StateError, SystemMismatch
+from isomesh_dagster.state.opening import open_state, opened
 from isomesh_dagster.state.protocol import Identity
-from isomesh_dagster.state.store import open_state, opened
 from isomesh_dagster.state.transfer import export_state, import_state
 from isomesh_dagster_tests.state.conftest import Location
 from isomesh_dagster_tests.state.examples import at, days, promote, snapshot
