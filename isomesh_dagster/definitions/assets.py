@@ -197,7 +197,7 @@ def _model_asset(
         model=model,
         key=key,
         tests=tests,
-        lineage=translator.get_column_lineage(model, project),
+        lineage=translator.lineage_of_events(model, project),
         tells_ledger=translator.settings.ledgers and has_ledger(model),
     )
     own_retries = translator.get_retry_policy(model, project)

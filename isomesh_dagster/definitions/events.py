@@ -97,16 +97,15 @@ def waiting_metadata(waiting: Sequence[Waiting], model: Model) -> dict[str, str]
 
 
 def _common(plan: Plan, snapshot: Snapshot, lineage: dg.TableColumnLineage | None) -> dict[str, Any]:
+    # few entries: Dagster stores each of them twice, and reads them again for all that stands on the model
     metadata: dict[str, Any] = {
         keys.VERSION: snapshot.version,
-        keys.FINGERPRINT: snapshot.fingerprint.version,
         keys.ENVIRONMENT: plan.environment,
         keys.PLAN_ID: plan.id,
         keys.GATEWAY: plan.gateway,
     }
     if snapshot.physical is not None:
         metadata[keys.PHYSICAL] = str(snapshot.physical)
-        metadata["dagster/table_name"] = str(snapshot.physical)
     if lineage is not None:
         metadata[keys.COLUMN_LINEAGE] = lineage
     return metadata

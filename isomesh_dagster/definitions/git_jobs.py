@@ -105,7 +105,7 @@ class _DeployTeller:
     def __call__(self, project: Project, plan: Plan, event: Event) -> None:
         if plan.id not in self._plans:
             self._plans.add(plan.id)
-            self._tell_reused(plan)
+            self._tell_reused(plan, project)
         match event:
             case Built():
                 tell_built(self._context, event, plan, project, self._translator)
@@ -115,12 +115,12 @@ class _DeployTeller:
             case _:
                 _tell(self._context, self._key, event)
 
-    def _tell_reused(self, plan: Plan) -> None:
+    def _tell_reused(self, plan: Plan, project: Project) -> None:
         reused = set(plan.reuses)
         for snapshot in plan.snapshots.values():
             if snapshot.id in reused and is_built(snapshot.model):
                 key = self._translator.get_asset_key(snapshot.name)
-                result = reused_result(plan, snapshot, key, None)
+                result = reused_result(plan, snapshot, key, self._translator.lineage_of_events(snapshot.model, project))
                 tags = version_tags(self._context.instance, snapshot, plan.snapshots, self._translator)
                 self._context.log_event(dg.AssetMaterialization(asset_key=key, metadata=result.metadata, tags=tags))
 

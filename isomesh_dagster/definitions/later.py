@@ -35,7 +35,7 @@ def compute_again(
             case Built():
                 snapshot = session.snapshot(event.model)
                 key = translator.get_asset_key(event.model)
-                lineage = translator.get_column_lineage(snapshot.model, project)
+                lineage = translator.lineage_of_events(snapshot.model, project)
                 told = built_result(event, session.plan, snapshot, key, lineage)
                 context.log_event(
                     dg.AssetMaterialization(

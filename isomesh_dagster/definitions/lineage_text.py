@@ -64,9 +64,5 @@ def _text(x: int, y: int, text: str, colour: str, *, bold: bool = False) -> str:
     return f'<text x="{x}" y="{y + 4}" fill="{colour}"{weight}>{escape(_short(text))}</text>'
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(f"`{one}`" for one in names) or "–"
-
-
 def _short(text: str) -> str:
     return text if len(text) <= _MOST_LETTERS else f"{text[: _MOST_LETTERS - 1]}…"

@@ -87,7 +87,7 @@ def tell_built(
             )
         )
         return
-    result = built_result(event, plan, snapshot, key, translator.get_column_lineage(snapshot.model, project))
+    result = built_result(event, plan, snapshot, key, translator.lineage_of_events(snapshot.model, project))
     tags = version_tags(context.instance, snapshot, plan.snapshots, translator)
     context.log_event(dg.AssetMaterialization(asset_key=key, metadata=result.metadata, tags=tags))
     tell_audits(context, snapshot, event.audits, translator)

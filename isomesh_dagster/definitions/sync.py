@@ -55,7 +55,7 @@ def _models(
         key = translator.get_asset_key(snapshot.name)
         if known.get(key) != snapshot.version:
             tags = version_tags(instance, snapshot, plan.snapshots, translator)
-            lineage = translator.get_column_lineage(snapshot.model, session.project)
+            lineage = translator.lineage_of_events(snapshot.model, session.project)
             metadata = reused_result(plan, snapshot, key, lineage).metadata
             yield dg.AssetMaterialization(asset_key=key, metadata=metadata, tags=tags)
 

@@ -55,6 +55,8 @@ class IsomeshTranslatorSettings:
     unit_tests_as_checks an asset check per unit test; without them runs run no unit tests
     lineage_picture  what columns are made of as Markdown with a picture; in projects of some hundred models at most,
                      as every picture is loaded with the definitions
+    lineage_in_events the lineage of columns with each materialization, too, for tools that read it there; Dagster reads
+                     the events of what a model stands on in every run, and it makes them cost a third more
     intervals_as_checks  a check `intervals_complete` on models that are built by intervals
     freshness        a freshness policy from the model's cron
     ledgers          an asset beside each time-range model whose partitions are its intervals
@@ -65,6 +67,7 @@ class IsomeshTranslatorSettings:
     audits_as_checks: bool = True
     unit_tests_as_checks: bool = True
     lineage_picture: bool = True
+    lineage_in_events: bool = False
     intervals_as_checks: bool = True
     freshness: bool = False
     ledgers: bool = False
@@ -185,6 +188,10 @@ class IsomeshTranslator:
                 key = self.get_asset_key(table)
                 deps[name] += [dg.TableColumnDep(asset_key=key, column_name=each.name) for each in known]
         return dg.TableColumnLineage(deps_by_column=deps)
+
+    def lineage_of_events(self, model: Model, project: Project) -> dg.TableColumnLineage | None:
+        """What a materialization tells of its columns; None where the asset's own metadata is all that is wanted."""
+        return self.get_column_lineage(model, project) if self.settings.lineage_in_events else None
 
     def get_asset_spec(self, model: Model, project: Project) -> dg.AssetSpec:
         """Everything Dagster shows of a model. Dependencies are the models and tables its query reads."""
