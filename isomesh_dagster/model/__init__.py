@@ -2,9 +2,10 @@
 
 Here: `Model` and its kinds, audits, header properties (`properties`, `kind_properties`, `kind_checks`, decoded by
 `decode`, refused by `header_checks`), a file as models (`parse`, by `entry`; `python_files`, `python_header` and
-`python_code` for one in Python), shared audits (`audit_blocks`), external tables (`external`), rendering for one moment
-(`render`), unit tests and their rows (`unit_tests`, `fixtures`), names, dates and crons, models as JSON (`codec`), and
-`Settings` of one gateway (`settings`), read from its configuration (`config` and the files beside it).
+`python_code` for one in Python), shared audits (`audit_blocks`), what a model uses of them and of signals (`uses`),
+external tables (`external`), rendering for one moment (`render`), unit tests and their rows (`unit_tests`, `fixtures`),
+names, dates and crons, models as JSON (`codec`), and `Settings` of one gateway (`settings`), read from its
+configuration (`config` and the files beside it).
 Not here: walking folders and remembering what files said (cache/), what makes a model the same model (snapshot/), who
 reads whom (graph/).
 

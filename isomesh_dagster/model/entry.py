@@ -16,7 +16,7 @@ from isomesh_dagster.macros.expander import Expander
 from isomesh_dagster.macros.relations import AWAITED_COLUMNS
 from isomesh_dagster.macros.values import Fragment
 from isomesh_dagster.macros.variables import RUNTIME_VARIABLES
-from isomesh_dagster.model.audits import AuditDefinition, AuditUse, resolve
+from isomesh_dagster.model.audits import AuditDefinition, AuditUse
 from isomesh_dagster.model.blueprints import Blueprint
 from isomesh_dagster.model.context import NOTHING_READ, ParseContext, Reads
 from isomesh_dagster.model.cron import infer_interval_unit, validate_unit
@@ -39,14 +39,12 @@ from isomesh_dagster.model.kinds import (
     managed_columns,
 )
 from isomesh_dagster.model.mentions import (
-    audit_reads,
     audit_variables,
     kind_reads,
-    may_read,
     mentioned,
     statement_reads,
 )
-from isomesh_dagster.model.model import SESSION_LABELS, AuditCall, Json, Model, PythonFunction, SignalCall
+from isomesh_dagster.model.model import SESSION_LABELS, Json, Model, PythonFunction
 from isomesh_dagster.model.properties import MODEL_PROPERTIES, Header, default_value, read_properties
 from isomesh_dagster.model.python_code import (
     NO_CODE_READS,
@@ -61,16 +59,12 @@ from isomesh_dagster.model.render import (
     RenderContext,
     is_template,
     render,
-    render_audit,
-    render_signal,
 )
 from isomesh_dagster.model.seeds import column_hashes, seed_bytes, seed_columns, seed_hash, seed_path
-from isomesh_dagster.model.signals import resolve as resolve_signals
 from isomesh_dagster.model.signals import signal_variables
 from isomesh_dagster.model.statements import Statements, sort_statements
+from isomesh_dagster.model.uses import Uses
 from isomesh_dagster.relation import Column, KnownColumns
-
-_AUDITING = replace(LOADING, stage="auditing", this_model="audited")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,7 +104,6 @@ class Entry:
         if context.default_catalog is not None:
             self.variables["default_catalog"] = context.default_catalog
         self.schemas: dict[str, KnownColumns] = {}
-        self.audit_reads: set[str] = set()
         self.awaiting: set[str] = set()
         self.expander = Expander(
             definition.dialect,
@@ -192,8 +185,9 @@ class Entry:
         # what is never built runs nothing, so defaults are not for it
         defaults = header.values if not isinstance(kind, Embedded | External) else {}
         uses: tuple[AuditUse, ...] = header.get("audits", ())
-        audits = self._audits(kind, uses, header, inline, dialect)
-        signals = self._signals(kind, header)
+        checked = Uses(self.context, inline, self._loading)
+        audits = checked.audits(kind, uses, header, dialect)
+        signals = checked.signals(kind, header)
         check_gateway(header.get("gateway"), self.context, header.lines.get("gateway"))
         cron = header.get("cron", "@daily")
         try:
@@ -259,11 +253,11 @@ class Entry:
         if facts is not None:
             check_output(model, facts, header)
         asked = self._code_reads(model, header)
-        audit_reads = self._check_audits(model, header)
-        audit_reads |= self._check_signals(model, header)
-        kept = {*rendered.kept, *audit_reads}
+        read, audited = checked.check_audits(model, header)
+        read |= checked.check_signals(model, header)
+        kept = {*rendered.kept, *read}
         macros = self.context.macros.digests
-        used_macros = {*self.expander.used_facts, *rendered.used_facts, *audit_reads} & macros.keys()
+        used_macros = {*self.expander.used_facts, *rendered.used_facts, *read} & macros.keys()
         used = {*self.expander.used_variables, *rendered.used_variables, *audit_variables(audits)}
         used |= asked.names | signal_variables(signals)
         used_macros |= {f"signal {call.name}" for call in signals}
@@ -285,7 +279,7 @@ class Entry:
             depends_on=in_order(
                 {without_catalog(parent, self.context.default_catalog, dialect) for parent in depends_on} - {name}
             ),
-            audit_reads=in_order(self.audit_reads - depends_on - {name}),
+            audit_reads=in_order(audited - depends_on - {name}),
             variables={key: self.variables[key] for key in sorted(used & self.variables.keys() | {"gateway"})},
             blueprint={key: self.blueprint[key] for key in sorted(used & self.blueprint.keys())},
             macros={key: macros[key] for key in sorted(used_macros & kept)},
@@ -413,89 +407,6 @@ class Entry:
         if not isinstance(kind, Seed):
             return None
         return seed_columns(seed_bytes(kind.path, self.context.read_seed), kind.csv_settings, dialect)
-
-    def _audits(
-        self,
-        kind: ModelKind,
-        uses: tuple[AuditUse, ...],
-        header: Header,
-        inline: Mapping[str, AuditDefinition],
-        dialect: str,
-    ) -> tuple[AuditCall, ...]:
-        if isinstance(kind, Embedded | External):
-            if "audits" in header.lines and uses:
-                raise ModelError(
-                    f"a model of kind {kind_name(kind)} cannot have audits: it has no table of its own",
-                    line=header.lines["audits"],
-                    hint="put them on a model that reads it",
-                )
-            return ()
-        try:
-            return resolve(uses, {**self.context.audits, **inline}, dialect=dialect)
-        except ModelError as error:
-            raise error.located(line=header.lines.get("audits")) from None
-
-    def _signals(self, kind: ModelKind, header: Header) -> tuple[SignalCall, ...]:
-        uses: tuple[AuditUse, ...] = header.get("signals", ())
-        line = header.lines.get("signals")
-        if isinstance(kind, Embedded | External) and uses:
-            if line is None:
-                return ()
-            raise ModelError(
-                f"a model of kind {kind_name(kind)} cannot have signals: it is never built",
-                line=line,
-                hint="put them on a model that reads it",
-            )
-        try:
-            return resolve_signals(uses, self.context.macros)
-        except ModelError as error:
-            raise error.located(line=line) from None
-
-    def _check_signals(self, model: Model, header: Header) -> set[str]:
-        """Refuse now arguments of signals that could not be rendered later; what the others read."""
-        reads: set[str] = set()
-        try:
-            for call in model.signals:
-                render_signal(call, model, self._loading(LOADING), reads)
-        except ModelError as error:
-            raise error.located(line=header.lines.get("signals")) from None
-        return reads
-
-    def _check_audits(self, model: Model, header: Header) -> set[str]:
-        """Refuse now what no audit could be rendered with later; what the others read. Built-in audits with plain
-        arguments can always be rendered, and read nothing.
-        """
-        reads: set[str] = set()
-        for call in model.audits:
-            if not may_read(call) and not any("@" in text for text in call.arguments.values()):
-                continue
-            try:
-                text = render_audit(call, model, self._loading(_AUDITING), reads)
-            except ModelError as error:
-                raise error.located(line=header.lines.get("audits")) from None
-            if may_read(call):
-                language = call.dialect or model.dialect
-                try:
-                    self.audit_reads |= audit_reads(text, language, self.context.default_catalog, "audited")
-                except ModelError as error:
-                    raise self._in_audit(error, call.name, model, header) from None
-        return reads
-
-    def _in_audit(self, error: ModelError, name: str, model: Model, header: Header) -> ModelError:
-        """An error in an audit's own query, placed in its file; one in a built-in audit, at the model's use of it."""
-        own = {**self.context.audits, **self.inline}
-        audit = own.get(name) or own.get(name.removesuffix("_non_blocking"))
-        place = error.line, error.column
-        error.line, error.column = None, None
-        error.message = f"audit {name}: {error.message}"
-        if audit is None or audit.query_line is None:
-            error.located(line=header.lines.get("audits"))
-        elif is_template(audit.query):  # the place is counted in the expanded text
-            error.located(path=audit.path, line=audit.query_line)
-        else:
-            error.located(path=audit.path, line=audit.query_line + (place[0] or 1) - 1, column=place[1])
-        error.located(model=model.name)
-        return error
 
     def _facts(self, query: Statement | None, rendered: str, dialect: str) -> QueryFacts | None:
         """What the rendered query tells. Its lines are those of the file as long as macros kept to one line."""
