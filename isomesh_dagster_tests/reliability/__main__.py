@@ -118,7 +118,7 @@ def main() -> None:
     )
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("crash", help="random lives with kills")
-    command.add_argument("--warehouse", choices=("duckdb", "postgres"), default="postgres")
+    command.add_argument("--warehouse", choices=("duckdb", "catalogs", "postgres"), default="postgres")
     command.add_argument("--state", choices=("sqlite", "postgres", "inside"), default="sqlite")
     command.add_argument("--kills", type=int, default=500, help="end after so many (default: %(default)s)")
     command.add_argument("--minutes", type=float, default=600, help="or after so many minutes")

@@ -32,11 +32,14 @@ from isomesh_dagster_tests.state.forks import fork
 COMBINATIONS = (
     ("duckdb", "sqlite"),
     ("duckdb", "postgres"),
+    ("catalogs", "sqlite"),
     ("postgres", "sqlite"),
     ("postgres", "inside"),
     ("postgres", "postgres"),
 )
-"""Warehouse and state; `inside`: a Postgres warehouse that holds its own state."""
+"""Warehouse and state; `inside`: a Postgres warehouse that holds its own state, `catalogs`: a DuckDB one whose
+environments have catalogs of their own.
+"""
 Checkpoint = Callable[[str], None]
 HANGS_AFTER_SECONDS = 180
 LOADED_LATE = (
@@ -154,11 +157,13 @@ def lab(folder: Path, warehouse: str, state: str, server: PostgresServer | None)
             connections["state_connection"] = {"type": "sqlite", "database": "state.db"}
         elif of_state is not None:
             connections["state_connection"] = _postgres(of_state)
-        config = {
+        config: dict[str, Any] = {
             "project": "lab",
             "gateways": {"one": connections},
             "model_defaults": {"dialect": "duckdb", "start": f"{FIRST:%Y-%m-%d}"},
         }
+        if warehouse == "catalogs":
+            config["environment_suffix_target"] = "catalog"
         (folder / "config.yaml").write_text(json.dumps(config))
         columns = {"id": "BIGINT", "ds": "DATE", "k": "BIGINT", "v": "BIGINT"}
         (folder / "external_models.yaml").write_text(json.dumps([{"name": "raw.t", "columns": columns}]))

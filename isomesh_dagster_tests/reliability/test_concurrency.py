@@ -89,7 +89,7 @@ def test_three_processes_that_apply_one_plan_build_everything_once(postgres_lab:
         assert end.outcome == "done" or "ConflictingPlanError" in end.told, end.told
     batches = Counter(batch for end in winners for batch in end.returned)
     assert set(batches.values()) == {1}
-    assert sum("m.inc" in batch for batch in batches) == 2
+    assert sum("m.inc" in batch for batch in batches) == 4
     assert_sound(postgres_lab, rested="prod", held={"m.inc": range(4), "m.log": range(4)})
 
 

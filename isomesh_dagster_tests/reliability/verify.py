@@ -43,7 +43,9 @@ class Known:
 
 @dataclass
 class Record:
-    """The records of the warehouse, read in one go."""
+    """The records of the warehouse, read in one go; views by the schema they are in, with its catalog if that is not
+    the default one.
+    """
 
     targets: dict[str, dict[str, list[str]]]
     plans: dict[str, str]
@@ -106,16 +108,25 @@ def numbers(snapshots: Iterable[Snapshot]) -> Numbers:
 
 
 def _record(fetch: Callable[[str], list[tuple[Any, ...]]]) -> Record:
-    shown = fetch("SELECT name, plan_id, target FROM isomesh_meta.environments")
+    ((default,),) = fetch("SELECT current_database()")
+    homes = fetch(
+        "SELECT table_catalog FROM information_schema.tables "
+        "WHERE table_schema = 'isomesh_meta' AND table_name = 'environments'"
+    )
+    shown = [
+        row
+        for (home,) in homes
+        for row in fetch(f'SELECT name, plan_id, target FROM "{home}".isomesh_meta.environments')
+    ]
     loaded: dict[str, list[tuple[int, int]]] = {}
     for physical, start, end in fetch("SELECT physical, start_ms, end_ms FROM isomesh_meta.loaded ORDER BY 1, 2"):
         loaded.setdefault(physical, []).append((start, end))
     views: dict[str, dict[str, str]] = {}
-    for schema, name, text in fetch(
-        "SELECT table_schema, table_name, view_definition FROM information_schema.views "
+    for catalog, schema, name, text in fetch(
+        "SELECT table_catalog, table_schema, table_name, view_definition FROM information_schema.views "
         f"WHERE table_schema = '{SCHEMA}' OR table_schema LIKE '{SCHEMA}!_!_%' ESCAPE '!'"
     ):
-        views.setdefault(schema, {})[name] = text
+        views.setdefault(schema if catalog == default else f"{catalog}.{schema}", {})[name] = text
     relations = fetch(f"SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = '{PHYSICAL}'")
     return Record(
         targets={name: json.loads(target) for name, _, target in shown},
@@ -136,6 +147,7 @@ class _Check:
         fetch: Callable[[str], list[tuple[Any, ...]]],
     ) -> None:
         self.state = project.state()
+        self.suffix = project.settings.environment_suffix_target
         self.known = known
         self.snapshots = snapshots
         self.record = record
@@ -146,7 +158,7 @@ class _Check:
 
     def views(self) -> Iterator[str]:
         """Every environment's views are those of its recorded target, and show its tables."""
-        schemas = {schema_of(name): name for name in self.record.targets}
+        schemas = {schema_of(name, self.suffix): name for name in self.record.targets}
         for schema in self.record.views.keys() - schemas.keys():
             yield f"views in {schema}, of no environment: {sorted(self.record.views[schema])}"
         for schema, environment in schemas.items():
@@ -159,7 +171,7 @@ class _Check:
             for view, physical in wanted.items():
                 if physical.rpartition(".")[2] not in there[view]:
                     yield f"{environment}.{view} does not show {physical}: {there[view]}"
-            wrong = torn(target, vector(self.fetch, environment), numbers(self.snapshots.values()))
+            wrong = torn(target, vector(self.fetch, environment, self.suffix), numbers(self.snapshots.values()))
             if wrong:
                 yield f"{environment} is torn: {wrong}"
 
@@ -304,14 +316,18 @@ class _Check:
                 yield f"{name}: {physical} lacks the days {sorted(lacks)}, which {model} held before or must hold now"
 
 
-def schema_of(environment: str) -> str:
-    """Where the views of an environment are."""
-    return SCHEMA if environment == "prod" else f"{SCHEMA}__{environment}"
+def schema_of(environment: str, suffix: str = "schema") -> str:
+    """Where the views of an environment are; with `suffix` "catalog" in one beside the file `w.duckdb`."""
+    if environment == "prod":
+        return SCHEMA
+    return f"w__{environment}.{SCHEMA}" if suffix == "catalog" else f"{SCHEMA}__{environment}"
 
 
-def vector(fetch: Callable[[str], list[tuple[Any, ...]]], environment: str) -> dict[str, list[int | None]]:
+def vector(
+    fetch: Callable[[str], list[tuple[Any, ...]]], environment: str, suffix: str = "schema"
+) -> dict[str, list[int | None]]:
     """What the views of an environment hold, read in one query: the lowest and the highest number by model."""
-    schema = schema_of(environment)
+    schema = schema_of(environment, suffix)
     names = [name.replace(SCHEMA, schema, 1) for name in NUMBERED]
     (row,) = fetch("SELECT " + ", ".join(f"(SELECT {f}(g) FROM {name})" for name in names for f in ("MIN", "MAX")))
     values = [None if value is None else int(value) for value in row]
