@@ -264,12 +264,16 @@ def _tell(session: Session, delivery: Delivery, report: Report, *, markdown: boo
 
         write_plain(delivery.markdown(report).rstrip("\n"))
         return
+    from isomesh_dagster.cli.testing import tell_failure
     from isomesh_dagster.plan.explain import change_sections
 
     console = session.console
     console.line(f"gateway {report.gateway} · {report.kind} {report.ref} at {report.commit.id[:12]}", "bold")
     if report.plan is not None:
         console.sections(change_sections(report.plan, diffs=False))
+    for result in report.tests:
+        if not result.passed:
+            tell_failure(console, result, beside=True, verbose=False)
     for one in report.destructive:
         console.note(f"  readers lose: {one}", "magenta")
     if report.error is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,14 +16,13 @@ from isomesh_dagster.errors import ModelError
 
 if TYPE_CHECKING:
     from isomesh_dagster.cli.console import Console
-    from isomesh_dagster.execution.comparison import Difference, Row
+    from isomesh_dagster.execution.comparison import Difference
     from isomesh_dagster.execution.unit_test import UnitTestResult
     from isomesh_dagster.model.unit_tests import UnitTest
     from isomesh_dagster.plan.plan import Plan
     from isomesh_dagster.project import Project
 
 _SHOWN_ROWS = 20
-_BESIDE = 4  # columns without a difference that are shown beside the others, to tell which row it is
 
 
 @click.command(short_help="Run unit tests of models.")
@@ -197,13 +196,14 @@ def _followed(
         if quiet:
             pass
         elif not result.passed:
-            _tell_failure(console, result, beside=beside, verbose=verbose)
+            tell_failure(console, result, beside=beside, verbose=verbose)
         elif verbose:
             tell(f"passed   {result.test.name}  ({result.test.model})  {result.seconds:.2f} s", "green")
         yield result
 
 
-def _tell_failure(console: Console, result: UnitTestResult, *, beside: bool, verbose: bool) -> None:
+def tell_failure(console: Console, result: UnitTestResult, *, beside: bool, verbose: bool) -> None:
+    """A test that failed, with the rows that differ; `beside`: on stderr. `verbose` adds the query that ran."""
     tell = console.note if beside else console.line
     test = result.test
     tell(f"failed   {test.name}  ({test.model})  {test.path}:{test.line}", "bold red")
@@ -224,58 +224,17 @@ def _tell_failure(console: Console, result: UnitTestResult, *, beside: bool, ver
 
 
 def _tell_difference(console: Console, difference: Difference, *, beside: bool) -> None:
+    from isomesh_dagster.execution.unit_test_words import sentences, shown_rows
+
     tell = console.note if beside else console.line
-    what = "the query" if difference.output is None else f"CTE {difference.output}"
-    if difference.missing:
-        tell(
-            f"         {what} has no column {', '.join(difference.missing)}; it has {', '.join(difference.actual)}",
-            "red",
-        )
+    for sentence in sentences(difference):
+        tell(f"         {sentence}", "red")
     if not difference.rows:
         return
-    lacking = sum(pair.actual is None for pair in difference.rows)
-    extra = sum(pair.expected is None for pair in difference.rows)
-    other = len(difference.rows) - lacking - extra
-    parts = [f"{difference.equal} equal"]
-    parts += [
-        f"{number} {word}" for number, word in ((other, "different"), (lacking, "missing"), (extra, "extra")) if number
-    ]
-    tell(f"         {what}, rows: {', '.join(parts)}", "red")
-    columns = _columns_to_show(difference)
-    rows: list[tuple[str, Row | None, Row | None, tuple[int, ...]]] = []
-    for pair in difference.rows[:_SHOWN_ROWS]:
-        if pair.expected is not None and pair.actual is not None:
-            rows.append(("expected", pair.expected, pair.actual, pair.differing))
-            rows.append(("actual", pair.actual, pair.expected, pair.differing))
-        elif pair.expected is not None:
-            rows.append(("missing", pair.expected, None, ()))
-        elif pair.actual is not None:
-            rows.append(("extra", pair.actual, None, ()))
-    console.cells(
-        [difference.columns[index] for index in columns],
-        [
-            (label, [(_cell(row[index]), index in differing) for index in columns])
-            for label, row, _, differing in rows
-            if row is not None
-        ],
-        beside=beside,
-    )
+    columns, rows = shown_rows(difference, _SHOWN_ROWS)
+    console.cells(columns, rows, beside=beside)
     if len(difference.rows) > _SHOWN_ROWS:
         tell(f"         … and {len(difference.rows) - _SHOWN_ROWS} more rows", "dim")
-
-
-def _columns_to_show(difference: Difference) -> list[int]:
-    """Positions of columns with a difference, and of the first others: they tell which row it is."""
-    everything = range(len(difference.columns))
-    if any(pair.expected is None or pair.actual is None for pair in difference.rows):
-        return list(everything)
-    differing = {index for pair in difference.rows for index in pair.differing}
-    beside = [index for index in everything if index not in differing][:_BESIDE]
-    return sorted(differing.union(beside))
-
-
-def _cell(value: Any) -> str:
-    return "NULL" if value is None else str(value) if str(value).strip() else repr(value)
 
 
 def _sentence(results: Sequence[UnitTestResult], gateway: str) -> str:
@@ -288,6 +247,8 @@ def _sentence(results: Sequence[UnitTestResult], gateway: str) -> str:
 
 
 def _result_json(result: UnitTestResult) -> dict[str, object]:
+    from isomesh_dagster.execution.unit_test_words import difference_json
+
     return {
         "name": result.test.name,
         "path": result.test.path,
@@ -296,36 +257,8 @@ def _result_json(result: UnitTestResult) -> dict[str, object]:
         "passed": result.passed,
         "seconds": round(result.seconds, 3),
         "error": None if result.error is None else error_json(result.error),
-        "differences": [_difference_json(difference) for difference in result.differences],
+        "differences": [difference_json(difference) for difference in result.differences],
     }
-
-
-def _difference_json(difference: Difference) -> dict[str, object]:
-    return {
-        "output": difference.output or "query",
-        "is_cte": difference.output is not None,
-        "columns": list(difference.columns),
-        "missing_columns": list(difference.missing),
-        "equal_rows": difference.equal,
-        "rows": [{"expected": _row_json(pair.expected), "actual": _row_json(pair.actual)} for pair in difference.rows],
-    }
-
-
-def _row_json(row: Row | None) -> list[object] | None:
-    return None if row is None else [_value_json(value) for value in row]
-
-
-def _value_json(value: Any) -> object:
-    match value:
-        case None | bool() | int() | str():
-            return value
-        case float():
-            return value if value == value and abs(value) != float("inf") else str(value)
-        case list() | tuple():
-            return [_value_json(item) for item in value]
-        case dict():
-            return {str(key): _value_json(item) for key, item in value.items()}
-    return str(value)
 
 
 def _new_file(root: Path, written: str, overwrite: bool) -> Path:

@@ -408,7 +408,10 @@ class Delivery:
         found: _Found,
         error: IsomeshError,
     ) -> Report:
-        told = self._teller.without_secrets(f"{environment} shows what it showed: {_what_failed(error, found)}")
+        before = self._record(ref)
+        is_there = before is not None and before.shown is not None
+        state = f"{environment} shows what it showed" if is_there else f"there is no {environment} yet"
+        told = self._teller.without_secrets(f"{state}: {_what_failed(error, found)}")
         self._keep(ref, environment, commit, "failed", told)
         return self._report(kind, ref, commit, environment, "failed", told, found, error)
 

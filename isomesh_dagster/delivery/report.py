@@ -8,14 +8,15 @@ from typing import Literal
 
 from isomesh_dagster.execution.events import Built, Event, Failed, Promoted, Reused
 from isomesh_dagster.execution.table_diff import Comparison
-from isomesh_dagster.execution.table_diff_words import comparison_json, comparisons_markdown
+from isomesh_dagster.execution.table_diff_words import comparison_json, details_markdown, verdicts_markdown
 from isomesh_dagster.execution.unit_test import UnitTestResult
+from isomesh_dagster.execution.unit_test_words import difference_json, sentences, shown_rows
 from isomesh_dagster.git.mirror import Commit
 from isomesh_dagster.model.git_config import short_ref
 from isomesh_dagster.model.model import Json
-from isomesh_dagster.plan.documents import plan_json, plan_markdown
+from isomesh_dagster.plan.documents import changes_markdown, plan_json, plan_markdown
 from isomesh_dagster.plan.explain import builds_of
-from isomesh_dagster.plan.plan import Plan
+from isomesh_dagster.plan.plan import ChangeType, Plan
 from isomesh_dagster.plan.words import count
 
 Outcome = Literal["shown", "waiting", "failed", "skipped", "ended"]
@@ -100,7 +101,9 @@ def report_json(report: Report) -> dict[str, Json]:
                 "name": result.test.name,
                 "model": result.test.model,
                 "passed": result.passed,
+                "place": f"{result.test.path}:{result.test.line}",
                 "error": str(result.error) if result.error is not None else None,
+                "differences": [difference_json(difference) for difference in result.differences],
             }
             for result in report.tests
         ],
@@ -127,27 +130,59 @@ def report_markdown(report: Report) -> str:
         if commit.subject
         else f"`{commit.id[:12]}`",
     ]
-    if report.error is not None:
+    if report.error is not None and report.error not in report.told:
         lines += ["", *_fenced(report.error)]
     if report.destructive:
         lines += ["", "**Readers lose**", "", *(f"- {_plain(one)}" for one in report.destructive)]
     if report.tests:
         failed = [result for result in report.tests if not result.passed]
         lines += ["", f"**Unit tests**: {len(report.tests) - len(failed)} of {len(report.tests)} passed"]
-        lines += ["", *(f"- ❌ {_code(result.test.name)} of {_code(result.test.model)}" for result in failed)]
+        for result in failed[:_MOST_TESTS]:
+            lines += ["", *_test_markdown(result)]
     failures = [event for event in report.events if isinstance(event, Failed)]
     if failures:
         lines += ["", "**Failed**", "", *(f"- {_code(event.model)}: {_plain(str(event.error))}" for event in failures)]
     if report.plan is not None:
-        work = builds_of(report.plan)
-        lines += ["", f"**Reused without work**: {count(len(report.plan.reuses), 'table')}; **to build**: {len(work)}"]
-        lines += ["", "<details><summary>Plan</summary>", "", plan_markdown(report.plan), "</details>"]
+        lines += _plan_markdown(report.plan, is_shown=report.outcome == "shown" and report.kind == "preview")
     if report.rows:
-        lines += ["", comparisons_markdown("prod", report.environment, report.rows, samples=False).rstrip()]
+        lines += ["", *verdicts_markdown("prod", report.environment, report.rows)]
+        details = details_markdown(report.rows, samples=False)
+        lines += _folded("Rows in detail", details) if details else []
     lines += ["", *(f"- {_plain(one)}" for one in report.also)] if report.also else []
     return "\n".join(lines) + "\n"
 
 
+def _test_markdown(result: UnitTestResult) -> list[str]:
+    """A test that failed: where it is, and what came instead of what."""
+    test = result.test
+    lines = [f"- ❌ {_code(test.name)} of {_code(test.model)}, {_code(f'{test.path}:{test.line}')}"]
+    if result.error is not None:
+        lines += ["", *_fenced(str(result.error))]
+    for difference in result.differences:
+        lines += ["", *(f"  {_plain(sentence)}" for sentence in sentences(difference))]
+        if difference.rows:
+            columns, rows = shown_rows(difference, _MOST_ROWS)
+            lines += ["", f"  | | {' | '.join(map(_in_table, columns))} |", f"  |{'---|' * (len(columns) + 1)}"]
+            for label, cells in rows:
+                told = (f"**{_in_table(text)}**" if is_wrong else _in_table(text) for text, is_wrong in cells)
+                lines.append(f"  | {label} | {' | '.join(told)} |")
+    return lines
+
+
+def _plan_markdown(plan: Plan, *, is_shown: bool) -> list[str]:
+    """What changes, where to look at it, and the whole plan behind a fold."""
+    lines = changes_markdown(plan)
+    lines += ["", f"**Reused without work**: {count(len(plan.reuses), 'table')}; **to build**: {len(builds_of(plan))}"]
+    views = plan.promote.target.views if plan.promote is not None and is_shown else {}
+    changed = [views[one.model].view for one in plan.changes if one.model in views and one.change in _LOOKED_AT]
+    if changed:
+        more = f" and {len(changed) - _MOST_VIEWS} more" if len(changed) > _MOST_VIEWS else ""
+        lines += ["", f"**Query it**: {', '.join(map(_code, changed[:_MOST_VIEWS]))}{more}"]
+    return [*lines, *_folded("Plan", ["", *plan_markdown(plan).splitlines()])]
+
+
+_MOST_TESTS, _MOST_ROWS, _MOST_VIEWS = 5, 10, 5
+_LOOKED_AT = (ChangeType.ADDED, ChangeType.DIRECT)
 _TITLES = {"deploy": "Deploy", "preview": "Preview", "expire": "End of preview"}
 
 
@@ -158,6 +193,16 @@ def _code(text: str) -> str:
 def _plain(text: str) -> str:
     """One line in which nothing is markup."""
     return " ".join(text.replace("<", "&lt;").replace("@", "@\u200b").split())
+
+
+def _in_table(text: str) -> str:
+    """A cell in which nothing is markup."""
+    return _code(text).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")
+
+
+def _folded(title: str, lines: Sequence[str]) -> list[str]:
+    """Lines that are shown when somebody asks for them; the first of them is empty."""
+    return ["", f"<details><summary>{title}</summary>", *lines, "", "</details>"]
 
 
 def _fenced(text: str) -> list[str]:

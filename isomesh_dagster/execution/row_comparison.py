@@ -127,7 +127,7 @@ def _layout(pair: Pair, question: Question, source: Columns, target: Columns) ->
         raise PlanError(f"column {min(hidden)!r} names rows and is not to be compared: it cannot be both")
     rest = [name for name in common if name.lower() not in skipped and name.lower() not in lower_keys]
     if not keys and not rest:
-        raise PlanError(f"{pair.source.relation} and {pair.target.relation} have no column in common to compare")
+        raise PlanError("there is no column in common to compare", model=pair.model)
     columns = []
     for name in (*keys, *rest):
         written = [by_name[name.lower()] for by_name in (ours, theirs)]

@@ -140,7 +140,17 @@ class OneSided:
     missing_in: str
 
 
-Comparison = TableDiff | SameTable | OneSided
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incomparable:
+    """Both environments show the model, and rows could not be compared: `reason`."""
+
+    model: str
+    source: Side
+    target: Side
+    reason: str
+
+
+Comparison = TableDiff | SameTable | OneSided | Incomparable
 
 
 def differs(comparison: Comparison) -> bool:
@@ -148,7 +158,7 @@ def differs(comparison: Comparison) -> bool:
     match comparison:
         case TableDiff():
             return not comparison.is_equal
-        case OneSided():
+        case OneSided() | Incomparable():
             return True
         case SameTable():
             return False

@@ -13,6 +13,7 @@ from typing import Any
 from isomesh_dagster.execution.table_diff import (
     ColumnChange,
     Comparison,
+    Incomparable,
     OneSided,
     Row,
     RowPair,
@@ -39,6 +40,8 @@ def verdict(comparison: Comparison) -> str:
             return f"both show the same table, {comparison.source.relation}: nothing to compare"
         case OneSided():
             return f"only {comparison.shown_by} shows it, {comparison.missing_in} does not"
+        case Incomparable():
+            return f"not compared: {comparison.reason}"
         case TableDiff():
             return _difference(comparison)
 
@@ -104,7 +107,9 @@ def pair_rows(diff: TableDiff) -> tuple[tuple[str, ...], ...]:
 
 
 def comparison_json(comparison: Comparison) -> dict[str, Json]:
-    """The comparison as a JSON document; `result` says which of same_table, one_sided and compared it is."""
+    """The comparison as a JSON document; `result` says which of same_table, one_sided, not_compared and
+    compared it is.
+    """
     match comparison:
         case SameTable():
             return {
@@ -120,6 +125,14 @@ def comparison_json(comparison: Comparison) -> dict[str, Json]:
                 "shown_by": comparison.shown_by,
                 "missing_in": comparison.missing_in,
             }
+        case Incomparable():
+            return {
+                "model": comparison.model,
+                "result": "not_compared",
+                "source": str(comparison.source.relation),
+                "target": str(comparison.target.relation),
+                "reason": comparison.reason,
+            }
         case TableDiff():
             return _diff_json(comparison)
 
@@ -127,16 +140,26 @@ def comparison_json(comparison: Comparison) -> dict[str, Json]:
 def comparisons_markdown(source: str, target: str, comparisons: Iterable[Comparison], *, samples: bool) -> str:
     """All comparisons as Markdown: a table with a line for each, then what differs. Ends with a newline."""
     found = list(comparisons)
+    lines = [*verdicts_markdown(source, target, found), *details_markdown(found, samples=samples)]
+    return "\n".join(lines) + "\n"
+
+
+def verdicts_markdown(source: str, target: str, comparisons: Sequence[Comparison]) -> list[str]:
+    """A table with a line for each comparison, under a heading."""
     lines = [f"### Rows of `{source}` and `{target}`", ""]
-    if not found:
-        lines.append("Nothing to compare: both show the same tables.")
-    else:
-        lines += ["| table | result |", "|---|---|"]
-        lines += [f"| `{title(one)}` | {_in_table(verdict(one))} |" for one in found]
-    for one in found:
+    if not comparisons:
+        return [*lines, "Nothing to compare: both show the same tables."]
+    rows = [f"| `{title(one)}` | {_in_table(verdict(one))} |" for one in comparisons]
+    return [*lines, "| table | result |", "|---|---|", *rows]
+
+
+def details_markdown(comparisons: Sequence[Comparison], *, samples: bool) -> list[str]:
+    """What differs, a part for each comparison in which something does; an empty line before each."""
+    lines = []
+    for one in comparisons:
         if isinstance(one, TableDiff) and not one.is_equal:
             lines += ["", *_diff_markdown(one, samples=samples)]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _difference(diff: TableDiff) -> str:

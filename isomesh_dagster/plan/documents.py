@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from isomesh_dagster.model.kinds import kind_name
 from isomesh_dagster.model.model import Json
 from isomesh_dagster.plan.explain import (
     builds_of,
+    change_sections,
     environment_words,
     plan_sections,
     repoints_of,
@@ -17,7 +20,7 @@ from isomesh_dagster.plan.explain import (
     view_section,
 )
 from isomesh_dagster.plan.plan import Build, Plan
-from isomesh_dagster.plan.sections import Item, folded
+from isomesh_dagster.plan.sections import Item, Section, folded
 from isomesh_dagster.plan.wish import wish_to_json
 from isomesh_dagster.snapshot.interval import iso, to_ms
 
@@ -137,7 +140,18 @@ def plan_markdown(plan: Plan) -> str:
         "",
         f"`plan {plan.id}`" + (f" · based on `{plan.based_on}`" if plan.based_on else f" · {environment_words(plan)}"),
     ]
-    for section in map(folded, filter(lambda one: one.items, (*plan_sections(plan), view_section(plan)))):
+    lines += _sections_markdown((*plan_sections(plan), view_section(plan)))
+    return "\n".join(lines) + "\n"
+
+
+def changes_markdown(plan: Plan) -> list[str]:
+    """Only what differs from the environment, a line for each model; an empty line before each section."""
+    return _sections_markdown(change_sections(plan, diffs=False))
+
+
+def _sections_markdown(sections: Iterable[Section]) -> list[str]:
+    lines = []
+    for section in map(folded, filter(lambda one: one.items, sections)):
         lines += ["", f"**{section.title}**", ""]
         for item in section.items:
             lines.append(_markdown_line(item, as_code=section.tone != "warning"))
@@ -150,7 +164,7 @@ def plan_markdown(plan: Plan) -> str:
                     *(f"  {line}".rstrip() for line in item.diff.splitlines()),
                     f"  {fence}",
                 ]
-    return "\n".join(lines) + "\n"
+    return lines
 
 
 def _markdown_line(item: Item, *, as_code: bool) -> str:

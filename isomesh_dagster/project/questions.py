@@ -7,7 +7,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from isomesh_dagster.errors import PlanError
+from isomesh_dagster.errors import EngineError, PlanError
 from isomesh_dagster.model.names import validate_environment
 from isomesh_dagster.project import checking, clock
 from isomesh_dagster.project.files import ProjectFiles
@@ -141,7 +141,8 @@ class ProjectQuestions(ProjectFiles):
         """How rows differ between two environments, model by model, or between two tables (`schema.table`).
 
         `models` limits environments to these; without, all whose tables are not the same are compared. Reads only.
-        Raises PlanError for an environment, table or column that is not there.
+        Raises PlanError for an environment, table or column that is not there; of environments compared without a
+        question, one model's trouble is told as its result.
         """
         from isomesh_dagster.execution import table_diff
         from isomesh_dagster.execution.row_comparison import compare_tables
@@ -157,10 +158,18 @@ class ProjectQuestions(ProjectFiles):
         first, second = (self.system.existing(validate_environment(name)) for name in (source, target))
         snapshots = {**self.system.snapshots(first), **self.system.snapshots(second)}
         for pair in table_diff.shown_pairs(first, second, snapshots, models):
-            if isinstance(pair, table_diff.Pair):
-                yield compare_tables(self.connection(), pair, asked)
-            else:
+            if not isinstance(pair, table_diff.Pair):
                 yield pair
+                continue
+            try:
+                yield compare_tables(self.connection(), pair, asked)
+            except (PlanError, EngineError) as error:
+                if question is not None and (question.on or question.skip or question.where):
+                    raise
+                reason = error.message.splitlines()[0]
+                yield table_diff.Incomparable(
+                    model=str(pair.model), source=pair.source, target=pair.target, reason=reason
+                )
 
     def surroundings(self, snapshots: Mapping[str, Snapshot], execution_time: datetime | None) -> Surroundings:
         """What the texts of models depend on besides these, where `snapshots` are what their names mean."""

@@ -205,10 +205,10 @@ def test_a_commit_that_does_not_parse_is_told_once(here: Deployment) -> None:
     here.people.commit("Broken", {"models/orders.sql": "MODEL (name core.orders);\nSELEC\n"})
     result = here.tick()
     assert not result.run_requests
-    assert "prod shows what it showed" in str(result.skip_reason)
+    assert "there is no prod yet: " in str(result.skip_reason)
     again = here.tick()
     assert not again.run_requests
-    assert "shows what it showed" not in str(again.skip_reason)
+    assert "there is no prod yet" not in str(again.skip_reason)
     here.people.commit("Mended", {"models/orders.sql": AMOUNT.format(1)})
     assert len(here.tick().run_requests or []) == 1
 
@@ -220,7 +220,7 @@ def test_a_failed_deploy_is_a_failed_run(here: Deployment) -> None:
     here.people.commit("Null", {"models/orders.sql": audited})
     result = here.deploy()
     assert not result.success
-    assert "prod shows what it showed: core.orders failed" in failure(result)
+    assert "there is no prod yet: core.orders failed" in failure(result)
     assert not here.tick().run_requests
 
 

@@ -101,6 +101,12 @@ def test_a_failing_unit_test_keeps_everything(team: Team) -> None:
     (report,) = sync(team)
     assert (report.outcome, "1 of 1 unit tests failed: test_it" in report.told) == ("failed", True)
     assert shown(team) == 10
+    page = report_markdown(report)
+    assert "- ❌ `test_it` of `marts.totals`, `tests/test_totals.yaml:1`" in page
+    assert "  | expected | **`2`** |\n  | actual | **`1`** |" in page
+    assert "```" not in page, "there is nothing more to tell"
+    (told_json,) = report_json(report)["tests"]  # type: ignore[misc]
+    assert told_json["differences"][0]["rows"] == [{"expected": [2], "actual": [1]}]  # type: ignore[call-overload,index]
     team.commit("Right", {"tests/test_totals.yaml": files["tests/test_totals.yaml"].replace("2", "1")})
     assert told(team) == [("deploy", "shown")]
     assert shown(team) == 12
@@ -331,6 +337,26 @@ def test_reports_hook_and_what_they_hold(team: Team) -> None:
     assert "`'x' <img src=a> @all` by `Jo`" in page
     assert "Rows of `prod` and `feature_amounts`" in page
     assert report_json(report)["views_only"] is False
+
+
+def test_a_report_begins_with_what_a_reviewer_asks(team: Team) -> None:
+    sync(team)
+    names = "MODEL (name core.names, kind VIEW);\nSELECT 1 AS number\n"  # its rows cannot be compared with the old ones
+    team.commit("Both", {"models/orders.sql": AMOUNT.format(20), "models/names.sql": names}, branch=BRANCH)
+    (report,) = sync(team)
+    assert report.outcome == "shown"
+    page = report_markdown(report)
+    before, fold, behind = page.partition("<details><summary>Plan</summary>")
+    assert fold
+    assert "- `core.orders` **breaking**: column amount: expression changed" in before
+    assert "- core.names loses column name" in before
+    assert "**Query it**: `core__feature_amounts.names`, `core__feature_amounts.orders`" in before
+    assert "```diff" not in before
+    assert "```diff" in behind
+    assert "| `core.names` | not compared: there is no column in common to compare |" in behind
+    assert "| `core.orders` | 0 rows equal, 1 only in prod, 1 only in feature_amounts |" in behind
+    assert behind.index("Rows in detail") < behind.index("#### `core.orders`")
+    assert "\n\n\n" not in page
 
 
 def test_a_hook_that_fails_is_a_warning(team: Team) -> None:
