@@ -26,17 +26,12 @@ from isomesh_dagster.model.config_file import (
     Place,
     ScalarNode,
     Variables,
-    as_written,
-    as_yaml,
     environment_overlay,
     find_config,
-    looks_secret,
     merged,
     other_overlay,
     read_config,
     read_dotenv,
-    resolve,
-    variables_in,
 )
 from isomesh_dagster.model.config_gateways import GATEWAY_VARIABLE, chosen_gateway, gateways_of, is_anonymous
 from isomesh_dagster.model.config_keys import (
@@ -52,6 +47,7 @@ from isomesh_dagster.model.config_keys import (
     RootConfig,
     Unsupported,
 )
+from isomesh_dagster.model.config_values import as_written, as_yaml, looks_secret, resolve, variables_in
 from isomesh_dagster.model.connections import (
     KNOWN_TYPES,
     STATES,

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from isomesh_dagster.errors import ConfigError, InvalidName
 from isomesh_dagster.model import names
 from isomesh_dagster.model.config_errors import mapping_of, nearest
-from isomesh_dagster.model.config_file import MappingNode, Variables, resolve
+from isomesh_dagster.model.config_file import MappingNode, Variables
+from isomesh_dagster.model.config_values import resolve
 
 GATEWAY_VARIABLE = "ISOMESH_GATEWAY"
 ANONYMOUS_GATEWAY = "default"

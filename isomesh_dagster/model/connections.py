@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from isomesh_dagster.model.config_file import as_yaml
+from isomesh_dagster.model.config_values import as_yaml
 
 
 def _local_path(value: object, info: ValidationInfo) -> object:

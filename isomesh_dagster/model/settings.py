@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from isomesh_dagster.dialect.style import Style
-from isomesh_dagster.model.config_file import filled
+from isomesh_dagster.model.config_values import filled
 from isomesh_dagster.model.connections import (
     DuckDBConnection,
     PostgresConnection,
