@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp
@@ -20,7 +21,20 @@ if TYPE_CHECKING:
     from isomesh_dagster.macros.project import PythonMacro
     from isomesh_dagster.macros.warehouse import SeenSnapshot
 
-__all__ = ["SQL", "MacroEvaluator", "call_python"]
+__all__ = ["SQL", "MacroEvaluator", "RuntimeStage", "call_python"]
+
+
+class RuntimeStage(Enum):
+    """The values of `runtime_stage`, for macros that compare with `RuntimeStage.EVALUATING.value`."""
+
+    LOADING = "loading"
+    CREATING = "creating"
+    EVALUATING = "evaluating"
+    PROMOTING = "promoting"
+    AUDITING = "auditing"
+    TESTING = "testing"
+    BEFORE_ALL = "before_all"
+    AFTER_ALL = "after_all"
 
 
 class MacroEvaluator:

@@ -208,7 +208,7 @@ _STAND_INS: Mapping[str, tuple[str, ...]] = {
     "sqlmesh.core.engine_adapter": ("EngineAdapter",),
     "sqlmesh.core.linter": (),
     "sqlmesh.core.linter.rule": LINTING,
-    "sqlmesh.core.macros": ("macro", "MacroEvaluator", "SQL"),
+    "sqlmesh.core.macros": ("macro", "MacroEvaluator", "RuntimeStage", "SQL"),
     "sqlmesh.core.model": ("model", "ModelKindName", "TimeColumn", *MODELS, *KINDS),
     "sqlmesh.core.model.decorator": ("model",),
     "sqlmesh.core.model.definition": MODELS,
@@ -236,7 +236,7 @@ def _stand_ins() -> dict[str, ModuleType]:
     from isomesh_dagster.errors import MacroError
     from isomesh_dagster.macros import lint_rules
     from isomesh_dagster.macros.decorator import macro
-    from isomesh_dagster.macros.evaluator import SQL, MacroEvaluator
+    from isomesh_dagster.macros.evaluator import SQL, MacroEvaluator, RuntimeStage
 
     values: dict[str, Any] = {
         **KINDS,
@@ -255,6 +255,7 @@ def _stand_ins() -> dict[str, ModuleType]:
         "DatetimeRanges": DatetimeRanges,
         "macro": macro,
         "MacroEvaluator": MacroEvaluator,
+        "RuntimeStage": RuntimeStage,
         "SQL": SQL,
         "SQLMeshError": MacroError,
         "MacroEvalError": MacroError,

@@ -56,11 +56,11 @@ def test_it_writes_nothing(tmp_path: Path) -> None:
 
 
 COLUMNS = """
-from sqlmesh import macro
+from sqlmesh.core.macros import RuntimeStage, macro
 
 @macro()
 def noted(evaluator, table):
-    if evaluator.runtime_stage == "creating":
+    if evaluator.runtime_stage == RuntimeStage.CREATING.value:
         told = ", ".join(f"{name} {kind.sql('duckdb')}" for name, kind in evaluator.columns_to_types(table).items())
         return f"CREATE OR REPLACE TABLE notes AS SELECT '{told}' AS told"
 """
