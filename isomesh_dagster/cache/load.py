@@ -26,7 +26,7 @@ from isomesh_dagster.cache.facts import (
 )
 from isomesh_dagster.cache.ignored import ignored
 from isomesh_dagster.cache.macro_files import load_macros
-from isomesh_dagster.cache.standalone import place_standalone
+from isomesh_dagster.cache.standalone import place_external, place_standalone
 from isomesh_dagster.cache.store import CACHE_PATH, FactStore
 from isomesh_dagster.errors import GraphError, IsomeshError, ModelError, UnknownColumnsError
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
@@ -142,6 +142,7 @@ class _Loading:
         models, own = self._together(facts)
         if self.errors:
             raise _told(self.errors)
+        place_external(models, own)
         place_standalone(defined.values(), models, own)
         everything = digest([self.shape, sorted(self.parts)])
         return LoadedFiles(models=models, own=own, digest=everything, misses=len(self.missed), macros=self.macros)
@@ -313,7 +314,11 @@ class _Loading:
             raise ModelError("the file is not valid YAML", path=file.path, line=line) from None
         lines = [item.start_mark.line + 1 for item in node.value] if isinstance(node, yaml.SequenceNode) else []
         models = parse_external(data, lines, file.path, self._context(audits))
-        return FileFacts(models=models, own=tuple(own(model) for model in models))
+        reads = Reads(
+            audits=tuple(sorted({call.name.lower() for model in models for call in model.audits})),
+            variables=tuple(sorted({name for model in models for name in model.variables})),
+        )
+        return FileFacts(models=models, own=tuple(own(model) for model in models), reads=reads)
 
     def _context(self, audits: Mapping[str, AuditDefinition], columns: Columns | None = None) -> ParseContext:
         settings = self.settings

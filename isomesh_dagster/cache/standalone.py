@@ -1,20 +1,55 @@
-"""Standalone audits, given to the models they speak of.
+"""Audits of what is not built here, given to models that are: standalone ones, and those of external tables.
 
 A standalone audit names no model, it only reads some. It becomes an audit of the last of them in build order, which
 the others are built before: it runs when that table is built, and when another one it reads is. It never blocks.
+
+The audits of an external table become audits of each model that reads it: a blocking one that finds rows takes back
+what was just made of them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
 from isomesh_dagster.errors import ModelError
 from isomesh_dagster.graph.order import build_graph
 from isomesh_dagster.model.audits import AuditDefinition
-from isomesh_dagster.model.kinds import is_physical
+from isomesh_dagster.model.kinds import External, is_physical
 from isomesh_dagster.model.model import AuditCall, Model
 from isomesh_dagster.snapshot.fingerprint import OwnFingerprint, digest
+
+
+def place_external(models: dict[str, Model], own: dict[str, OwnFingerprint]) -> None:
+    """Give the audits of external tables to the models that read them, and to their fingerprints, in place."""
+    audited = {name: model for name, model in models.items() if model.audits and isinstance(model.kind, External)}
+    if not audited:
+        return
+    from isomesh_dagster.dialect.rewrite import quote_name
+
+    told_by = {name: model.variables for name, model in audited.items()}
+    for name, model in list(models.items()):
+        calls = [
+            replace(
+                call,
+                name=f"{call.name}_of_{re.sub(r'[^A-Za-z0-9_]', '_', table)}",
+                arguments={
+                    **call.arguments,
+                    "this_model": ".".join(quote_name(part, call.dialect) for part in table.split(".")),
+                },
+            )
+            for table in model.depends_on
+            if table in audited and is_physical(model.kind)
+            for call in audited[table].audits
+        ]
+        if calls:
+            variables = {key: value for table in model.depends_on for key, value in told_by.get(table, {}).items()}
+            models[name] = replace(model, audits=(*model.audits, *calls), variables={**variables, **model.variables})
+            told = [[call.name, call.query, sorted(call.arguments.items()), call.blocking] for call in calls]
+            own[name] = replace(own[name], metadata=digest([own[name].metadata, told]))
+    for name, model in audited.items():
+        models[name] = replace(model, audits=())
 
 
 def place_standalone(

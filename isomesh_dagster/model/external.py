@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from isomesh_dagster.dialect.query import normalize_name
 from isomesh_dagster.errors import ModelError, UnsupportedError
+from isomesh_dagster.model.audits import AuditUse, resolve
 from isomesh_dagster.model.context import ParseContext
 from isomesh_dagster.model.decode import column_name, column_type, nearest, without_catalog
 from isomesh_dagster.model.kinds import External
+from isomesh_dagster.model.mentions import audit_variables
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.relation import Column
 
-_KEYS = ("name", "columns", "description", "gateway", "dialect")
+_KEYS = ("name", "columns", "description", "gateway", "dialect", "audits")
 # what the model format takes besides, and what changes nothing about a table that somebody else writes
 _TOLD = frozenset(
     {"start", "end", "cron", "cron_tz", "interval_unit", "owner", "tags", "grain", "grains", "references", "stamp"}
 )
-_REFUSED = {"audits": "audit a model that reads it", "signals": "remove it; nothing waits for a table here"}
+_REFUSED = {"signals": "remove it; nothing waits for a table here"}
 
 
 def parse_external(data: object, lines: Sequence[int], path: str, context: ParseContext) -> tuple[Model, ...]:
@@ -71,6 +73,8 @@ def _model(entry: object, line: int, path: str, context: ParseContext) -> Model 
     dialect = str(entry.get("dialect") or context.dialect).lower()
     name = without_catalog(normalize_name(entry["name"], dialect), context.default_catalog, dialect)
     description = entry.get("description")
+    audits = resolve(_audits(entry.get("audits")), context.audits, dialect=dialect)
+    known = {**context.variables, "gateway": context.gateway}
     return Model(
         name=name,
         path=path,
@@ -78,8 +82,9 @@ def _model(entry: object, line: int, path: str, context: ParseContext) -> Model 
         dialect=dialect,
         kind=External(),
         columns=_columns(entry.get("columns"), dialect) or None,
+        audits=audits,
         description=str(description) if description else None,
-        variables={"gateway": context.gateway},
+        variables={key: known[key] for key in sorted(audit_variables(audits) & known.keys() | {"gateway"})},
         project=context.project,
     )
 
@@ -93,3 +98,19 @@ def _columns(listed: Any, dialect: str) -> tuple[Column, ...]:
         Column(name=column_name(name, dialect), type=column_type(its_type or "UNKNOWN"))
         for name, its_type in listed.items()
     )
+
+
+def _audits(listed: Any) -> Iterator[AuditUse]:
+    """The uses of audits: names, or mappings of a name and its arguments, which are SQL texts or lists of these."""
+    if listed and not isinstance(listed, list):
+        raise ModelError("`audits` must be a list", hint="write - name: not_null, then its arguments")
+    for use in listed or ():
+        written = {"name": use} if isinstance(use, str) else use
+        if not isinstance(written, Mapping) or not isinstance(written.get("name"), str):
+            raise ModelError("an audit has no name", hint="write - name: not_null, then its arguments")
+        arguments = {str(key).lower(): _sql(value) for key, value in written.items() if key != "name"}
+        yield AuditUse(name=written["name"], arguments=arguments)
+
+
+def _sql(value: object) -> str:
+    return f"({', '.join(_sql(item) for item in value)})" if isinstance(value, list) else str(value)
