@@ -199,6 +199,10 @@ def engine_error(error: duckdb.Error, sql: str | None = None) -> EngineError:
     text = str(error)
     if isinstance(error, duckdb.PermissionException) and "disabled" in text:
         return EngineError(short(text), hint=_CONFINED)
+    if "No space left on device" in text:
+        return EngineError(
+            short(text), hint="make room on the disk, then run the same command again: what is finished is kept"
+        )
     lost_race = isinstance(error, duckdb.TransactionException) and ("conflict" in text.lower() or "PRIMARY KEY" in text)
     ours = (WriteConflict if lost_race else EngineError)(short(text))
     if sql is not None and (excerpt := _EXCERPT.search(text)) is not None:

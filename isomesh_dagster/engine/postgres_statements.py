@@ -272,6 +272,8 @@ def engine_error(error: psycopg2.Error, sql: str | None = None) -> EngineError:
         hint = "drop what depends on it first, if it is not needed; nothing is dropped with CASCADE"
     elif state == errorcodes.OUT_OF_MEMORY and "max_locks" in (hint or ""):
         hint = "raise max_locks_per_transaction and restart the server"
+    elif hint is None and (remedy := _outside(state, message)) is not None:
+        hint = remedy
     elif found := re.match(r"COPY [^,]+, line (\d+), column ([^:]+)", diagnosis.context or ""):
         message = f"{message} (line {found[1]}, column {found[2]})"
         hint = hint or "mend the file, or the type under `columns`"
@@ -284,6 +286,15 @@ def engine_error(error: psycopg2.Error, sql: str | None = None) -> EngineError:
         named = _NAME.match(sql, start)
         refused.statement, refused.spot = sql, (start, named.end() if named is not None else start + 1)
     return refused
+
+
+def _outside(state: str | None, message: str) -> str | None:
+    """What to do about what is not the statement's fault: the server, the network, the disk."""
+    if state == errorcodes.DISK_FULL:
+        return "make room on the server's disk, then run the same command again: what is finished is kept"
+    if (state or "").startswith(("08", "57P")) or "closed the connection" in message:
+        return "the server's log tells why; run the same command again: what is finished is kept"
+    return None
 
 
 _NAME = re.compile(r"""(?:"[^"]*"|\w+)(?:\.(?:"[^"]*"|\w+))*|'[^']*'|[^\w\s"']+""")

@@ -21,8 +21,8 @@ from isomesh_dagster.execution.comments import comment_on
 from isomesh_dagster.execution.reconcile import adopt_loaded
 from isomesh_dagster.execution.stamp import check_pairing
 from isomesh_dagster.execution.texts import view_query
-from isomesh_dagster.model.kinds import is_incremental
-from isomesh_dagster.relation import Relation
+from isomesh_dagster.model.kinds import View, is_incremental, table_columns
+from isomesh_dagster.relation import Column, Relation
 from isomesh_dagster.snapshot.environment import PROD, Environment
 from isomesh_dagster.snapshot.interval import subtract
 from isomesh_dagster.snapshot.snapshot import Snapshot
@@ -250,9 +250,40 @@ def _tables(
             hint="was one of the two restored from a backup? `isomesh doctor --repair` believes the warehouse",
             is_repaired=repair,
         )
-    if not gone and not wrong:
+    altered = [
+        (name, physical, missing)
+        for name, physical, missing in _altered(session, state, snapshots)
+        if physical in wanted
+    ]
+    for name, physical, missing in altered:
+        yield Finding(
+            level=Level.ERROR,
+            subject=name,
+            message=f"its table {physical} has no column {', '.join(missing)} any more: somebody altered it",
+            hint="add it again (ALTER TABLE … ADD COLUMN), then `isomesh plan ENV --restate-model "
+            f"{name}` fills it; what is built meanwhile goes without it",
+        )
+    if not gone and not wrong and not altered:
         yield Finding(level=Level.OK, subject="tables", message=f"all {len(wanted)} tables that are shown are there")
     return gone
+
+
+def _altered(
+    session: Session, state: StateStore, snapshots: Collection[Snapshot]
+) -> Iterator[tuple[str, str, list[str]]]:
+    """Tables that lack columns which their models tell: model, table (dotted), columns. What forward-only changes were
+    made to may lawfully have others, and what is gone has none.
+    """
+    forward_only = state.forward_only_tables({one.name for one in snapshots})
+    for one in sorted(snapshots, key=lambda each: each.id):
+        model = one.model
+        told = model.columns or tuple(Column(name=name) for name in model.output or ())
+        if not told or one.physical is None or isinstance(model.kind, View) or str(one.physical) in forward_only:
+            continue
+        there = {name.lower() for name, _ in session.columns(one.physical)}
+        missing = [column.name for column in table_columns(model.kind, told) if column.name.lower() not in there]
+        if there and missing:
+            yield one.name, str(one.physical), missing
 
 
 # ---- drift ------------------------------------------------------------------------------------------------

@@ -535,3 +535,14 @@ def test_indexes_that_people_made_stay_when_a_table_gets_other_columns(session):
 def test_bytes_are_bytes(session):
     assert session.fetch("SELECT '\\x00ff'::bytea, NULL::bytea") == [(b"\x00\xff", None)]
     assert session.fetch_table("SELECT '\\x00ff'::bytea AS b")[1] == [(b"\x00\xff",)]
+
+
+def test_a_connection_that_is_cut_is_told_with_what_to_do(connection, session):
+    ((pid,),) = session.fetch("SELECT pg_backend_pid()")
+    with connection.session() as other:
+        other.fetch("SELECT pg_terminate_backend(?)", [pid])
+    with pytest.raises(EngineError) as caught:
+        session.fetch("SELECT 1")
+    assert "run the same command again" in str(caught.value.hint)
+    with connection.session() as another:
+        assert another.fetch("SELECT 1") == [(1,)]

@@ -130,3 +130,17 @@ def test_only_some_environments_are_looked_at(system, shown):
     run(system, "DROP VIEW mart.v")
     assert wrong(doctor(system, environments=["dev"])) == {}
     assert set(wrong(doctor(system, environments=["prod"]))) == {"mart.v"}
+
+
+def test_a_table_that_lost_a_column_is_told(system):
+    made = snapshots([model("mart.t", "SELECT 1 AS a, 2 AS b", output=("a", "b"))])
+    system.apply(system.plan(made))
+    physical = made["mart.t"].physical
+    run(system, f"ALTER TABLE {physical.sql} ADD COLUMN mine INTEGER")
+    assert wrong(doctor(system)) == {}
+    run(system, f"ALTER TABLE {physical.sql} RENAME COLUMN b TO c")
+    found = wrong(doctor(system))
+    assert "has no column b any more" in found["mart.t"].message
+    assert wrong(doctor(system, repair=True))["mart.t"].is_repaired is False
+    run(system, f"ALTER TABLE {physical.sql} RENAME COLUMN c TO b")
+    assert wrong(doctor(system)) == {}
