@@ -35,7 +35,9 @@ from isomesh_dagster.model.kinds import (
     unique_key,
 )
 from isomesh_dagster.model.model import AuditCall, Model
+from isomesh_dagster.project.planning import layer_of
 from isomesh_dagster.relation import Column, Relation
+from isomesh_dagster.snapshot.environment import PROD
 
 if TYPE_CHECKING:
     from isomesh_dagster.model.unit_tests import UnitTest
@@ -144,8 +146,10 @@ class IsomeshTranslator:
 
     def get_metadata(self, model: Model, project: Project) -> dict[str, Any]:
         """Facts about the definition: columns, names, cadence, query, link to the file."""
+        is_view = not isinstance(model.kind, External)
+        shown = str(layer_of(project.settings).view(model.name, PROD)) if is_view else model.name
         metadata: dict[str, Any] = {
-            "dagster/table_name": model.name,
+            "dagster/table_name": shown,
             "dagster/storage_kind": engine_name(project),
             keys.GATEWAY: project.gateway,
         }

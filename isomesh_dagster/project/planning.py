@@ -54,7 +54,7 @@ def plan_files(
     moment = clock.moment(now)
     wish = migrating.looked_up(project, wish, moment)
     if wish.restate:
-        return plan_restatement(project, name, moment=moment, wish=wish, layer=_layer(project.settings))
+        return plan_restatement(project, name, moment=moment, wish=wish, layer=layer_of(project.settings))
     if name == PROD and wish.within is not None:
         raise PlanError(
             "prod always shows all of history",
@@ -113,7 +113,7 @@ def plan_files(
 
     def planned(decision: Decision, graph: ModelGraph, wish: Wish) -> Plan:
         return build_plan(
-            layer=_layer(project.settings, previews=wish.enable_preview),
+            layer=layer_of(project.settings, previews=wish.enable_preview),
             environment=name,
             current=current,
             compared_with=compared.name if compared is not None else None,
@@ -217,7 +217,7 @@ def plan_clock(
         wish = replace(wish, select=tuple(model for model in graph.order if model in chosen))
     left = left_to_prod(system.state(), name, showing.snapshots, graph)
     plan = build_run(
-        layer=_layer(project.settings),
+        layer=layer_of(project.settings),
         current=showing.environment,
         graph=_graph_of(showing, without=left),
         snapshots={model: showing.snapshots[model] for model in graph.order},
@@ -342,7 +342,10 @@ def _shown_somewhere(state: StateStore, snapshots: Collection[Snapshot]) -> list
     return [one for one in audited if one.id in ids]
 
 
-def _layer(settings: Settings, *, previews: bool = False) -> Layer:
+def layer_of(settings: Settings, *, previews: bool = False) -> Layer:
+    """How environments are laid out by this configuration; with `previews`, those of forward-only changes are filled
+    whatever it says.
+    """
     return Layer(
         gateway=settings.gateway,
         default_catalog=settings.default_catalog,

@@ -11,9 +11,10 @@ from dataclasses import replace
 import pytest
 
 from isomesh_dagster.engine.postgres_statements import lock_number
-from isomesh_dagster.errors import AuditError, EngineError
+from isomesh_dagster.errors import AuditError, EngineError, PlanError
 from isomesh_dagster.execution import warehouse
 from isomesh_dagster.execution.events import Evaluated
+from isomesh_dagster.execution.schedule import run_plan_steps
 from isomesh_dagster.execution.timerange import are_disjoint
 from isomesh_dagster.execution.together import Budget, most_together
 from isomesh_dagster.model import kinds
@@ -133,6 +134,20 @@ def test_without_its_lead_no_batch_is_written(system):
     with pytest.raises(EngineError, match="leads the batches of this table is gone"):
         apply(system, Meeting(end_the_lead))
     assert len(per_day(loaded(system))) == 4
+    apply(system)
+    assert shown(system) == ALL
+
+
+def test_interrupted_no_other_batch_begins(system):
+    application = None
+
+    def interrupt():
+        application.interrupt()
+
+    application = system.application(system.plan(project(), batches=BATCHES), tasks=3, checkpoint=Meeting(interrupt))
+    with pytest.raises(PlanError, match="stopped between two batches"):
+        list(run_plan_steps(application, 2))
+    assert 1 <= len(per_day(loaded(system))) <= 4
     apply(system)
     assert shown(system) == ALL
 

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isomesh_dagster.definitions.translator import IsomeshTranslator
 from isomesh_dagster.errors import EngineError, PlanError, SystemMismatch
 from isomesh_dagster.execution.destroy import destroy
 from isomesh_dagster.execution.doctor import Level
@@ -238,6 +239,9 @@ def test_what_would_need_two_catalogs_is_refused_before_anything_is_built(tmp_pa
     shop.write("days", days)
     shop.apply("prod")
     shop.write("days", days.replace("1 AS id", "1 AS id, 2 AS more"))
+    with Project.load(shop.root) as project:
+        told = IsomeshTranslator().get_metadata(project.models["shop.days"], project)
+        assert told["dagster/table_name"] == "views.shop.days"  # where people read it
     with pytest.raises(PlanError, match="one transaction cannot write both") as refused:
         shop.apply("prod")
     assert "environment_catalog_mapping" in (refused.value.hint or "")
