@@ -16,7 +16,7 @@ from dataclasses import replace
 from isomesh_dagster.errors import ModelError
 from isomesh_dagster.graph.order import build_graph
 from isomesh_dagster.model.audits import AuditDefinition
-from isomesh_dagster.model.kinds import External, is_physical
+from isomesh_dagster.model.kinds import Embedded, External, is_physical
 from isomesh_dagster.model.model import AuditCall, Model
 from isomesh_dagster.snapshot.fingerprint import OwnFingerprint, digest
 
@@ -30,6 +30,7 @@ def place_external(models: dict[str, Model], own: dict[str, OwnFingerprint]) -> 
 
     told_by = {name: model.variables for name, model in audited.items()}
     for name, model in list(models.items()):
+        tables = _read_by(model, models) if is_physical(model.kind) else []
         calls = [
             replace(
                 call,
@@ -39,17 +40,26 @@ def place_external(models: dict[str, Model], own: dict[str, OwnFingerprint]) -> 
                     "this_model": ".".join(quote_name(part, call.dialect) for part in table.split(".")),
                 },
             )
-            for table in model.depends_on
-            if table in audited and is_physical(model.kind)
+            for table in tables
+            if table in audited
             for call in audited[table].audits
         ]
         if calls:
-            variables = {key: value for table in model.depends_on for key, value in told_by.get(table, {}).items()}
+            variables = {key: value for table in tables for key, value in told_by.get(table, {}).items()}
             models[name] = replace(model, audits=(*model.audits, *calls), variables={**variables, **model.variables})
             told = [[call.name, call.query, sorted(call.arguments.items()), call.blocking] for call in calls]
             own[name] = replace(own[name], metadata=digest([own[name].metadata, told]))
     for name, model in audited.items():
         models[name] = replace(model, audits=())
+
+
+def _read_by(model: Model, models: dict[str, Model]) -> list[str]:
+    """What a model reads, itself or in what it embeds, each once."""
+    found: dict[str, None] = {}
+    for name in model.depends_on:
+        embedded = name in models and isinstance(models[name].kind, Embedded)
+        found.update(dict.fromkeys(_read_by(models[name], models) if embedded else [name]))
+    return [*found]
 
 
 def place_standalone(

@@ -113,7 +113,7 @@ def fitted(session: Session, work: Write) -> Write:
 
 def create_empty(session: Session, work: Write, query: str) -> None:
     """The table without rows: of the declared columns where their types are known, else of the query's; last those that
-    the kind adds.
+    the kind adds, whatever the query says they are.
     """
     managed = [(column.name, column.type) for column in work.texts.managed]
     if work.typed is not None and all(column.type != "UNKNOWN" for column in work.typed):
@@ -128,7 +128,9 @@ def create_empty(session: Session, work: Write, query: str) -> None:
             line=model.line,
             hint="declare `columns (name TYPE, …)` in the MODEL header",
         )
-    session.create_table(work.physical, [*session.query_columns(query), *managed])
+    added = {name.lower() for name, _ in managed}
+    returned = [column for column in session.query_columns(query) if column[0].lower() not in added]
+    session.create_table(work.physical, [*returned, *managed])
 
 
 def reads_itself(model: Model) -> bool:

@@ -135,6 +135,7 @@ def column_texts(given: Given) -> dict[str, str]:
     """`(column = 'text', column.field = 'text', …)`, by normalised column name, which the path of a field follows."""
     found = {}
     for key, content in text_map(given).items():
+        key = key.translate(_UNQUOTED) if _QUOTED_FIELD.fullmatch(key) else key
         column, dot, field = key.partition(".") if _FIELD.fullmatch(key) else (key, "", "")
         found[f"{column_name(column, given.dialect)}{dot}{field}"] = content
     return found
@@ -186,6 +187,8 @@ def column_type(its_type: str) -> str:
     return squeezed.upper() if _PLAIN_TYPE.fullmatch(squeezed) else squeezed
 
 
+_QUOTED_FIELD = re.compile(r"([\"`]?)\w+\1(?:\.([\"`]?)\w+\2)+")
+_UNQUOTED = {ord('"'): None, ord("`"): None}
 _FIELD = re.compile(r"\w+(?:\.\w+)+")
 _CONSTRAINT = re.compile(
     r"\s(?:comment\s*(?:'[^']*'|\"[^\"]*\")|(?:not\s+)?null|primary\s+key|unique|default\s[^<>(]*)\s*\Z", re.IGNORECASE

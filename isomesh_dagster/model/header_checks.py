@@ -14,7 +14,7 @@ from isomesh_dagster.model.kinds import (
     External,
     View,
     kind_name,
-    managed_columns,
+    replaces_partitions,
 )
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.names import nearest as nearest_name
@@ -23,7 +23,10 @@ from isomesh_dagster.model.properties import Header
 
 def check_header(model: Model, header: Header) -> None:
     """Refuse a property that has no meaning for the model's kind, or lacks another. Raises ModelError with its line."""
-    if model.clustered_by and isinstance(model.kind, View | Embedded | External):
+    is_table = not isinstance(model.kind, Embedded | External | View) or (
+        isinstance(model.kind, View) and model.kind.materialized
+    )
+    if model.clustered_by and not is_table:
         raise ModelError(
             f"`clustered_by` has no meaning for kind {kind_name(model.kind)}", line=header.lines["clustered_by"]
         )
@@ -71,25 +74,23 @@ def check_output(model: Model, facts: QueryFacts, header: Header) -> None:
                 line=header.lines["columns"],
                 hint=nearest(column.name, facts.output) or f"it returns {', '.join(facts.output)}",
             )
-    _check_storage(model, facts.output, header)
+    _check_partitions(model, facts.output, header)
     try:
         check_result(model, facts.output)
     except ModelError as error:
         raise error.located(line=header.lines.get("kind")) from None
 
 
-def _check_storage(model: Model, output: Sequence[str], header: Header) -> None:
-    """Refuse a table laid out by columns that it has not."""
-    if not model.partitioned_by and not model.clustered_by:
+def _check_partitions(model: Model, output: Sequence[str], header: Header) -> None:
+    """Refuse partitions of columns that the table has not, where partitions are what a batch replaces."""
+    if not replaces_partitions(model.kind):
         return
     from isomesh_dagster.dialect.merge import expression_columns
 
-    known = (*output, *(column.name for column in managed_columns(model.kind)))
-    for key, expressions in (("partitioned_by", model.partitioned_by), ("clustered_by", model.clustered_by)):
-        for name in (name for text in expressions for name in expression_columns(text, model.dialect)):
-            if name not in known:
-                raise ModelError(
-                    f"`{key}` names {name!r}, which the query does not return",
-                    line=header.lines.get(key),
-                    hint=nearest(name, known) or f"it returns {', '.join(output)}",
-                )
+    for name in (name for text in model.partitioned_by for name in expression_columns(text, model.dialect)):
+        if name not in output:
+            raise ModelError(
+                f"`partitioned_by` names {name!r}, which the query does not return",
+                line=header.lines.get("partitioned_by"),
+                hint=nearest(name, output) or f"it returns {', '.join(output)}",
+            )

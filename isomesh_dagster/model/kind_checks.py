@@ -29,12 +29,6 @@ def check_kind(model: Model) -> None:
 
 def check_result(model: Model, output: Sequence[str]) -> None:
     """Refuse a query that does not return what its kind names. Raises ModelError without a line, the kind's."""
-    for managed in kinds.managed_columns(model.kind):
-        if managed.name in output:
-            raise ModelError(
-                f"the query returns {managed.name!r}, which kind {kind_name(model.kind)} adds itself",
-                hint="take it out of the query, or give another `valid_from_name` or `valid_to_name`",
-            )
     _check_columns(model, output, "the query's result")
 
 

@@ -153,10 +153,12 @@ def _grants(given: Given) -> dict[str, tuple[str, ...]]:
     """Who gets each privilege."""
     found = texts_map(given)
     for privilege in found:
-        if not re.fullmatch(r"[a-z]+( [a-z]+)*", privilege):
+        if not _PRIVILEGE.fullmatch(privilege):
             raise ModelError(f"`{privilege}` in `grants` is no privilege", hint="write grants (select = ['reader'])")
     return found
 
+
+_PRIVILEGE = re.compile(r"[a-z]+( [a-z]+)*|[\w.-]+(/[\w.-]+)+")  # `select`, and roles of a cloud by their paths
 
 _CHANGE = choice("ALLOW", "WARN", "ERROR", "IGNORE")
 _YES = frozenset({"true"})

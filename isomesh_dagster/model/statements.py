@@ -41,13 +41,7 @@ def sort_statements(definition: Definition, kind: ModelKind) -> Statements:
                 raise ModelError("a seed has no query", line=statement.line, hint="its rows come from its file")
         return Statements(pre=tuple(plain[:at]), post=tuple(plain[at + 1 :]), virtual_update=tuple(virtual_update))
     if isinstance(kind, External):
-        if plain or virtual_update:
-            raise ModelError(
-                "an external table has no statements",
-                line=(plain or virtual_update)[0].line,
-                hint="somebody else writes it; only its columns are declared",
-            )
-        return Statements()
+        return Statements()  # somebody else writes it: a query only says what it is like
     at = _query_index(plain)
     if isinstance(kind, Embedded):
         _refuse_statements([*plain[:at], *plain[at + 1 :], *virtual_update])

@@ -41,14 +41,14 @@ class Uses:
         dialect: str,
     ) -> tuple[AuditCall, ...]:
         """The audits as they will be called. Raises ModelError for an unknown one, and where there can be none."""
-        if isinstance(kind, Embedded | External):
-            if "audits" in header.lines and uses:
-                raise ModelError(
-                    f"a model of kind {kind_name(kind)} cannot have audits: it has no table of its own",
-                    line=header.lines["audits"],
-                    hint="put them on a model that reads it",
-                )
-            return ()
+        if isinstance(kind, Embedded | External) and "audits" not in header.lines:
+            return ()  # defaults are not for it
+        if isinstance(kind, Embedded) and uses:
+            raise ModelError(
+                "a model of kind EMBEDDED cannot have audits: it has no table of its own",
+                line=header.lines["audits"],
+                hint="put them on a model that reads it",
+            )
         try:
             return resolve(uses, self._known, dialect=dialect)
         except ModelError as error:

@@ -28,7 +28,8 @@ before_all: [CREATE SCHEMA IF NOT EXISTS raw, "CREATE TABLE IF NOT EXISTS raw.or
     blocking: false
   columns: {id: INT, paid: INT}
 """,
-    "models/a.sql": "MODEL (name s.a, kind FULL, dialect bigquery); SELECT id FROM `raw`.orders",
+    "models/e.sql": "MODEL (name s.e, kind EMBEDDED, dialect bigquery); SELECT id, paid FROM `raw`.orders",
+    "models/a.sql": "MODEL (name s.a, kind FULL, dialect bigquery); SELECT id FROM s.e",
     "models/b.sql": "MODEL (name s.b, kind FULL, audits (not_null(columns := id))); SELECT id FROM s.a",
 }
 

@@ -89,3 +89,12 @@ def test_a_unit_that_is_not_over_is_built_as_far_as_it_goes(tmp_path: Path) -> N
                 ("01 00", "01 23", False),
                 ("02 00", "02 04", True),
             ]
+
+
+def test_the_times_of_versions_are_those_of_the_kind_whatever_the_query_says(tmp_path: Path) -> None:
+    query = "SELECT 1 AS id, TIMESTAMP '2020-01-01' AS valid_from, TIMESTAMP '2021-01-01' AS valid_to, 2 AS v"
+    header = "MODEL (name s.v, kind SCD_TYPE_2_BY_COLUMN (unique_key id, columns [v]));"
+    with project(tmp_path, v=f"{header}\n{query}") as there:
+        list(there.apply(there.plan("prod", now=at(3))))
+        assert rows(there, "SELECT id, v, valid_from, valid_to FROM s.v") == [(1, 2, datetime(1970, 1, 1), None)]
+        assert there.plan("prod", now=at(3)).is_empty

@@ -20,13 +20,21 @@ REFUSED = [
     (UNIQUE, "SELECT 1 AS idd", "unique_key 'id' is not in the query's result", "did you mean `idd`"),
     ("kind INCREMENTAL_BY_UNIQUE_KEY (unique_key lower(id))", "SELECT 1 AS a", "unique_key 'id'", "there are a"),
     (SCD, "SELECT 1 AS id", "updated_at_name 'updated_at' is not in the query's result", None),
-    (SCD, "SELECT 1 AS id, 2 AS updated_at, 3 AS valid_to", "returns 'valid_to', which kind", "valid_to_name"),
     ("kind SCD_TYPE_2_BY_TIME (unique_key id, valid_from_name t, valid_to_name t)", "SELECT 1 AS id", "both 't'", None),
     ("kind SCD_TYPE_2_BY_COLUMN (unique_key id, columns (b))", "SELECT 1 AS id, 2 AS bb", "columns 'b'", "`bb`"),
     (SCD, "SELECT id, updated_at FROM a.b", "reads itself", "INCREMENTAL kinds"),
-    ("kind FULL, partitioned_by (idd)", "SELECT 1 AS id", "`partitioned_by` names 'idd'", "did you mean `id`"),
-    ("kind FULL, partitioned_by (date_trunc('month', d))", "SELECT 1 AS id", "`partitioned_by` names 'd'", None),
-    ("kind FULL, clustered_by (b)", "SELECT 1 AS a", "`clustered_by` names 'b'", "it returns a"),
+    (
+        "kind INCREMENTAL_BY_PARTITION, partitioned_by (idd)",
+        "SELECT 1 AS id",
+        "`partitioned_by` names 'idd'",
+        "did you mean `id`",
+    ),
+    (
+        "kind INCREMENTAL_UNMANAGED (insert_overwrite true), partitioned_by (date_trunc('month', d))",
+        "SELECT 1 AS id",
+        "`partitioned_by` names 'd'",
+        None,
+    ),
     (f"{UNIQUE}, columns (a INT)", "SELECT 1 AS a, 2 AS id", "unique_key 'id' is not in `columns`", None),
 ]
 

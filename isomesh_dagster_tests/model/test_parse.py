@@ -375,7 +375,6 @@ REFUSED = [
     ("MODEL (name a.b,\n kind SEED (path '$root/../x.csv')\n);", 2, "outside the project", None),
     ("MODEL (name a.b,\n kind SEED (path '/etc/passwd')\n);", 2, "outside the project", None),
     ("MODEL (name a.b, kind SEED (path 'b.csv'));\nSELECT 1", 2, "a seed has no query", None),
-    ("MODEL (name a.b, kind EXTERNAL);\nSELECT 1", 2, "external table has no statements", None),
     (
         "MODEL (name a.b,\n kind INCREMENTAL_BY_TIME_RANGE (time_column dss)\n);\nSELECT 1 AS ds",
         2,
@@ -450,6 +449,25 @@ def test_a_wrong_default_is_told_as_the_configurations() -> None:
             "kind INCREMENTAL_BY_TIME_RANGE (time_column a)",
             model_defaults={"batch_concurrency": "many"},
         )
+
+
+def test_what_only_other_warehouses_act_on_is_not_looked_into() -> None:
+    found = of("kind FULL, partitioned_by (DATE_TRUNC(ds, MONTH), bucket(4, nowhere)), clustered_by (s.f)")
+    assert found.partitioned_by == ("DATE_TRUNC(ds, MONTH)", "bucket(4, nowhere)")
+    assert of("kind VIEW (materialized true), clustered_by a").clustered_by == ("a",)
+    granted = of("kind FULL, grants ('select' = ['a'], 'roles/bigquery.dataViewer' = ['user:b@c.d'])").grants
+    assert granted == {"select": ("a",), "roles/bigquery.dataViewer": ("user:b@c.d",)}
+    nested = of("kind FULL, column_descriptions (\"Rec\".\"f\" = 'x', rec.g = 'y')").column_descriptions
+    assert nested == {"rec.f": "x", "rec.g": "y"}
+
+
+def test_an_external_table_may_have_audits_and_a_query_that_says_what_it_is_like() -> None:
+    found = model(
+        "MODEL (name a.b, kind EXTERNAL, columns (id INT), audits (not_null(columns := id)));\nSELECT 1 AS id"
+    )
+    assert (found.kind, found.query, [call.name for call in found.audits]) == (External(), "", ["not_null"])
+    default = {"audits": ["not_null(columns := id)"]}
+    assert model("MODEL (name a.b, kind EXTERNAL)", model_defaults=default).audits == ()
 
 
 def test_session_properties_are_expanded_when_the_model_is_loaded() -> None:
