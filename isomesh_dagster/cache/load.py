@@ -85,11 +85,6 @@ def sql_files(settings: Settings) -> tuple[str, ...]:
     return (*(path for path in tree.models if path.endswith(".sql")), *tree.audits)
 
 
-def cache_path(settings: Settings) -> Path:
-    """Where the project's cache lies."""
-    return settings.root / CACHE_PATH
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _File:
     path: str

@@ -32,7 +32,6 @@ _JOINS = frozenset({TokenType.JOIN, TokenType.STRAIGHT_JOIN})
 _JOIN_WORDS = frozenset(
     {"natural", "left", "right", "full", "inner", "outer", "cross", "semi", "anti", "asof", "positional", "global"}
 )
-_AFTER_OPERAND = _SET_OPERATORS | _LISTS | {TokenType.LIMIT, TokenType.R_PAREN}
 _CONNECTORS = frozenset({TokenType.AND, TokenType.OR})
 _BRACKETS = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE})
 _UNREADABLE = frozenset({TokenType.HINT, TokenType.COMMAND})

@@ -143,25 +143,11 @@ def output_columns(sql: str, dialect: str, schema: Mapping[str, Sequence[Column]
     return qualified.output_columns(sql, dialect, schema)
 
 
-def wrap_columns(sql: str, columns: Sequence[Column], dialect: str) -> str:
-    """`SELECT CAST(c AS T) AS c, … FROM (sql)`: the query with just these columns, in this order and of these types.
-
-    A column of type "UNKNOWN" keeps its type. Raises ModelError when `sql` cannot be cut into tokens.
-    """
-    from isomesh_dagster.dialect import rewrite
-
-    names = [rewrite.quote_name(column.name, dialect) for column in columns]
-    items = [
-        name if column.type.upper() == "UNKNOWN" else f"CAST({name} AS {column.type}) AS {name}"
-        for name, column in zip(names, columns, strict=True)
-    ]
-    alias = " q" if dialect == "oracle" else " AS q"
-    # On lines of its own: the query may end in a comment.
-    return f"SELECT {', '.join(items)}\nFROM (\n{without_terminator(sql, dialect)}\n){alias}"
-
-
 def without_terminator(sql: str, dialect: str) -> str:
-    """The statement without semicolons at its end, so that it can stand in parentheses. Raises as `wrap_columns`."""
+    """The statement without semicolons at its end, so that it can stand in parentheses.
+
+    Raises ModelError when it cannot be cut into tokens.
+    """
     tokens = tokenize(sql, dialect)
     for token in reversed(tokens):
         if token.text != ";" or token.start != token.end:

@@ -13,7 +13,7 @@ Not seen, as by any comparison of texts: functions that answer differently each 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -177,53 +177,11 @@ def compare(old: Summary, new: Summary) -> Verdict:
     return Verdict(kind=VerdictKind.NONE, reason="the same rows and columns, written differently")
 
 
-def propagate(
-    order: Iterable[str],
-    summaries: Mapping[str, Summary | None],
-    parents: Mapping[str, Collection[str]],
-    start: Mapping[str, Verdict],
-) -> dict[str, frozenset[str]]:
-    """Which models an edit reaches, and which of their columns: `{ROWS}` means their rows, and so all of them.
-
-    order      models, parents first
-    summaries  of the new queries; None for a model nobody can look into, which reads everything of its parents
-    parents    direct parents of each model
-    start      verdicts on the edited models (and on readers with a star over a table whose columns changed)
-
-    Models that are not in the answer have the rows they had.
-    """
-    reached: dict[str, frozenset[str]] = {}
-    for model in order:
-        verdict = start.get(model)
-        own: frozenset[str] = frozenset()
-        if verdict is not None and verdict.kind is VerdictKind.BREAKING:
-            own = _EVERYTHING
-        elif verdict is not None and verdict.kind is VerdictKind.COLUMNS:
-            own = verdict.columns
-        through = {parent: reached[parent] for parent in parents.get(model, ()) if parent in reached}
-        hit = own | _hit(summaries.get(model), through) if through else own
-        if hit:
-            reached[model] = _EVERYTHING if ROWS in hit else hit
-    return reached
-
-
-_EVERYTHING = frozenset({ROWS})
-
-
-def _hit(summary: Summary | None, through: Mapping[str, frozenset[str]]) -> frozenset[str]:
-    """The columns of a model that change when of its parents these columns (or rows) do."""
-    if summary is None:
-        return _EVERYTHING
-
-    def touched(reads: Reads) -> bool:
-        return any(
-            table in through and (ROWS in through[table] or column == ALL or column in through[table])
-            for table, column in reads
-        )
-
-    if touched(summary.row_reads):
-        return _EVERYTHING
-    return frozenset(name for name, column in summary.columns.items() if touched(column.reads))
+def touched(summary: Summary, hits: Mapping[str, frozenset[str]]) -> tuple[Reads, dict[str, Reads]]:
+    """What a query reads of columns that changed, by table: for its rows, and for each of its columns that changes."""
+    changed = {(table, column) for table, columns in hits.items() for column in (*columns, ALL)}
+    columns = {name: found for name, column in summary.columns.items() if (found := column.reads & changed)}
+    return summary.row_reads & changed, columns
 
 
 def _changed_clauses(old: Mapping[str, str], new: Mapping[str, str]) -> str:

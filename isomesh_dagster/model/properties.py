@@ -161,8 +161,6 @@ def _grants(given: Given) -> dict[str, tuple[str, ...]]:
 _PRIVILEGE = re.compile(r"[a-z]+( [a-z]+)*|[\w.-]+(/[\w.-]+)+")  # `select`, and roles of a cloud by their paths
 
 _CHANGE = choice("ALLOW", "WARN", "ERROR", "IGNORE")
-_YES = frozenset({"true"})
-_NO = frozenset({"false"})
 
 MODEL_PROPERTIES: Mapping[str, Decoder | Refused] = {
     "name": _name,

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from isomesh_dagster.dialect.query import output_columns
-from isomesh_dagster.dialect.summary import Opaque, Verdict, VerdictKind, categorize, compare, summarize
+from isomesh_dagster.dialect.summary import ALL as ALL_COLUMNS
+from isomesh_dagster.dialect.summary import Opaque, Verdict, VerdictKind, categorize, compare, summarize, touched
 from isomesh_dagster.errors import MacroError
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.kinds import (
@@ -206,12 +207,9 @@ def _column_reader(new: Model, schema: Schema, hits: Mapping[str, frozenset[str]
         summary = summarize(new.rendered, new.dialect, schema)
     except Opaque as reason:
         return replace(breaking, reason=f"what it reads of {_names(sorted(hits))} cannot be told: {reason}")
-    touched = {(parent, column) for parent, columns in hits.items() for column in columns}
-    touched |= {(parent, marker) for parent in hits for marker in (_ALL_COLUMNS,)}
-    in_rows = touched & summary.row_reads
+    in_rows, changed = touched(summary, hits)
     if in_rows:
         return replace(breaking, reason=f"its rows depend on {_pairs_text(in_rows)}")
-    changed = {name: touched & column.reads for name, column in summary.columns.items() if touched & column.reads}
     if not changed:
         return Judgement(
             category=Category.INDIRECT_NON_BREAKING,
@@ -465,9 +463,6 @@ def _has_time_column_in(model: Model, hits: Mapping[str, frozenset[str]]) -> boo
     return any(model.kind.time_column in columns for columns in hits.values())
 
 
-_ALL_COLUMNS = "*all*"
-
-
 def _breaking(reason: str) -> Judgement:
     return Judgement(category=Category.BREAKING, reason=reason, changed=ALL)
 
@@ -481,4 +476,4 @@ def _hits_text(hits: Mapping[str, frozenset[str]]) -> str:
 
 
 def _pairs_text(pairs: Iterable[tuple[str, str]]) -> str:
-    return _names(sorted(parent if column == _ALL_COLUMNS else f"{parent}.{column}" for parent, column in pairs))
+    return _names(sorted(parent if column == ALL_COLUMNS else f"{parent}.{column}" for parent, column in pairs))

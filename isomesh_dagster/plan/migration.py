@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from isomesh_dagster.errors import PlanError
-from isomesh_dagster.model.kinds import is_incremental, managed_columns
+from isomesh_dagster.model.kinds import is_incremental
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.plan.plan import Migrate
 from isomesh_dagster.relation import Column, ColumnChange
@@ -80,12 +80,6 @@ def inferred_changes(
         for column in new
     ]
     return column_changes(current, wanted)
-
-
-def query_part(model: Model, columns: Columns) -> Columns:
-    """The table's columns without those that the kind adds itself."""
-    managed = {column.name.lower() for column in managed_columns(model.kind)}
-    return [(name, kind) for name, kind in columns if name.lower() not in managed]
 
 
 def _rule(step: Migrate, model: Model, change: ColumnChange) -> str:

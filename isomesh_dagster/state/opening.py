@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from isomesh_dagster.state.database import Database, open_postgres, open_sqlite
-from isomesh_dagster.state.schema import Migrated, migrate
 from isomesh_dagster.state.store import SqlStateStore
 
 
@@ -26,14 +25,6 @@ def open_state(location: str | Path | Mapping[str, Any], *, schema: str | None =
     except BaseException:
         database.close()
         raise
-
-
-def migrate_state(
-    location: str | Path | Mapping[str, Any], *, schema: str | None = None, backup: bool = True, to: str | None = None
-) -> Migrated:
-    """Bring the tables at `location` to this version's revision, or to `to`; see `schema.migrate`."""
-    with opened(location, schema=schema) as database:
-        return migrate(database, backup=backup, to=to)
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from isomesh_dagster.dialect.query import (
     splice,
     transpile,
     without_terminator,
-    wrap_columns,
 )
 from isomesh_dagster.errors import ModelError, UnsupportedError
 from isomesh_dagster.relation import Column
@@ -367,13 +366,6 @@ SCHEMA = {
 def test_output_columns(sql: str, expected: list[tuple[str, str]] | None) -> None:
     columns = output_columns(sql, "duckdb", SCHEMA)
     assert (None if columns is None else [(column.name, column.type) for column in columns]) == expected
-
-
-def test_wrapping_casts_and_orders_the_columns() -> None:
-    sql = wrap_columns("SELECT 1 AS a, '2' AS b; -- done", [Column(name="b", type="INT"), Column(name="a")], "duckdb")
-    result = duckdb.connect().execute(sql)
-    assert [item[0] for item in result.description] == ["b", "a"]
-    assert result.fetchall() == [(2, 1)]
 
 
 def test_a_terminator_inside_a_string_stays() -> None:

@@ -17,8 +17,8 @@ from isomesh_dagster.dialect.summary import (
     Verdict,
     VerdictKind,
     categorize,
-    propagate,
     summarize,
+    touched,
 )
 from isomesh_dagster.relation import Column
 from isomesh_dagster_tests.dialect import oracle
@@ -275,55 +275,20 @@ def made_of(row_reads: list[tuple[str, str]], **columns: list[tuple[str, str]]) 
     )
 
 
-READERS: dict[str, Summary | None] = {
-    "a": made_of([]),
-    "takes_x": made_of([("a", ROWS)], x=[("a", "x")], y=[("a", "y")]),
-    "filters_by_x": made_of([("a", ROWS), ("a", "x")], y=[("a", "y")]),
-    "asks_a": made_of([("other", ROWS)], n=[("a", ROWS), ("a", "x")], k=[("other", "k")]),
-    "takes_rows": made_of([("a", ROWS)], row=[("a", ALL)], one=[]),
-    "unknown": None,
-    "below": made_of([("takes_x", ROWS)], z=[("takes_x", "x")], w=[("takes_x", "y")]),
-}
-PARENTS = {
-    "takes_x": ["a"], "filters_by_x": ["a"], "asks_a": ["a", "other"], "takes_rows": ["a"], "unknown": ["a"],
-    "below": ["takes_x"],
-}  # fmt: skip
-
-
-def reach(kind: VerdictKind, *columns: str) -> dict[str, set[str]]:
-    start = {"a": Verdict(kind=kind, columns=frozenset(columns), reason="")}
-    return {model: set(hit) for model, hit in propagate(READERS, READERS, PARENTS, start).items()}
-
-
-def test_a_changed_column_reaches_those_that_read_it() -> None:
-    assert reach(VerdictKind.COLUMNS, "x") == {
-        "a": {"x"}, "takes_x": {"x"}, "filters_by_x": {ROWS}, "asks_a": {"n"}, "takes_rows": {"row"}, "unknown": {ROWS},
-        "below": {"z"},
-    }  # fmt: skip
-
-
-def test_a_column_nobody_reads_reaches_only_those_that_read_all() -> None:
-    assert reach(VerdictKind.COLUMNS, "q") == {"a": {"q"}, "takes_rows": {"row"}, "unknown": {ROWS}}
-
-
-def test_changed_rows_reach_every_reader_but_not_its_other_columns() -> None:
-    reached = reach(VerdictKind.BREAKING)
-    assert reached.pop("asks_a") == {"n"}
-    assert set(reached) == {"a", "takes_x", "filters_by_x", "takes_rows", "unknown", "below"}
-    assert all(hit == {ROWS} for hit in reached.values())
-
-
-@pytest.mark.parametrize("kind", [VerdictKind.NONE, VerdictKind.ADDITIVE])
-def test_what_changes_no_column_reaches_nobody(kind: VerdictKind) -> None:
-    assert reach(kind, "new") == {}
-
-
-def test_an_edited_reader_of_an_edited_model_has_both() -> None:
-    start = {
-        "a": Verdict(kind=VerdictKind.COLUMNS, columns=frozenset({"x"}), reason=""),
-        "takes_x": Verdict(kind=VerdictKind.COLUMNS, columns=frozenset({"y"}), reason=""),
-    }
-    assert propagate(["a", "takes_x"], READERS, PARENTS, start)["takes_x"] == {"x", "y"}
+@pytest.mark.parametrize(
+    ("reader", "in_rows", "columns"),
+    [
+        (made_of([("a", ROWS)], x=[("a", "x")], y=[("a", "y")]), set(), {"x"}),
+        (made_of([("a", ROWS), ("a", "x")], y=[("a", "y")]), {("a", "x")}, set()),
+        (made_of([("other", ROWS)], n=[("a", ROWS), ("a", "x")], k=[("other", "x")]), set(), {"n"}),
+        (made_of([("a", ROWS)], row=[("a", ALL)], one=[]), set(), {"row"}),
+        (made_of([("a", ROWS)], y=[("a", "y")]), set(), set()),
+    ],
+)
+def test_a_changed_column_touches_what_reads_it(reader: Summary, in_rows: set[str], columns: set[str]) -> None:
+    rows, found = touched(reader, {"a": frozenset({"x"})})
+    assert rows == in_rows
+    assert set(found) == columns
 
 
 # -- the oracle
@@ -366,16 +331,16 @@ def test_models_that_are_not_reached_keep_their_rows() -> None:
             continue
         reader = maker.reader(before)
         schemas = [{**oracle.SCHEMA, "db.m": tuple(Column(name=name) for name in names)} for names in (before, after)]
-        start = {"db.m": edit, "reader": categorize(reader, reader, "duckdb", *schemas)}
-        try:
-            summaries = {"reader": summarize(reader, "duckdb", schemas[1])}
-        except Opaque:
-            summaries = {}
-        reached = propagate(["db.m", "reader"], summaries, {"reader": ["db.m", "db.u"]}, start).get(
-            "reader", frozenset()
-        )
-        if ROWS in reached:
+        through_star = categorize(reader, reader, "duckdb", *schemas)
+        if through_star.kind is VerdictKind.BREAKING:
             continue
+        try:
+            in_rows, changed = touched(summarize(reader, "duckdb", schemas[1]), {"db.m": edit.columns})
+        except Opaque:
+            continue
+        if edit.kind is VerdictKind.COLUMNS and in_rows:
+            continue
+        reached = through_star.columns | (changed.keys() if edit.kind is VerdictKind.COLUMNS else set())
         connection.execute(f"CREATE OR REPLACE VIEW db.m AS {old}")
         kept = [name for name in oracle.names(connection, reader) if name not in reached]
         expected = oracle.rows(connection, reader, kept)

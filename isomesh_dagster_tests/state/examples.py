@@ -1,6 +1,8 @@
 """Small values for the tests of the state."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 from isomesh_dagster.model.kinds import Embedded, Full, IncrementalByTimeRange, is_physical
@@ -9,7 +11,9 @@ from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.environment import Target, View
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Category, Fingerprint, Snapshot
+from isomesh_dagster.state.opening import opened
 from isomesh_dagster.state.protocol import PlanRecord
+from isomesh_dagster.state.schema import Migrated, migrate
 from isomesh_dagster.state.store import SqlStateStore
 
 START = datetime(2024, 1, 1, 12, 0, 0, 123456, tzinfo=timezone.utc)
@@ -105,3 +109,9 @@ def promote(
     store.open_plan(record, snapshots)
     finalize(store, record, live.number + 1 if live else 1, when)
     return record
+
+
+def migrated(location: str | Path | Mapping[str, Any]) -> Migrated:
+    """The state at `location` is brought to this version."""
+    with opened(location) as database:
+        return migrate(database)

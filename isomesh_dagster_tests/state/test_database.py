@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import text
 
 from isomesh_dagster.errors import StateError
-from isomesh_dagster.state.opening import migrate_state, open_database, open_state
+from isomesh_dagster.state.opening import open_database, open_state
 from isomesh_dagster_tests.postgres_server import PostgresServer, free_port
-from isomesh_dagster_tests.state.examples import plan, promote, snapshot
+from isomesh_dagster_tests.state.examples import migrated, plan, promote, snapshot
 from isomesh_dagster_tests.state.forks import fork, wait
 
 SECRET = "hunter2 @:/?"
@@ -37,7 +37,7 @@ def files_beside(path: Path) -> dict[Path, bytes]:
 def refused(path: Path, message: str) -> StateError:
     """Opening is refused, the file is as before and nothing else is there."""
     before = files_beside(path)
-    for attempt in (open_state, migrate_state):
+    for attempt in (open_state, migrated):
         with pytest.raises(StateError, match=message) as caught:
             attempt(path)
         assert str(path) in str(caught.value)

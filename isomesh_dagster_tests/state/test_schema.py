@@ -18,13 +18,13 @@ from sqlalchemy.engine import URL
 from isomesh_dagster.errors import StateError
 from isomesh_dagster.state import tables
 from isomesh_dagster.state.database import Database
-from isomesh_dagster.state.opening import migrate_state, open_database, open_state
+from isomesh_dagster.state.opening import open_database, open_state
 from isomesh_dagster.state.protocol import Identity
 from isomesh_dagster.state.schema import MIGRATIONS, ensure, migrate, revisions
 from isomesh_dagster.state.store import SqlStateStore
 from isomesh_dagster_tests.postgres_server import PostgresServer
 from isomesh_dagster_tests.state.conftest import Location
-from isomesh_dagster_tests.state.examples import plan, promote, snapshot
+from isomesh_dagster_tests.state.examples import migrated, plan, promote, snapshot
 
 STAMP = Identity(uuid="1", gateway="prod", project="shop")
 NEXT = """
@@ -138,7 +138,7 @@ assert "alembic" not in sys.modules
 def test_newer_tables_are_refused(database: Database, location: Location) -> None:
     with database.write() as connection:
         connection.execute(update(tables.version).values(version_num="7777"))
-    for attempt in (open_state, migrate_state):
+    for attempt in (open_state, migrated):
         with pytest.raises(StateError, match="7777") as caught:
             attempt(location)
         assert "newer isomesh-dagster" in str(caught.value)
@@ -209,7 +209,7 @@ def test_migrate_goes_back_with_the_rows(database: Database, newer: Path) -> Non
 
 
 def test_migrate_makes_a_new_state_too(empty_location: Location) -> None:
-    assert migrate_state(empty_location).before is None
+    assert migrated(empty_location).before is None
     with open_state(empty_location) as store:
         assert store.environments() == []
 
