@@ -57,12 +57,15 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patient:
-    """The system that is looked at. `identity` is who asks, `comments` whether views of prod carry descriptions."""
+    """The system that is looked at. `identity` is who asks, `comments` whether views of prod carry descriptions,
+    `makes_schemas` whether schemas are made as they are needed, not by somebody else.
+    """
 
     connection: Connection
     state: StateStore
     identity: Identity
     comments: bool = False
+    makes_schemas: bool = True
 
 
 def examine(patient: Patient, *, environments: Collection[str] = (), repair: bool = False) -> Iterator[Finding]:
@@ -79,7 +82,7 @@ def examine(patient: Patient, *, environments: Collection[str] = (), repair: boo
             return  # what follows compares the one with the other, and believes one of them
         if not environments:
             yield _clock(session)
-            yield _rights(session)
+            yield _rights(session, patient)
         if not warehouse.exists(session) or state.identity() is None:
             yield Finding(level=Level.OK, subject="warehouse", message="nothing is built yet")
             return
@@ -131,23 +134,31 @@ class _TakenBack(Exception):
     """Ends the transaction of a trial, so that nothing of it stays."""
 
 
-def _rights(session: Session) -> Finding:
-    """Try what a plan does, in a transaction that is rolled back."""
-    table, view = Relation(schema=_PROBE, name="trial"), Relation(schema=_PROBE, name="view")
+def _rights(session: Session, patient: Patient) -> Finding:
+    """Ask for the rights on what is shown, and try what a plan does, in a transaction that is rolled back."""
+    shown = patient.state.environments() if patient.state.identity() is not None else []
+    views = [Relation.parse(view.view) for one in shown for view in one.target.views.values()]
+    physicals = [Relation.parse(view.physical) for one in shown for view in one.target.views.values()]
+    schemas = {one.schema for one in (*views, *physicals) if one.catalog is None}
+    place = _PROBE if patient.makes_schemas else warehouse.META_SCHEMA
+    table = Relation(schema=place, name=f"{_PROBE}_table")
     try:
+        session.preflight(sorted(schemas), views)
         with session.transaction():
-            session.create_schema(_PROBE)
+            session.create_schema(place)
             session.create_table(table, (("a", "INTEGER"),))
+            view = Relation(schema=place, name=f"{_PROBE}_view")
             session.replace_view(view, view_query(str(table), str(view), session.default_catalog))
             raise _TakenBack
     except _TakenBack:
-        return Finding(level=Level.OK, subject="rights", message="schemas, tables and views can be made")
+        what = "schemas, tables and views" if patient.makes_schemas else "tables and views"
+        return Finding(level=Level.OK, subject="rights", message=f"{what} can be made")
     except EngineError as error:
         return Finding(
             level=Level.ERROR,
             subject="rights",
-            message=f"a schema with a table and a view could not be made: {error.message}",
-            hint="grant this user the right to create schemas in the warehouse",
+            message=f"what a plan does could not be done: {error.message}",
+            hint=error.hint or "grant this user the right to create schemas in the warehouse",
         )
 
 

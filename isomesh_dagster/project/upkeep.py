@@ -65,6 +65,7 @@ def examine(system: System, *, environments: Collection[str] = (), repair: bool 
         state=system.checked() if environments else system.state(),
         identity=system.identity(),
         comments=system.settings.connection.register_comments,
+        makes_schemas=getattr(system.settings.connection, "create_schemas", True),
     )
     yield from examine(patient, environments=[system.existing(name).name for name in environments], repair=repair)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy import Connection, func, inspect, select
+from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.schema import CreateSchema, DropSchema
 
 from isomesh_dagster.errors import StateError
@@ -182,13 +183,32 @@ def back_up(connection: Connection, database: Database, revision: str) -> str:
     if database.path is not None:
         return _back_up_file(database.path, revision)
     assert database.schema is not None
-    taken = set(inspect(connection).get_schema_names())
-    name = _free(f"{database.schema[:40]}_backup_{revision}", taken.__contains__)
-    connection.execute(CreateSchema(name))
-    for table in inspect(connection).get_table_names(schema=database.schema):
+    there = inspect(connection)
+    schemas = set(there.get_schema_names())
+    # one that is there and empty was made for it, by somebody who may
+    name = _free(
+        f"{database.schema[:40]}_backup_{revision}",
+        lambda candidate: candidate in schemas and bool(there.get_table_names(schema=candidate)),
+    )
+    if name not in schemas:
+        _make_schema(connection, database, name)
+    for table in there.get_table_names(schema=database.schema):
         copy, source = (f"{quote(schema)}.{quote(table)}" for schema in (name, database.schema))
         connection.exec_driver_sql(f"CREATE TABLE {copy} AS TABLE {source}")
     return name
+
+
+def _make_schema(connection: Connection, database: Database, name: str) -> None:
+    try:
+        with connection.begin_nested():
+            connection.execute(CreateSchema(name))
+    except ProgrammingError as error:
+        user = connection.scalar(select(func.current_user()))
+        raise StateError(
+            f"state {database.place}: a backup goes into the schema {name!r}, which this user may not make",
+            hint=f"as an administrator: CREATE SCHEMA {quote(name)} AUTHORIZATION {quote(str(user))}; or keep what"
+            " `isomesh state export` writes, and go on without a backup",
+        ) from error
 
 
 def _free(name: str, taken: Callable[[str], bool]) -> str:

@@ -72,6 +72,7 @@ def test_schemas_that_others_make_are_enough_and_stay(shop: Shop, postgres, admi
     configured(shop, postgres, create_schemas=False)
     ok(shop("plan", "dev", "--auto-apply"))
     ok(shop("plan", "--auto-apply"))
+    ok(shop("doctor"))
     ok(shop("invalidate", "dev"))
     ok(shop("janitor", "--ignore-ttl"))
     assert admin("SELECT COUNT(*) FROM pg_namespace WHERE nspname = 'shop__dev'") == [(1,)]
@@ -100,3 +101,29 @@ def test_all_that_is_missing_is_told_at_once_with_the_remedy(shop: Shop, postgre
     admin("REVOKE CREATE ON DATABASE warehouse FROM isomesh")
     result = shop("plan", "other", "--auto-apply")
     assert "may not be made" in " ".join(result.output.split())
+
+
+def test_upkeep_takes_no_more_rights_than_a_plan(shop: Shop, postgres, admin):
+    admin(ROLES + SCHEMAS)
+    configured(shop, postgres, create_schemas=False)
+    ok(shop("plan", "dev", "--auto-apply"))
+    refused = shop("migrate", "--to", "0003")
+    told = " ".join(refused.output.split())
+    assert (refused.exit_code, "may not make" in told) == (1, True)
+    remedy = told.split("as an administrator: ")[1].split(";")[0]
+    admin(remedy)
+    assert "backup: isomesh_backup_" in ok(shop("migrate", "--to", "0003"))
+    ok(shop("migrate", "--no-backup"))
+    ok(shop("doctor"))
+    ok(shop("destroy", "--confirm", "main"))
+    left = "SELECT n.nspname FROM pg_namespace n WHERE nspname LIKE 'isomesh%' OR nspname LIKE 'shop%' ORDER BY 1"
+    assert [name for (name,) in admin(left) if "backup" not in name] == [
+        "isomesh",
+        "isomesh__shop",
+        "isomesh_meta",
+        "shop",
+        "shop__dev",
+    ]
+    relations = "SELECT relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname IN "
+    assert admin(relations + "('isomesh', 'isomesh__shop', 'isomesh_meta', 'shop', 'shop__dev')") == []
+    ok(shop("plan", "dev", "--auto-apply"))
