@@ -44,8 +44,14 @@ def compile_commit(settings: Settings, source: Source, limits: LimitsConfig) -> 
     """
     if not source.may_run_code:
         check_code_files(settings.files, source)
+    # what the system knows and the process must not: how it connects, and every variable
     harmless = replace(
-        settings, connection=DuckDBConnection(type="duckdb"), state_connection=None, git=None, checkout=settings.files
+        settings,
+        connection=DuckDBConnection(type="duckdb"),
+        state_connection=None,
+        git=None,
+        environ={},
+        checkout=settings.files,
     )
     request = pickle.dumps((harmless, source, limits.memory_mb, limits.seconds))
     # the folders that this process imports from, less the one it happens to stand in

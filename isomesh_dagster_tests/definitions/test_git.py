@@ -214,10 +214,7 @@ def test_a_commit_that_does_not_parse_is_told_once(here: Deployment) -> None:
 
 
 def test_a_failed_deploy_is_a_failed_run(here: Deployment) -> None:
-    audited = (
-        "MODEL (name core.orders, kind FULL, audits (not_null(columns := (id))));\nSELECT NULL AS id, 5 AS amount\n"
-    )
-    here.people.commit("Null", {"models/orders.sql": audited})
+    here.people.commit("Fails", {"models/orders.sql": AMOUNT.format("CAST(id || 'x' AS INT)")})
     result = here.deploy()
     assert not result.success
     assert "there is no prod yet: core.orders failed" in failure(result)

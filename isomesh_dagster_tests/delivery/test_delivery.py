@@ -6,6 +6,7 @@ import json
 import shutil
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -35,6 +36,14 @@ def shown(team: Team, schema: str = "marts") -> int:
     return int(amount)
 
 
+def tables(team: Team) -> list[tuple[Any, ...]]:
+    """All tables of the physical layer; what is built anew is another one."""
+    return team.query(
+        "SELECT table_schema, table_name FROM information_schema.tables"
+        " WHERE table_schema LIKE 'isomesh%' AND table_type = 'BASE TABLE' ORDER BY 1, 2"
+    )
+
+
 def test_a_branch_from_preview_to_revert(team: Team) -> None:
     assert told(team) == [("deploy", "shown")]
     assert shown(team) == 10
@@ -49,19 +58,30 @@ def test_a_branch_from_preview_to_revert(team: Team) -> None:
     assert (shown(team), shown(team, "marts__feature_amounts")) == (10, 30)
 
     team.merge(BRANCH)
+    there = tables(team)
     deploy, gone = sync(team)
     assert deploy.views_only
     assert "views only" in deploy.told
+    assert tables(team) == there
     assert deploy.also == ("ended feature_amounts: prod shows its changes now",)
     assert (gone.kind, gone.outcome) == ("expire", "ended")
     assert shown(team) == 30
 
-    team.git("revert", "--no-edit", "HEAD")
+    with team.delivery() as delivery, Project.from_manifest(delivery.shown_manifest() or "", environ={}) as project:
+        assert set(project.rollback("prod").created) == {"core.orders", "marts.totals"}
+    assert (shown(team), sync(team)) == (10, [])  # it stays until the next commit
+    files: dict[str, str | None] = {"models/names.sql": MODELS["models/names.sql"].replace("AS name", "AS title")}
+    team.commit("Titles", files)
+    (again,) = sync(team)
+    assert (shown(team), again.destructive) == (30, ("core.names loses column name",))
+
+    team.git("revert", "--no-edit", "HEAD", "HEAD~1")
     team.git("push", "-q", "origin", "main")
     (revert,) = sync(team)
-    assert revert.views_only  # the table of before is still there
+    assert revert.views_only  # the tables of before are still there
     assert shown(team) == 10
     assert sync(team) == []
+    assert tables(team) == there
 
 
 def test_the_files_of_the_system_do_not_matter(team: Team) -> None:
@@ -69,7 +89,9 @@ def test_the_files_of_the_system_do_not_matter(team: Team) -> None:
     model = team.system / "models" / "orders.sql"
     model.parent.mkdir()
     model.write_text("this is no model")
-    team.commit("Config", {"config.yaml": "project: shop\nmodel_defaults: {dialect: duckdb, start: 2024-02-01}\n"})
+    shape = "project: shop\nmodel_defaults: {dialect: duckdb, start: 2024-02-01}\n"
+    system = "{connection: {type: duckdb, database: stolen.duckdb}, git: {remote: x, hook: [touch, trap]}}"
+    team.commit("Config", {"config.yaml": f"{shape}gateways: {{production: {system}}}\n"})
     with team.delivery() as delivery:
         report = delivery.deploy()
         assert report.outcome == "shown"
@@ -77,6 +99,8 @@ def test_the_files_of_the_system_do_not_matter(team: Team) -> None:
             assert project.settings.model_defaults["start"] == "2024-02-01"  # what shapes the project is the commit's
             assert project.root == team.system
     assert (team.system / "production.duckdb").exists()
+    assert not list(team.system.rglob("stolen*"))
+    assert not list(team.system.rglob("trap"))
 
 
 def test_a_commit_that_does_not_parse_is_told_once(team: Team) -> None:
@@ -105,8 +129,8 @@ def test_a_failing_unit_test_keeps_everything(team: Team) -> None:
     assert "- ❌ `test_it` of `marts.totals`, `tests/test_totals.yaml:1`" in page
     assert "  | expected | **`2`** |\n  | actual | **`1`** |" in page
     assert "```" not in page, "there is nothing more to tell"
-    (told_json,) = report_json(report)["tests"]  # type: ignore[misc]
-    assert told_json["differences"][0]["rows"] == [{"expected": [2], "actual": [1]}]  # type: ignore[call-overload,index]
+    document: Any = report_json(report)
+    assert document["tests"][0]["differences"][0]["rows"] == [{"expected": [2], "actual": [1]}]
     team.commit("Right", {"tests/test_totals.yaml": files["tests/test_totals.yaml"].replace("2", "1")})
     assert told(team) == [("deploy", "shown")]
     assert shown(team) == 12
@@ -230,7 +254,10 @@ class TestApproval:
         reader = "MODEL (name marts.reader, kind VIEW);\nSELECT * FROM core.stars\n"
         for name, text in (("a", "id,name,at\n1,x,2024-01-01\n"), ("b", "id,at\n1,noon\n")):
             (team.system / f"{name}.csv").write_text(text)
-        files = {"models/stars.sql": star.format("FULL", team.system / "a"), "models/reader.sql": reader}
+        files: dict[str, str | None] = {
+            "models/stars.sql": star.format("FULL", team.system / "a"),
+            "models/reader.sql": reader,
+        }
         team.commit("Stars", files)
         sync(team)
         lost = (
@@ -304,11 +331,13 @@ class TestCodeOfUntrustedRefs:
     def test_compiling_knows_no_secret(self, team: Team, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("WAREHOUSE_PASSWORD", "opensesame")
         found = tmp_path / "environment"
-        code = f"import os\nopen({str(found)!r}, 'w').write(repr(dict(os.environ)))\n{self.MACRO}"
-        team.commit("Macro", {"macros/ten.py": code, "models/orders.sql": self.MODEL})
-        with team.delivery() as delivery:
+        settings = "[one.environ for one in gc.get_objects() if type(one).__name__ == 'Settings']"
+        look = f"open({str(found)!r}, 'w').write(repr((dict(os.environ), {settings})))"
+        team.commit("Macro", {"macros/ten.py": f"import gc, os\n{look}\n{self.MACRO}", "models/orders.sql": self.MODEL})
+        with team.delivery(WAREHOUSE_PASSWORD="opensesame") as delivery:
             delivery.compile("main", team.git("rev-parse", "HEAD"))
         assert "opensesame" not in found.read_text()
+        assert found.read_text().endswith(", [{}])")
         assert str(team.folder) not in found.read_text()
 
     def test_compiling_ends(self, team: Team) -> None:
@@ -456,6 +485,38 @@ def test_no_repository_no_delivery(team: Team) -> None:
     )
     with pytest.raises(ConfigError, match="no repository drives gateway 'production'"):
         team.delivery()
+
+
+def test_a_branch_that_is_written_anew_is_followed(team: Team) -> None:
+    """Its first commit is on no branch any more."""
+    gone = team.commit("One", {"models/orders.sql": AMOUNT.format(1)}, branch=BRANCH)
+    with team.delivery() as delivery:
+        assert delivery.preview(BRANCH).commit.id == gone
+        team.git("commit", "-q", "--amend", "-m", "Another")
+        team.git("push", "-q", "--force", "origin", BRANCH)
+        assert Preview in {type(task) for task in delivery.due().tasks}
+        assert delivery.preview(BRANCH, gone).outcome == "skipped"
+        preview = delivery.preview(BRANCH)
+        assert (preview.commit.id, preview.outcome) == (team.git("rev-parse", "HEAD"), "shown")
+
+
+def test_names_that_a_remote_has_and_nobody_may_use(team: Team) -> None:
+    """Git takes them; they are refused, told, and nothing is done about them."""
+    ways = ("$({})", "`{}`", "a;{}", "a|{}", "a&{}", "a'or'1'='1", 'a"b', "{{{{x}}}}", "%s", "dév", "\uff41", "a<b>")
+    names = sorted(way.format("touch${IFS}trap") for way in ways)
+    for name in names:
+        team.git("update-ref", f"refs/heads/feature/{name}", "refs/heads/main", at=team.remote)
+    with team.delivery() as delivery:
+        due = delivery.due()
+        assert [type(task) for task in due.tasks] == [Deploy]
+        assert sorted(one.ref for one in due.refused) == [f"refs/heads/feature/{name}" for name in names]
+        assert {"must start with a letter" in one.reason for one in due.refused} == {True}
+        for name in names:
+            with pytest.raises(GitError, match="is not valid"):
+                delivery.preview(f"feature/{name}")
+        assert delivery.records() == []
+    assert not list(team.folder.rglob("trap"))
+    assert not (team.system / "production.duckdb").exists()
 
 
 @pytest.mark.parametrize("ref", ["main", "else", "-oProxyCommand=id", "refs/heads/../x", "feature/$(id)"])

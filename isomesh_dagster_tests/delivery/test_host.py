@@ -111,7 +111,7 @@ class TestStatus:
 def request_a_pull(team: Team, number: int, amount: int, refs: str = "pull") -> str:
     """A pull request as its host keeps it: refs of its head and of its merge; the commit of its head."""
     team.git("checkout", "-q", "main")
-    files = {"models/orders.sql": AMOUNT.format(amount)}
+    files: dict[str, str | None] = {"models/orders.sql": AMOUNT.format(amount)}
     commit = team.commit(f"Pull {number}", files, branch=f"b{number}", push=False)
     team.git("push", "-q", "origin", f"b{number}:refs/{refs}/{number}/head", f"b{number}:refs/{refs}/{number}/merge")
     return commit
