@@ -11,10 +11,11 @@ from isomesh_dagster.model.audits import AuditDefinition, Standalone
 from isomesh_dagster.model.context import ParseContext
 from isomesh_dagster.model.decode import without_catalog
 from isomesh_dagster.model.kinds import Full
+from isomesh_dagster.model.mentioned import is_jinja
 from isomesh_dagster.model.mentions import audit_reads
 from isomesh_dagster.model.model import AuditCall, Json, Model
 from isomesh_dagster.model.properties import AUDIT_PROPERTIES, STANDALONE_KEYS, read_properties
-from isomesh_dagster.model.render import LOADING, is_jinja, render_audit
+from isomesh_dagster.model.render import LOADING, render_audit
 
 
 def parse_audits(text: str, path: str, context: ParseContext) -> tuple[AuditDefinition, ...]:

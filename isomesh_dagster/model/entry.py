@@ -38,12 +38,8 @@ from isomesh_dagster.model.kinds import (
     kind_name,
     managed_columns,
 )
-from isomesh_dagster.model.mentions import (
-    audit_variables,
-    kind_reads,
-    mentioned,
-    statement_reads,
-)
+from isomesh_dagster.model.mentioned import audit_variables, mentioned
+from isomesh_dagster.model.mentions import kind_reads, statement_reads
 from isomesh_dagster.model.model import SESSION_LABELS, Json, Model, PythonFunction
 from isomesh_dagster.model.properties import MODEL_PROPERTIES, Header, default_value, read_properties
 from isomesh_dagster.model.python_code import (

@@ -14,12 +14,8 @@ from isomesh_dagster.model.audits import BUILT_IN
 from isomesh_dagster.model.kind_properties import without_moment
 from isomesh_dagster.model.kinds import IncrementalByUniqueKey, ModelKind
 from isomesh_dagster.model.model import AuditCall
-from isomesh_dagster.model.render import is_jinja
 
 _READS = re.compile(r"\b(?:from|join|using|table)\b", re.IGNORECASE)
-_MENTION = re.compile(r"@(?:blueprint_)?var\s*\(\s*'(\w+)'|@\{?\s*([a-z_]\w*)\b(?!\s*\()", re.IGNORECASE)
-_TEMPLATE_MENTION = re.compile(r"\b(?:blueprint_)?var\s*\(\s*['\"](\w+)")
-_WORD = re.compile(r"\w+")
 _SELECT = re.compile(r"\bselect\b", re.IGNORECASE)
 
 
@@ -52,21 +48,3 @@ def may_read(call: AuditCall) -> bool:
     """Whether an audit may read another table than the one it audits: the built-in ones do by their arguments only."""
     known = BUILT_IN.get(call.name)
     return known is None or known.query != call.query or any(_SELECT.search(text) for text in call.arguments.values())
-
-
-def audit_variables(audits: tuple[AuditCall, ...]) -> set[str]:
-    """Names that the audits mention and that are none of their arguments."""
-    names: set[str] = set()
-    for call in audits:
-        names |= mentioned(call.query) - call.arguments.keys()
-        for text in call.arguments.values():
-            names |= mentioned(text)
-    return names
-
-
-def mentioned(text: str) -> set[str]:
-    """Names in lower case that may be variables in a text with macros."""
-    names = {(found[1] or found[2]).lower() for found in _MENTION.finditer(text)} if "@" in text else set()
-    if is_jinja(text):
-        names |= {name.lower() for name in _TEMPLATE_MENTION.findall(text)} | ({"gateway"} & set(_WORD.findall(text)))
-    return names

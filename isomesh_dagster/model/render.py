@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from isomesh_dagster.errors import MacroError, ModelError
 from isomesh_dagster.model.kinds import Full, View, kind_name
+from isomesh_dagster.model.mentioned import is_jinja
 from isomesh_dagster.model.model import AuditCall, Model, SignalCall
 from isomesh_dagster.relation import KnownColumns, Relation
 
@@ -161,11 +162,6 @@ def _named(query: str, model: Model) -> str:
 def is_template(text: str) -> bool:
     """Whether there is anything to render in a text."""
     return "@" in text or is_jinja(text)
-
-
-def is_jinja(text: str) -> bool:
-    """Whether a text is a block of Jinja."""
-    return text[:6].upper() == "JINJA_"
 
 
 def render_audit(audit: AuditCall, model: Model, context: RenderContext, reads: set[str] | None = None) -> str:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from isomesh_dagster.model.kinds import is_incremental
-from isomesh_dagster.model.model import AuditCall
+from isomesh_dagster.model.mentioned import audit_values
+from isomesh_dagster.model.model import AuditCall, Json, Model
 from isomesh_dagster.plan.plan import Audit, Build
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Snapshot
+
+_Asked = tuple[AuditCall, list[tuple[str, Json]]]
+"""A call, and the values of the variables that it mentions."""
 
 
 def audit_steps(
@@ -22,17 +26,21 @@ def audit_steps(
     `vouched` are snapshots that some environment shows or showed: their audits have passed over their tables.
     `recorded` are the intervals by physical relation. A build runs its model's audits itself.
     """
-    passed: dict[str, list[AuditCall]] = {}
+    passed: dict[str, list[_Asked]] = {}
     for one in vouched:
-        passed.setdefault(str(one.physical), []).extend(one.model.audits)
+        passed.setdefault(str(one.physical), []).extend(_asked(one.model))
     built = {step.snapshot.name for step in builds}
     steps = []
     for name, snapshot in snapshots.items():
         done = recorded.get(str(snapshot.physical), ())
         if not snapshot.model.audits or name in built or not done:
             continue
-        is_new = any(call not in passed.get(str(snapshot.physical), ()) for call in snapshot.model.audits)
+        is_new = any(one not in passed.get(str(snapshot.physical), ()) for one in _asked(snapshot.model))
         if is_new or not built.isdisjoint(snapshot.model.audit_reads):
             whole = Interval(done[0].start, done[-1].end) if is_incremental(snapshot.model.kind) else None
             steps.append(Audit(snapshot=snapshot, interval=whole))
     return tuple(steps)
+
+
+def _asked(model: Model) -> list[_Asked]:
+    return [(call, audit_values(model, [call])) for call in model.audits]

@@ -25,8 +25,9 @@ from isomesh_dagster.model.kinds import (
     kind_name,
     replaces_partitions,
 )
+from isomesh_dagster.model.mentioned import is_jinja
 from isomesh_dagster.model.model import Model
-from isomesh_dagster.model.render import LOADING, is_jinja, is_template, render
+from isomesh_dagster.model.render import LOADING, is_template, render
 from isomesh_dagster.plan.forward_only import WITHOUT_HISTORY
 from isomesh_dagster.relation import Column
 from isomesh_dagster.snapshot.fingerprint import changed_parameters, hidden_parts, python_parts

@@ -16,6 +16,7 @@ from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.codec import kind_to_json, known_to_json
 from isomesh_dagster.model.kinds import forward_only_by_default
+from isomesh_dagster.model.mentioned import audit_values, is_jinja
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.snapshot.snapshot import Fingerprint
 
@@ -56,7 +57,7 @@ def own(model: Model, macros: ProjectMacros = NO_MACROS) -> OwnFingerprint:
     project's own, those the model was loaded with.
     """
     from isomesh_dagster.dialect.canonical import digest as tokens
-    from isomesh_dagster.model.render import LOADING, is_jinja, render, render_signal
+    from isomesh_dagster.model.render import LOADING, render, render_signal
 
     def written(text: str) -> str:
         return text if is_jinja(text) else tokens(text, model.dialect)
@@ -114,6 +115,8 @@ def own(model: Model, macros: ProjectMacros = NO_MACROS) -> OwnFingerprint:
         model.optimize_query,
         model.project,
     ]
+    if asked := audit_values(model, model.audits):
+        metadata.append(["audits ask", asked])
     if model.grants is not None:
         metadata.append(["grants", {key: sorted(who) for key, who in model.grants.items()}, model.grants_target_layer])
     if model.python is not None:

@@ -32,7 +32,7 @@ def portable(model: Model, names: Mapping[str, str]) -> str:
     models of the project. Tokenises the model's texts.
     """
     from isomesh_dagster.dialect.canonical import digest as tokens
-    from isomesh_dagster.model.render import is_jinja
+    from isomesh_dagster.model.mentioned import is_jinja
 
     def written(text: str) -> str:
         return text if is_jinja(text) else tokens(text, model.dialect)

@@ -66,3 +66,15 @@ def test_a_table_of_another_environment_is_audited_unless_it_was_shown_with_thes
     assert steps(system.plan(other(POSITIVE))) == [("s.m", None)]
     assert steps(system.plan(other(POSITIVE), vouched=system.shown("dev").values())) == []
     assert steps(system.plan(other(POSITIVE), "dev")) == []
+
+
+def test_an_audit_runs_again_when_a_variable_it_mentions_changes():
+    below = AuditCall(name="below", query="SELECT * FROM @this_model WHERE x > @highest")
+    system = System()
+    system.apply(system.plan(project((below,), variables={"highest": 5, "other": 1})))
+    assert system.plan(project((below,), variables={"highest": 5, "other": 2})).is_empty
+    plan = system.plan(project((below,), variables={"highest": 6}))
+    assert steps(plan) == [("s.m", None)]
+    assert not plan.builds
+    system.apply(plan)
+    assert system.plan(project((below,), variables={"highest": 6})).is_empty
