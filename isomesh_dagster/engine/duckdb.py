@@ -192,8 +192,10 @@ def _confine(parent: duckdb.DuckDBPyConnection, settings: DuckDBConnection, proj
 
     Hidden folders and databases are left out: other systems' warehouses may be there; of our own folder only what holds
     files to be loaded is open, and where catalogs are made for environments. DuckDB lets nobody open more for as
-    long as the connection lives.
+    long as the connection lives; what this process has open already is confined, and shared.
     """
+    if parent.execute(f"SELECT current_setting('{_EXTERNAL}')").fetchone() == (False,):
+        return
     folders, files = list(settings.allowed_paths), []
     folders += [f"{project / own}{os.sep}" for own in _OWN_FOLDERS]
     if settings.path is not None:

@@ -11,7 +11,7 @@ from isomesh_dagster.model.audits import AuditUse, resolve
 from isomesh_dagster.model.context import ParseContext
 from isomesh_dagster.model.decode import column_name, column_type, nearest, without_catalog
 from isomesh_dagster.model.kinds import External
-from isomesh_dagster.model.mentions import audit_variables
+from isomesh_dagster.model.mentioned import audit_variables
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.relation import Column
 

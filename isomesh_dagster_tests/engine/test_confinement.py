@@ -117,3 +117,15 @@ def test_the_warehouse_itself_works_as_ever(project: Path, opened: Open) -> None
 def test_the_projects_folder_is_not_configured(project: Path, opened: Open) -> None:
     with pytest.raises(ConfigError, match="project"):
         opened("      project: /\n")
+
+
+def test_a_warehouse_that_this_process_has_open_is_shared_and_stays_confined(
+    project: Path, tmp_path: Path, opened: Open
+) -> None:
+    first, second = opened(), opened()
+    first.execute("CREATE TABLE t AS SELECT 1 AS a")
+    assert second.fetch("SELECT a FROM t") == [(1,)]
+    assert read(second, project / "data/a.csv") == [(1,)]
+    for session in (first, second):
+        with pytest.raises(EngineError, match="disabled"):
+            read(session, tmp_path / "elsewhere/a.csv")
