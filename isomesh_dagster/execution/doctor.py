@@ -21,10 +21,10 @@ from isomesh_dagster.execution.comments import comment_on
 from isomesh_dagster.execution.reconcile import adopt_loaded
 from isomesh_dagster.execution.stamp import check_pairing
 from isomesh_dagster.execution.texts import view_query
-from isomesh_dagster.model.kinds import View, is_incremental, table_columns
+from isomesh_dagster.model.kinds import View, adds_rows, is_incremental, table_columns
 from isomesh_dagster.relation import Column, Relation
 from isomesh_dagster.snapshot.environment import PROD, Environment
-from isomesh_dagster.snapshot.interval import subtract
+from isomesh_dagster.snapshot.interval import Interval, iso, subtract
 from isomesh_dagster.snapshot.snapshot import Snapshot
 from isomesh_dagster.state.protocol import Identity, StateStore
 
@@ -261,6 +261,7 @@ def _tables(
             hint="was one of the two restored from a backup? `isomesh doctor --repair` believes the warehouse",
             is_repaired=repair,
         )
+    yield from _to_come(session, state, [owners[physical] for physical in kept if physical in owners], repair=repair)
     altered = [
         (name, physical, missing)
         for name, physical, missing in _altered(session, state, snapshots)
@@ -277,6 +278,37 @@ def _tables(
     if not gone and not wrong and not altered:
         yield Finding(level=Level.OK, subject="tables", message=f"all {len(wanted)} tables that are shown are there")
     return gone
+
+
+def _to_come(
+    session: Session, state: StateStore, snapshots: Collection[Snapshot], *, repair: bool
+) -> Iterator[Finding]:
+    """Tables that count as built for moments that are yet to come: what comes then would never be built."""
+    latest = int((time.time() + CLOCK_TOLERANCE_SECONDS) * 1000)
+    recorded = state.intervals({str(one.physical) for one in snapshots if is_incremental(one.model.kind)})
+    for one in {str(each.physical): each for each in snapshots}.values():
+        physical = str(one.physical)
+        end = max((interval.end for interval in recorded.get(physical, ())), default=0)
+        if end <= latest:
+            continue
+        # rows that were appended would be appended again
+        is_mended = repair and not adds_rows(one.model.kind)
+        if is_mended:
+            state.add_intervals({physical: subtract(recorded[physical], [Interval(latest, end)])}, replace=True)
+            with session.transaction(claim=physical):
+                warehouse.cut(session, physical, latest)
+            adopt_loaded(session, state, [physical])
+        yield Finding(
+            level=Level.WARNING,
+            subject=one.name,
+            message=f"its table {physical} counts as built until {iso(end)}, which is yet to come",
+            hint=None
+            if is_mended
+            else "was this machine's clock ahead? `isomesh doctor --repair` forgets what is to come, runs then build it"
+            if not adds_rows(one.model.kind)
+            else "was this machine's clock ahead? restate the model: what it appended cannot be told apart",
+            is_repaired=is_mended,
+        )
 
 
 def _altered(

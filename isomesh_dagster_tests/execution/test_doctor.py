@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from datetime import datetime, timezone
+
 import pytest
 
 from isomesh_dagster.execution.doctor import Finding, Level, Patient, examine
 from isomesh_dagster.model import kinds
+from isomesh_dagster.snapshot.interval import Interval, to_ms
 from isomesh_dagster_tests.factories import WHOLE, System, model, snapshots
 
 
@@ -144,3 +148,18 @@ def test_a_table_that_lost_a_column_is_told(system):
     assert wrong(doctor(system, repair=True))["mart.t"].is_repaired is False
     run(system, f"ALTER TABLE {physical.sql} RENAME COLUMN c TO b")
     assert wrong(doctor(system)) == {}
+
+
+def test_what_was_built_by_a_clock_that_was_ahead_is_forgotten(system):
+    time_range = kinds.IncrementalByTimeRange(time_column="ds")
+    made = snapshots([model("mart.t", "SELECT CAST(@start_ds AS DATE) AS ds", time_range)])
+    ahead = Interval(WHOLE.start, to_ms(datetime.now(timezone.utc)) + 400 * 86_400_000)
+    system.apply(system.plan(made, batches={"mart.t": [ahead]}))
+    physical = str(made["mart.t"].physical)
+    assert "yet to come" in wrong(doctor(system))["mart.t"].message
+    assert system.state.intervals([physical])[physical] == (ahead,)
+    assert wrong(doctor(system, repair=True))["mart.t"].is_repaired
+    assert wrong(doctor(system)) == {}
+    ((start, end),) = [(one.start, one.end) for one in system.state.intervals([physical])[physical]]
+    assert start == ahead.start
+    assert abs(end / 1000 - time.time()) < 600
