@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -44,8 +44,8 @@ class MacroEvaluator:
 
     def __init__(self, expander: Expander) -> None:
         self._expander = expander
-        self.locals: Mapping[str, Any] = _Locals(self)
-        """Variables and what `@DEF` defined, by name in any case."""
+        self.locals: MutableMapping[str, Any] = _Locals(self)
+        """Variables and what `@DEF` defined, by name in any case; and what the macro notes for itself."""
 
     @property
     def dialect(self) -> str:
@@ -180,23 +180,32 @@ class MacroEvaluator:
         return tree(text, self.dialect)
 
 
-class _Locals(Mapping[str, Any]):
-    """Names of a model as data; reading one is remembered."""
+class _Locals(MutableMapping[str, Any]):
+    """Names of a model as data; reading one is remembered. What a macro notes in here is its own, for this call."""
 
     def __init__(self, evaluator: MacroEvaluator) -> None:
         self._evaluator = evaluator
+        self._notes: dict[str, Any] = {}
 
     def __getitem__(self, name: str) -> Any:
+        if name in self._notes:
+            return self._notes[name]
         if name not in self:
             raise KeyError(name)
         return self._evaluator._value(name, None)
 
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._notes[name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self._notes[name]
+
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and self._evaluator._expander.scope.knows(name.lower())
+        return name in self._notes or (isinstance(name, str) and self._evaluator._expander.scope.knows(name.lower()))
 
     def __iter__(self) -> Iterator[str]:
         scope = self._evaluator._expander.scope
-        return iter(sorted({*scope.variables, *scope.definitions}))
+        return iter(sorted({*scope.variables, *scope.definitions, *self._notes}))
 
     def __len__(self) -> int:
         return len(list(iter(self)))

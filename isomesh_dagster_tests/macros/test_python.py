@@ -154,6 +154,9 @@ def test_what_the_evaluator_tells() -> None:
 def tell(evaluator):
     assert evaluator.var("x") == evaluator.var("X") == evaluator.locals["x"] == "str"
     assert evaluator.var("nope", 3) == 3 and "nope" not in evaluator.locals
+    evaluator.locals["nope"] = 4
+    assert evaluator.locals["nope"] == 4 and "nope" in list(evaluator.locals) and evaluator.var("nope", 3) == 3
+    del evaluator.locals["nope"]
     assert evaluator.blueprint_var("code") == exp.column("amount")
     assert evaluator.blueprint_var("x", 1) == 1
     assert (evaluator.gateway, evaluator.runtime_stage, evaluator.dialect) == ("dev", "loading", "duckdb")
