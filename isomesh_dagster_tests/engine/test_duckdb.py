@@ -18,15 +18,6 @@ from isomesh_dagster.relation import Relation
 T = Relation(schema="s", name="t")
 
 
-@pytest.fixture
-def session():
-    connection = open_connection(DuckDBConnection())
-    with connection.session() as session:
-        session.create_schema("s")
-        yield session
-    connection.close()
-
-
 def test_tables_views_and_counts(session):
     assert session.replace_table(T, "SELECT * FROM range(5) AS r(a)") == 5
     assert session.insert(T, "SELECT 9 AS b, 7 AS a", ["a"]) == 1

@@ -7,9 +7,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from isomesh_dagster.engine import open_connection
 from isomesh_dagster.errors import EngineError, ModelError
-from isomesh_dagster.model.connections import DuckDBConnection
 from isomesh_dagster.relation import Relation
 
 FRAMES = [
@@ -18,15 +16,6 @@ FRAMES = [
     pl.LazyFrame({"a": [1, 2], "b": ["x", None]}),
     pa.table({"a": [1, 2], "b": ["x", None]}),
 ]
-
-
-@pytest.fixture
-def session():
-    connection = open_connection(DuckDBConnection())
-    with connection.session() as session:
-        session.create_schema("s")
-        yield session
-    connection.close()
 
 
 @pytest.mark.parametrize("frame", FRAMES, ids=lambda frame: f"{type(frame).__module__}.{type(frame).__name__}")

@@ -4,21 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from isomesh_dagster.engine import open_connection
 from isomesh_dagster.errors import ModelError
-from isomesh_dagster.model.connections import DuckDBConnection
 from isomesh_dagster.relation import Relation
 
 T = Relation(schema="s", name="t")
-
-
-@pytest.fixture
-def session():
-    connection = open_connection(DuckDBConnection())
-    with connection.session() as session:
-        session.create_schema("s")
-        yield session
-    connection.close()
 
 
 @pytest.mark.parametrize(

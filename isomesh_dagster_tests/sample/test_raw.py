@@ -88,36 +88,23 @@ def test_the_declared_columns_are_those_that_are_loaded(nonproduction: Project) 
         ]
 
 
+def load_into(gateway: str, root: Path) -> subprocess.CompletedProcess[str]:
+    """The sample's command line."""
+    command = [sys.executable, "-m", "isomesh_dagster.sample", "load", "--gateway", gateway, "--project", str(root)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.slow
 def test_production_gets_everything_from_the_command_line(root: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "isomesh_dagster.sample",
-        "load",
-        "--gateway",
-        "production",
-        "--project",
-        str(root),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    done = load_into("production", root)
+    assert done.returncode == 0
     assert "production: raw.flights 336,776 rows\n" in done.stdout
     with Project.load(root, gateway="production") as project:
         assert rows(project, "raw.flights") == 336_776
 
 
 def test_an_unknown_gateway_is_one_readable_message(root: Path) -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "isomesh_dagster.sample",
-        "load",
-        "--gateway",
-        "productoin",
-        "--project",
-        str(root),
-    ]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = load_into("productoin", root)
     assert done.returncode == 1
     assert "production" in done.stderr
     assert "Traceback" not in done.stderr
