@@ -316,6 +316,16 @@ def test_a_remote_that_is_away_is_a_skipped_tick(here: Deployment) -> None:
     assert len(here.tick().run_requests or []) == 1
 
 
+def test_a_host_that_is_away_is_told_and_ends_no_preview(here: Deployment) -> None:
+    here.people.git("push", "-q", "origin", "main:refs/pull/7/head")
+    status = "{type: github, repository: acme/shop, api: 'http://127.0.0.1:1'}"
+    here.people.configure(open_pull_requests="api", status=status)
+    tick = here.tick("preview_on_push")
+    assert not tick.run_requests
+    assert "127.0.0.1:1 does not tell which pull requests are open" in str(tick.skip_reason)
+    assert len(here.tick().run_requests or []) == 1  # deploys go on
+
+
 def test_run_configuration_is_not_trusted(here: Deployment) -> None:
     evil = here.people.commit("Evil", {"models/orders.sql": AMOUNT.format(666)}, branch="else")
     for config in ({"commit": evil}, {"commit": "--upload-pack=touch x"}, {"commit": "main"}, {"approve": "x"}):
