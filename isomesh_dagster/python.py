@@ -8,12 +8,13 @@ literally.
 from isomesh_dagster.macros.decorator import macro
 from isomesh_dagster.macros.evaluator import SQL, MacroEvaluator
 from isomesh_dagster.macros.lint_rules import Rule, RuleViolation
-from isomesh_dagster.macros.materializations import CustomMaterialization
+from isomesh_dagster.macros.materializations import CustomKind, CustomMaterialization
 from isomesh_dagster.macros.python_models import ExecutionContext, ModelKindName, model
 from isomesh_dagster.macros.signals import DatetimeRanges, signal
 
 __all__ = [
     "SQL",
+    "CustomKind",
     "CustomMaterialization",
     "DatetimeRanges",
     "ExecutionContext",

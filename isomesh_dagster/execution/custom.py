@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import ModelError
 from isomesh_dagster.execution.rows import Write, Written, cast, create_empty
-from isomesh_dagster.macros.materializations import CustomMaterialization
-from isomesh_dagster.model.kinds import Custom, kind_name
+from isomesh_dagster.macros.materializations import CustomKind, CustomMaterialization
+from isomesh_dagster.model.kinds import Custom
 from isomesh_dagster.snapshot.interval import from_ms
 
 if TYPE_CHECKING:
@@ -41,11 +41,17 @@ class MaterializedModel:
     """
 
     name: str
-    kind: str
+    kind: CustomKind
+    dialect: str
     columns_to_types: Mapping[str, str]
     custom_materialization_properties: Mapping[str, Any]
     partitioned_by: tuple[str, ...]
     description: str | None
+
+    @property
+    def columns_to_types_or_raise(self) -> Mapping[str, str]:
+        """The columns, which are known once there is a table."""
+        return self.columns_to_types
 
 
 def write_custom(session: Session, work: Write, kind: Custom) -> Written:
@@ -55,15 +61,20 @@ def write_custom(session: Session, work: Write, kind: Custom) -> Written:
     model, around = work.snapshot.model, work.around
     assert around is not None
     materialization = _instance(work, kind, around, EngineAdapter(session, around))
+    what = f"materialization {kind.materialization!r}"
+    with told(model, around.macros, what):
+        of_class = materialization.KIND(
+            materialization=kind.materialization, properties=kind.properties, dialect=model.dialect
+        )
     given = MaterializedModel(
         name=model.name,
-        kind=kind_name(kind),
+        kind=of_class,
+        dialect=model.dialect,
         columns_to_types={column.name: column.type for column in work.typed or ()},
         custom_materialization_properties=dict(kind.properties),
         partitioned_by=model.partitioned_by,
         description=model.description,
     )
-    what = f"materialization {kind.materialization!r}"
     target = work.physical.sql
     query = cast(work.query, work.typed)
     if work.is_new:

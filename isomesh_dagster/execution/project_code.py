@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,9 @@ from isomesh_dagster.macros.project import ProjectMacros
 from isomesh_dagster.macros.warehouse import SeenSnapshot
 from isomesh_dagster.model.kinds import External
 from isomesh_dagster.model.model import Model
-from isomesh_dagster.relation import Relation
+from isomesh_dagster.relation import Relation, quote
+
+_BATCH = quote("_isomesh_batch")
 
 FRAMES = ("pandas", "polars", "pyarrow")
 """The libraries whose data frames are rows."""
@@ -100,18 +102,89 @@ class EngineAdapter:
 
     def insert_append(self, table_name: Any, query_or_df: Any, *arguments: Any, **options: Any) -> None:
         """Add rows of a query or a data frame to a table, columns matched by name."""
-        if is_frame(query_or_df):
-            with self._session.frame(query_or_df) as frame:
-                self.insert_append(table_name, f"SELECT * FROM {frame}")
-            return
-        query = self._text(query_or_df)
-        names, _ = self._session.fetch_table(f"SELECT * FROM (\n{query}\n) AS _rows LIMIT 0")
-        self._session.insert(self._relation(table_name), query, names)
+        with self._rows(query_or_df) as query:
+            names, _ = self._session.fetch_table(f"SELECT * FROM (\n{query}\n) AS _rows LIMIT 0")
+            self._session.insert(self._relation(table_name), query, names)
 
     def replace_query(self, table_name: Any, query_or_df: Any, *arguments: Any, **options: Any) -> None:
         """The table has just the rows of a query or a data frame afterwards; its columns stay."""
         self.execute(f"DELETE FROM {self._text(table_name)}")
         self.insert_append(table_name, query_or_df)
+
+    def table_exists(self, table_name: Any) -> bool:
+        """Whether there is a table or view of that name."""
+        return self._session.exists(self._relation(table_name))
+
+    def create_table(
+        self, table_name: Any, target_columns_to_types: Mapping[str, Any], *arguments: Any, **options: Any
+    ) -> None:
+        """Make a table without rows: types by column."""
+        columns = [(name, self._text(its_type)) for name, its_type in target_columns_to_types.items()]
+        self._session.create_table(self._relation(table_name), columns)
+
+    def ctas(self, table_name: Any, query_or_df: Any, *arguments: Any, **options: Any) -> None:
+        """Make a table of the rows of a query or a data frame."""
+        with self._rows(query_or_df) as query:
+            self.execute(f"CREATE TABLE {self._text(table_name)} AS\n{query}")
+
+    def drop_table(self, table_name: Any, *arguments: Any, **options: Any) -> None:
+        """Drop a table if it is there."""
+        self.execute(f"DROP TABLE IF EXISTS {self._text(table_name)}")
+
+    def delete_from(self, table_name: Any, where: Any) -> None:
+        """Delete the rows of a table for which a condition holds."""
+        self.execute(f"DELETE FROM {self._text(table_name)} WHERE {self._text(where)}")
+
+    def insert_overwrite_by_partition(
+        self, table_name: Any, query_or_df: Any, partitioned_by: Sequence[Any], *arguments: Any, **options: Any
+    ) -> None:
+        """Replace the partitions of a table that occur in the rows: those with the same values of the expressions."""
+        self._replace_by(table_name, query_or_df, partitioned_by, is_key=False)
+
+    def merge(
+        self,
+        target_table: Any,
+        source_table: Any,
+        target_columns_to_types: Any = None,
+        unique_key: Sequence[Any] = (),
+        when_matched: Any = None,
+        merge_filter: Any = None,
+        **options: Any,
+    ) -> None:
+        """Replace the rows of a table that have the keys of the given rows, and add the others. What else a merge may
+        do is refused: write `MERGE` with `execute`.
+        """
+        if when_matched is not None or merge_filter is not None or not unique_key:
+            raise ModelError(
+                "adapter.merge takes a unique_key, and neither when_matched nor merge_filter",
+                hint="write the MERGE statement, and run it by adapter.execute",
+            )
+        self._replace_by(target_table, source_table, unique_key, is_key=True)
+
+    def _replace_by(self, table_name: Any, query_or_df: Any, expressions: Sequence[Any], *, is_key: bool) -> None:
+        """Replace the rows for which the expressions give what they give for one of the new rows; if they are a key,
+        by one for each.
+        """
+        keys = [self._text(expression) for expression in expressions]
+        named = [f"_key_{k}" for k in range(len(keys))]
+        with self._rows(query_or_df) as query:  # twice read, and it may not give the same rows again
+            self.execute(f"CREATE TEMPORARY TABLE {_BATCH} AS\n{query}")
+        items = ", ".join(f"{key} AS {name}" for key, name in zip(keys, named, strict=True))
+        same = self._session.same(keys, [f"_replaced.{name}" for name in named])
+        table = self._text(table_name)
+        self.execute(f"DELETE FROM {table} USING (SELECT DISTINCT {items} FROM {_BATCH}) AS _replaced WHERE {same}")
+        chosen = f"DISTINCT ON ({', '.join(keys)}) *" if is_key else "*"
+        self.insert_append(table_name, f"SELECT {chosen} FROM {_BATCH}")
+        self.execute(f"DROP TABLE {_BATCH}")
+
+    @contextmanager
+    def _rows(self, query_or_df: Any) -> Iterator[str]:
+        """The query of the rows of a query or a data frame."""
+        if not is_frame(query_or_df):
+            yield self._text(query_or_df)
+            return
+        with self._session.frame(query_or_df) as frame:
+            yield f"SELECT * FROM {frame}"
 
     def _relation(self, table_name: Any) -> Relation:
         return Relation.parse(sql.normalize_name(self._text(table_name), self.dialect))

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from isomesh_dagster.errors import ConfigError, IsomeshError
-from isomesh_dagster.macros.materializations import CustomMaterialization
+from isomesh_dagster.macros.materializations import CustomKind, CustomMaterialization
 from isomesh_dagster.macros.project_dates import DATE_FUNCTIONS
 from isomesh_dagster.macros.python_models import KINDS, ExecutionContext, ModelKindName, TimeColumn, model
 from isomesh_dagster.macros.signals import DatetimeRange, DatetimeRanges, signal
@@ -185,6 +185,7 @@ _STAND_INS: Mapping[str, tuple[str, ...]] = {
         "ExecutionContext",
         "ModelKindName",
         "CustomMaterialization",
+        "CustomKind",
         "Rule",
         "RuleViolation",
         "signal",
@@ -197,6 +198,7 @@ _STAND_INS: Mapping[str, tuple[str, ...]] = {
         "model",
         "ExecutionContext",
         "CustomMaterialization",
+        "CustomKind",
         "Model",
         "EngineAdapter",
         "signal",
@@ -212,7 +214,7 @@ _STAND_INS: Mapping[str, tuple[str, ...]] = {
     "sqlmesh.core.model": ("model", "ModelKindName", "TimeColumn", *MODELS, *KINDS),
     "sqlmesh.core.model.decorator": ("model",),
     "sqlmesh.core.model.definition": MODELS,
-    "sqlmesh.core.model.kind": ("ModelKindName", "TimeColumn", *KINDS),
+    "sqlmesh.core.model.kind": ("ModelKindName", "TimeColumn", "CustomKind", *KINDS),
     "sqlmesh.core.signal": ("signal",),
     "sqlmesh.core.snapshot": ("Snapshot",),
     "sqlmesh.utils": (),
@@ -247,6 +249,7 @@ def _stand_ins() -> dict[str, ModuleType]:
         "ModelKindName": ModelKindName,
         "TimeColumn": TimeColumn,
         "CustomMaterialization": CustomMaterialization,
+        "CustomKind": CustomKind,
         **{name: getattr(lint_rules, name) for name in (*LINTING, *MODELS)},
         "EngineAdapter": Any,
         "Snapshot": Any,

@@ -103,6 +103,61 @@ def test_frames_can_be_written_too(files: Files) -> None:
     assert [row[0] for row in files.rows()] == [2]
 
 
+KINDS = """\
+from pydantic import model_validator
+from sqlmesh import CustomKind, CustomMaterialization, Model
+from sqlmesh.utils.errors import ConfigError
+
+class Keyed(CustomKind):
+    @model_validator(mode="after")
+    def check(self):
+        if "key" not in self.materialization_properties:
+            raise ConfigError("key must be given")
+        return self
+
+    @property
+    def key(self):
+        return self.materialization_properties["key"]
+
+class Newest(CustomMaterialization[Keyed]):
+    def insert(self, table_name, query_or_df, model: Model, is_first_insert, render_kwargs, **kwargs):
+        assert isinstance(model.kind, Keyed) and model.kind.is_custom
+        assert self.adapter.table_exists(table_name) and not self.adapter.table_exists("nowhere")
+        WRITE
+"""
+
+
+@pytest.mark.parametrize(
+    ("write", "left"),
+    [
+        ("self._replace_query_for_model(model, table_name, query_or_df, render_kwargs)", [2]),
+        ("self.adapter.merge(table_name, f'SELECT id % 2 AS id, ds FROM ({query_or_df})', unique_key=['id'])", [0, 1]),
+        (
+            "self.adapter.insert_overwrite_by_partition(table_name, query_or_df, partitioned_by=['id % 2'])",
+            [1, 2],
+        ),
+        (
+            "self.adapter.ctas('raw.more', query_or_df); "
+            "self.adapter.insert_append(table_name, 'SELECT * FROM raw.more'); "
+            "self.adapter.drop_table('raw.more'); self.adapter.delete_from(table_name, 'id = 0')",
+            [1, 2],
+        ),
+    ],
+)
+def test_what_the_warehouse_can_do_for_it(files: Files, write: str, left: list[int]) -> None:
+    files.write("materializations/newest.py", KINDS.replace("WRITE", write))
+    files.apply()
+    assert sorted(row[0] for row in files.rows()) == left
+
+
+def test_a_kind_of_its_own_says_what_is_wrong(files: Files) -> None:
+    files.write("materializations/newest.py", KINDS.replace("WRITE", "pass"))
+    files.write("models/s/t.sql", MODEL.replace("'key' = 'id', ", ""))
+    with pytest.raises(IsomeshError, match="key must be given") as caught:
+        files.apply()
+    assert caught.value.place == "materializations/newest.py:9"
+
+
 def test_audits_take_back_what_it_wrote(files: Files) -> None:
     files.write("models/s/t.sql", MODEL.replace("columns (", "audits (forall(criteria := (id < 2))), columns ("))
     with pytest.raises(IsomeshError, match="forall"):
