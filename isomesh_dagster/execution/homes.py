@@ -1,8 +1,8 @@
 """Where the views of environments live: each environment in one catalog, and the record of its views with them.
 
 A transaction writes one catalog only. So an environment that moves to another one is shown there first, all of it and
-the record in one transaction; what it leaves behind goes in a transaction of its own. The record with the highest
-number counts, so a crash between the two changes nothing, and who comes next takes the rest away.
+the record in one transaction; what it leaves behind goes in a transaction of its own. The latest record
+counts, so a crash between the two changes nothing, and who comes next takes the rest away.
 """
 
 from __future__ import annotations

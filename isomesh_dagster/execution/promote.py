@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from isomesh_dagster.engine.connection import Connection, Session
@@ -34,6 +34,7 @@ from isomesh_dagster.state.protocol import Identity, PlanRecord, StateStore
 _PATIENCE_SECONDS = 60.0
 """How long a swap is tried again when others are in its way; between two tries it rests for a random moment."""
 _REST_SECONDS = (0.02, 0.2)
+_TICK = timedelta(milliseconds=1)  # what records tell of time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,12 +163,15 @@ def _swap_views(session: Session, state: StateStore, work: Swap, checkpoint: Cal
             for statement in Texts(snapshot, work.around).virtual_update(Relation.parse(view), views, history):
                 session.execute(statement)
     drop_empty_schemas(session, gone)
+    promoted_at = work.promoted_at
+    if shown is not None and shown.catalog != home:  # the later of two records counts, whatever the clock does
+        promoted_at = max(promoted_at, shown.promoted_at + _TICK)
     record = warehouse.Shown(
         name=promote.environment,
         plan_id=work.plan_id,
         number=(shown.number if shown is not None else 0) + 1,
         target=promote.target,
-        promoted_at=work.promoted_at,
+        promoted_at=promoted_at,
         expires_at=promote.expires_at,
         suffix_target=promote.suffix_target,
         reason=work.reason,

@@ -185,10 +185,10 @@ def shown(session: Session, environment: str) -> Shown | None:
 
 def records(session: Session, environment: str) -> list[Shown]:
     """Every record of the environment, the latest first. That one counts: an older one, in another catalog, is what the
-    environment showed before it moved, and goes with its views.
+    environment showed before it moved, and goes with its views. Numbers begin anew with an environment, moments do not.
     """
     rows = _fetch(session, _SHOWN, "WHERE name = ?", (environment,))
-    return sorted((_to_shown(row) for row in rows), key=lambda one: -one.number)
+    return sorted((_to_shown(row) for row in rows), key=_age, reverse=True)
 
 
 def tables(session: Session) -> list[Relation]:
@@ -231,14 +231,18 @@ def _to_shown(row: tuple[Any, ...]) -> Shown:
 
 def all_shown(session: Session) -> list[Shown]:
     """What every environment shows, by name."""
-    found = sorted(map(_to_shown, _fetch(session, _SHOWN, "")), key=lambda one: (one.name, one.number))
-    return list({one.name: one for one in found}.values())
+    latest = {one.name: one for one in sorted(map(_to_shown, _fetch(session, _SHOWN, "")), key=_age)}
+    return [latest[name] for name in sorted(latest)]
+
+
+def _age(record: Shown) -> tuple[datetime, int]:
+    return record.promoted_at, record.number
 
 
 def shown_plan(session: Session, environment: str) -> str | None:
     """The id of the plan the environment shows, without reading its target."""
-    rows = _fetch(session, "number, plan_id", "WHERE name = ?", (environment,))
-    return str(max(rows)[1]) if rows else None
+    rows = _fetch(session, "promoted_at_ms, number, plan_id", "WHERE name = ?", (environment,))
+    return str(max(rows)[2]) if rows else None
 
 
 def show(session: Session, record: Shown) -> None:

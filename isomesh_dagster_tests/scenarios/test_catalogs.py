@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isomesh_dagster.definitions.translator import IsomeshTranslator
-from isomesh_dagster.errors import EngineError, PlanError, SystemMismatch
+from isomesh_dagster.errors import ConflictingPlanError, EngineError, PlanError, SystemMismatch
 from isomesh_dagster.execution.destroy import destroy
 from isomesh_dagster.execution.doctor import Level
 from isomesh_dagster.execution.events import Dropped
@@ -40,7 +40,8 @@ class Shop:
         self.write("orders", ORDERS)
         self.write("names", NAMES)
 
-    def configure(self, more: str) -> None:
+    def configure(self, more: str, connection: str | None = None) -> None:
+        self._connection = connection or self._connection
         (self.root / "config.yaml").write_text(
             f"gateways: {{only: {{connection: {self._connection}}}}}\n"
             f"model_defaults: {{dialect: duckdb, start: 2024-01-01}}\nenvironment_ttl: null\n{more}"
@@ -192,6 +193,21 @@ def test_an_environment_moves_whole_and_back_by_a_rollback(tmp_path):
         # nothing of ours stays where no environment is
         assert project.fetch("SELECT * FROM duckdb_tables() WHERE database_name = 'views'")[1] == []
     assert shop.views() == both("base.shop__dev")
+
+
+def test_what_a_catalog_shows_that_comes_back_is_old(tmp_path):
+    shop = Shop(tmp_path / "shop", TWO_FILES, MAPPED)
+    for generation in (1, 2):
+        shop.apply("dev", generation)
+    shop.configure("", "{type: duckdb, catalogs: {base: base.db}}")
+    with pytest.raises(ConflictingPlanError, match="shows nothing"):  # as the warehouse tells
+        shop.apply("dev", 3)
+    shop.apply("dev", 3)
+    shop.configure("", TWO_FILES)
+    assert shop.views() == both("base.shop__dev") | both("views.shop__dev")
+    shop.apply("dev", 4)
+    assert shop.views() == both("base.shop__dev")
+    assert shop.shows("shop__dev") == {4}
 
 
 # ---- what goes with it -----------------------------------------------------------------------------------
