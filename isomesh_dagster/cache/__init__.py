@@ -2,9 +2,10 @@
 
 Here: the walk over a project's files and their models (`load`), facts of one file as rows (`facts`), the SQLite file
 that holds them (`store`), inferred output columns (`columns`), what columns are read from (`lineage`), what is doubtful
-in queries (`findings`), the macros of the project (`macro_files`), files that wait for columns their macros ask for
-(`awaiting`), the files with unit tests (`unit_tests`), files in the project's layout (`format`), and the compiled
-manifest that a run is pinned to (`manifest`).
+in queries (`findings`) and how stars are mended (`star_fixes`), standalone audits (`standalone`), the macros of the
+project (`macro_files`), files that wait for columns their macros ask for (`awaiting`), the files with unit tests
+(`unit_tests`), files in the project's layout (`format`), and the compiled manifest that a run is pinned to
+(`manifest`).
 Not here: parsing (model/), fingerprints (snapshot/), anything about a warehouse or the state.
 
 Imports errors, relation, dialect, macros, model, graph, snapshot and lint. Nothing on the warm path imports sqlglot or

@@ -1,10 +1,12 @@
 """The command line: `isomesh`. The only room that prints.
 
 What is here: `main.py` (the group, global options, errors to exit codes), one file per group of commands (`plan.py`,
-`environments.py`, `models.py`, `lineage.py`, `dag.py` with its page, `warehouse.py`, `lint.py`, `format.py`,
-`testing.py`, `info.py`, `init.py` with its `scaffold/`), `console.py` (rich: plans, tables, errors), `progress.py`
-(events as they happen, on stderr), `report.py` (events as one document), `session.py` (from options to the project),
-`parameters.py` (options that several commands share), `outcome.py` (exit codes).
+`environments.py`, `intervals.py`, `models.py`, `table_diff.py`, `lineage.py`, `dag.py` with its page, `warehouse.py`,
+`lint.py`, `format.py`, `testing.py`, `ci.py`, `upkeep.py`, `info.py`, `init.py` with its `scaffold/`), `console.py`
+(rich: plans, tables, errors), `progress.py` (events as they happen, on stderr), `report.py` (events as one document),
+`logs.py` (and as a file), `session.py` (from options to the project), `parameters.py` (options that several commands
+share), `wishes.py` and `forward_only.py` (those of a plan), `choosing.py` (what people decide), `outcome.py` (exit
+codes); and `format_page.py`, which writes the tables of `docs/format.md`.
 
 What is not: decisions (`plan/`), their words (`plan/explain.py`, `plan/words.py`), effects (`project.py` and below).
 

@@ -1,10 +1,15 @@
 """Dagster lives here: the only room (with `sample/`) that imports it.
 
-What is here: models as assets, audits and unit tests as asset checks, environments as the partitions of one asset
-with their history, the jobs, sensors that offer environments, load what is due and follow
-a repository, the check of drift (`doctor`), ledgers of intervals, the resource
-that holds what a run works on, the names Dagster users know (`project`, `decorator`, `component`, `selections`), and
-two small files that use Dagster's internals, each with a fallback (`executor.py`, `loader.py`).
+What is here, by what it is about
+  definitions      build; project, decorator, component and selections for those who write their own; translator and
+                   overrides (how models look), keys (names that people meet); loader and executor, which use Dagster's
+                   internals, each with a fallback; deployed and reload (whose files they are of)
+  models           assets, with a step each (steps, later); checks (audits), unit_tests, lineage_text
+  environments     partitions of one asset (environments, history)
+  time             intervals and ledger (what is built), cadence (what is due)
+  jobs             jobs, plan_jobs, git_jobs, sync, doctor; ops is what they share, asked their configuration
+  a repository     sensors
+  a run            resource, session; events and provenance (what Dagster is told)
 What is not: any decision about what to build. Ops ask the run's plan and report what `execution/` says.
 
 Imports: `project` and the values below it. Loading definitions reads one compiled manifest: no database, no sqlglot.

@@ -2,12 +2,13 @@
 
 Here:     tokens (text as tokens with places), header and values (definition files, their blocks, statements and
           property values), canonical (the form that is fingerprinted), query (tables, columns and rewrites of a query),
-          summary (what each output column and the row set depend on).
+          merge (pieces of a MERGE), time_formats (of dialects), summary (what each output column and the row set
+          depend on).
 Behind:   query and summary are values and doors and need no sqlglot to be imported. Trees are parsed and resolved in
           tree, read in facts, rewritten in rewrite, qualified against known columns in qualified (proven: those a
           query proves), and summarised in lineage (scope: what names mean, rowcount: what multiplies rows).
           testable is the query as a unit test runs it; findings (by doubts) what lint rules ask about one,
-          stars writes one out.
+          stars writes one out, cast_names names columns, counterpart finds a word again in text that was made of it.
           Layout works on tokens, so that text keeps its meaning to the letter: atoms (tokens and macros with their
           comments), spacing, casing, printer (documents to lines), layout (one query), file_layout (a file), style.
 Not here: the meaning of properties (`model/`), macros (`macros/`), what a difference between two queries means

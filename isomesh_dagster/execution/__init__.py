@@ -1,14 +1,19 @@
 """Execution: a plan's effects. Everything that writes to a warehouse is here, and nothing here decides.
 
-Here      application (begin, build, promote, finish: the protocol; beginning has its checks and the intent, writing its
-          batches, together which of them at once), schedule (builds in threads, critical path first),
-          evaluate (one function per kind; `rows` is what they share, merge, partitions and scd2 are the larger ones),
-          timerange, texts (the SQL of a batch), audit, promote (and rollback), migrate
-          (tables that stay, in the swap), homes (the catalog of an environment's views),
-          take_back, waiting (for signals), reconcile, janitor, doctor, stamp,
-          warehouse (what it records), record (the state's share, in bulk), ask, events, log (of events);
-          python_model and custom (code of the project, and `project_code`, what that is given);
-          unit_test (with fixture and comparison: on a warehouse in memory, of no plan) and unit_test_draft.
+Here, by what it is about
+  an apply        application (begin, build, promote, finish: the protocol), beginning (its checks, and the intent),
+                  waiting (for signals), schedule (builds in threads, critical path first), promote (and rollback),
+                  migrate (tables that stay, in the swap), take_back, comments, statements (around every apply)
+  one batch       writing and batch (its statements, rows and audits in one transaction), together (several at once),
+                  texts (its SQL), timerange, audit, failures and pointing (where an error belongs)
+  kinds           evaluate (a function for each; `rows` is what they share), merge, partitions and scd2
+  a project's own python_model, custom, signals; project_code is what their code is given
+  the records     warehouse (what it says of itself), homes (catalogs of environments), record (the state's share, in
+                  bulk), reconcile (after a crash), stamp, adopt (a state that was lost), events, log
+  upkeep          janitor, doctor, destroy, external (tables declared from the warehouse)
+  questions       ask, fetch, table_diff with row_comparison and table_diff_words
+  unit tests      unit_test, with fixture and comparison: on a warehouse in memory, of no plan; unit_test_words,
+                  unit_test_draft
 Not here  what to build and why (`plan/`), how to render (`model/`), drivers (`engine/`), the state's tables (`state/`).
 Imports   state, engine, plan, snapshot, model, dialect, relation, errors.
 Decided   the warehouse is the authority: `loaded` and `environments` are written in the transactions of the rows and

@@ -1,11 +1,13 @@
 """The model: what a project's files and its configuration say, as values.
 
 Here: `Model` and its kinds, audits, header properties (`properties`, `kind_properties`, `kind_checks`, decoded by
-`decode`, refused by `header_checks`), a file as models (`parse`, by `entry`; `python_files`, `python_header` and
-`python_code` for one in Python), shared audits (`audit_blocks`), what a model uses of them and of signals (`uses`),
-external tables (`external`), rendering for one moment (`render`), unit tests and their rows (`unit_tests`, `fixtures`),
-names, dates and crons, models as JSON (`codec`), and `Settings` of one gateway (`settings`), read from its
-configuration (`config` and the files beside it).
+`decode`, refused by `header_checks`), a file as models (`parse`, by `entry`, with its `blueprints` and `statements`;
+`python_files`, `python_header` and `python_code` for one in Python), shared audits (`audit_blocks`), what a model uses
+of them and of signals (`uses`), external tables (`external`), rendering for one moment (`render`), what texts mention
+besides (`mentions`, `mentioned`), unit tests and their rows (`unit_tests`, `fixtures`), names, dates and crons
+(`cron`), models as JSON (`codec`), and `Settings` of one gateway (`settings`), read from its configuration by `config`:
+as trees (`config_file`), values (`config_values`), gateways (`config_gateways`, `connections`, `environment_catalogs`),
+keys (`config_keys`, `git_config`), checked (`config_errors`), and advice for one in Python (`config_python`).
 Not here: walking folders and remembering what files said (cache/), what makes a model the same model (snapshot/), who
 reads whom (graph/).
 
