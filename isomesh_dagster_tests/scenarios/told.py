@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timezone
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ import yaml
 
 from isomesh_dagster.errors import IsomeshError
 from isomesh_dagster.plan.documents import plan_markdown
+from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.plan.wish import RunWish, Wish
 from isomesh_dagster.project import Project
 from isomesh_dagster.snapshot.environment import PROD
@@ -144,7 +145,7 @@ class Teller:
                     raise
                 yield self._plain(f"### Refused for `{environment}`\n\n{error}\n")
                 return
-            told = self._plain(plan_markdown(plan))
+            told = self._plain(plan_markdown(_untimed(plan)))
             if what != "plan":
                 list(project.apply(plan))
         if what != "apply":
@@ -161,6 +162,14 @@ class Teller:
 
     def _plan_number(self, found: re.Match[str]) -> str:
         return self._digests.setdefault(found[0], f"#{len(self._digests) + 1}")
+
+
+def _untimed(plan: Plan) -> Plan:
+    """The plan as if nobody knew how long builds take: that differs from machine to machine."""
+    builds, later = (
+        tuple(replace(build, expected_seconds=None) for build in steps) for steps in (plan.builds, plan.later)
+    )
+    return replace(plan, builds=builds, later=later)
 
 
 def _parts(asked: Mapping[str, Any]) -> dict[str, Any]:
