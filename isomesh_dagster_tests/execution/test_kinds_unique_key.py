@@ -217,7 +217,7 @@ def test_a_large_first_batch_is_there_when_it_is_audited_and_after(system, kind)
     # 122,880 rows are where an engine begins to write a transaction's rows to the file before it commits
     query = "SELECT CAST(x AS INT) AS id, x AS v, TIMESTAMP '2020-01-01' AS ts FROM range(130_000) AS r(x)"
     enough = audit(
-        "enough", "SELECT 1 FROM (SELECT COUNT(*) AS rows FROM @this_model WHERE v >= 0) WHERE rows < 130000"
+        "enough", "SELECT 1 FROM (SELECT COUNT(*) AS rows FROM @this_model WHERE v >= 0) AS counted WHERE rows < 130000"
     )
     system.apply(system.plan(snapshots([latest(kind, query, audits=(enough,))]), batches={"mart.latest": [days(0, 1)]}))
     assert system.rows("SELECT COUNT(*) FROM mart.latest WHERE v >= 0") == [(130_000,)]

@@ -99,6 +99,7 @@ def test_migrations_make_the_tables_that_the_code_uses(location: Location) -> No
         url = URL.create(
             "postgresql+psycopg2",
             username=location["user"],
+            password=location.get("password"),
             host=location["host"],
             port=location["port"],
             database=location["database"],
