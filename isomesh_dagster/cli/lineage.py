@@ -45,6 +45,8 @@ def lineage(session: Session, *, name: str, upstream: bool, downstream: bool, as
         model, column = _cell(project, found, name)
         gateway = project.gateway
         columns = [column] if column is not None else _columns(project, found, model)
+        asked = project.models.get(model)
+        undeclared = [] if asked is None else [each for each in asked.depends_on if each not in project.models]
     reads = found.of(model)
     ups = [found.upstream(model, each) for each in columns] if both or upstream else []
     downs = [found.downstream(model, each) for each in columns] if both or downstream else []
@@ -62,6 +64,8 @@ def lineage(session: Session, *, name: str, upstream: bool, downstream: bool, as
         return
     if reads is not None and reads.opaque is not None:
         console.note(f"{model}: {reads.opaque}; nothing can be told about its columns.", "yellow")
+        if undeclared:
+            console.note(f"  hint: declare {', '.join(undeclared)} with `isomesh create_external_models`", "dim")
     if ups:
         console.line("made of", "bold")
         _trees(console, ups, _UP)

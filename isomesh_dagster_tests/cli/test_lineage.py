@@ -38,3 +38,10 @@ def test_the_second_time_comes_from_the_cache_and_is_the_same(shop: Shop) -> Non
         shop("lineage", "shop.monthly_revenue", "--json").stdout
         == shop("lineage", "shop.monthly_revenue", "--json").stdout
     )
+
+
+def test_what_stands_in_the_way_is_told_with_the_mend(shop: Shop) -> None:
+    (shop.root / "models/mixed.sql").write_text("MODEL (name mart.mixed);\nSELECT id FROM raw.one AS a, raw.two AS b")
+    told = shop("lineage", "mart.mixed").stderr
+    assert "nothing can be told about its columns" in told
+    assert "declare raw.one, raw.two with `isomesh create_external_models`" in " ".join(told.split())
