@@ -78,9 +78,13 @@ def _schema(item: Item) -> str:
 
 
 def _tally(items: Sequence[Item]) -> str:
-    """What the items' labels say, the most frequent first: `18 × view, 2 × seed file`."""
-    labels = Counter(item.label for item in items if item.label).most_common()
-    if labels and labels[0][1] == len(items):
+    """What the items' labels say, or their texts, the most frequent first: `18 × view, 2 × seed file`; "" where each
+    says another thing.
+    """
+    labels = Counter(said for item in items if (said := item.label or item.text)).most_common()
+    if not labels or labels[0][1] == 1:
+        return ""
+    if labels[0][1] == len(items):
         return labels[0][0]
     told = [f"{number} × {label}" for label, number in labels[:_LABELS]]
     return ", ".join(told) + (", …" if len(labels) > _LABELS else "")

@@ -32,6 +32,13 @@ def test_a_long_list_tells_what_matters_then_its_schemas_in_order() -> None:
     ]
 
 
+def test_what_many_say_alike_is_told_and_what_each_says_for_itself_is_not() -> None:
+    owners = section(*(Item(name=f"s.m{number}", text="owner: somebody") for number in range(30)))
+    assert [item.text for item in folded(owners).items] == ["owner: somebody"]
+    tables = section(*(Item(name=f"s.m{number}", text=f"isomesh__s.m{number}") for number in range(30)))
+    assert [item.text for item in folded(tables).items] == [""]
+
+
 def test_sentences_are_counted() -> None:
     told = folded(
         Section(
