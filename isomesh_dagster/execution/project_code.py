@@ -12,12 +12,14 @@ from typing import Any
 from isomesh_dagster.dialect import query as sql
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import IsomeshError, ModelError
+from isomesh_dagster.execution import warehouse
 from isomesh_dagster.execution.texts import Surroundings, may_mention
 from isomesh_dagster.macros.project import ProjectMacros
 from isomesh_dagster.macros.warehouse import SeenSnapshot
 from isomesh_dagster.model.kinds import External
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.relation import Relation, quote
+from isomesh_dagster.snapshot.snapshot import Snapshot
 
 _BATCH = quote("_isomesh_batch")
 
@@ -230,7 +232,21 @@ class MacroWarehouse:
         if found is None:
             return None
         parents = tuple(SeenSnapshot(name=self._full(one.name), version=one.version) for one in found.parents)
-        return SeenSnapshot(name=self._full(found.name), version=found.version, parents=parents)
+        return SeenSnapshot(
+            name=self._full(found.name),
+            version=found.version,
+            parents=parents,
+            physical=None if found.physical is None else str(found.physical),
+            intervals=self._loaded(found),
+        )
+
+    def _loaded(self, snapshot: Snapshot) -> list[tuple[int, int]]:
+        """What the table of a model holds, as far as it is committed."""
+        if snapshot.physical is None or self._around.sessions is None:
+            return []
+        with self._around.sessions() as session:
+            loaded = warehouse.intervals(warehouse.loaded_of(session, str(snapshot.physical)))
+        return [(one.start, one.end) for one in loaded]
 
     def _full(self, name: str) -> str:
         catalog = self._around.default_catalog

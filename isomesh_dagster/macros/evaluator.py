@@ -14,6 +14,7 @@ from isomesh_dagster.errors import MacroError, UnsupportedError
 from isomesh_dagster.macros.arguments import SQL, bind
 from isomesh_dagster.macros.conditions import evaluate
 from isomesh_dagster.macros.values import Fragment, to_sql
+from isomesh_dagster.relation import Relation
 
 if TYPE_CHECKING:
     from isomesh_dagster.macros.call import Call
@@ -70,6 +71,13 @@ class MacroEvaluator:
         return self._tree(value) if isinstance(value, Fragment) else value
 
     @property
+    def variables(self) -> dict[str, Any]:
+        """All variables of the configuration and of the entry of `blueprints`."""
+        of_blueprint = {name: self.blueprint_var(name) for name in self._expander.blueprint}
+        configured = self._expander.scope.configured.keys() - {"default_catalog"}
+        return {**{name: self.var(name) for name in sorted(configured)}, **of_blueprint}
+
+    @property
     def gateway(self) -> str | None:
         """The chosen gateway."""
         gateway: str | None = self.var("gateway")
@@ -93,8 +101,29 @@ class MacroEvaluator:
 
     @property
     def this_model_fqn(self) -> str:
-        """The same; a name that does not change with the environment is `@this_model` at load."""
-        return self.this_model
+        """The model's own full name in quotes, whatever is being built."""
+        name = self._expander.model
+        if not name:
+            raise MacroError("there is no model here", hint="statements around a plan have none")
+        catalog = self.default_catalog
+        return Relation.parse(name if catalog is None or name.count(".") != 1 else f"{catalog}.{name}").sql
+
+    @property
+    def this_env(self) -> str:
+        """The environment, in statements around a plan."""
+        return str(self.locals["this_env"])
+
+    @property
+    def schemas(self) -> list[str]:
+        """The schemas of the environment, in statements around a plan."""
+        found: list[str] = self.locals["schemas"]
+        return found
+
+    @property
+    def views(self) -> list[str]:
+        """The views of the environment, in statements around a plan."""
+        found: list[str] = self.locals["views"]
+        return found
 
     # --- relations
 
@@ -137,6 +166,13 @@ class MacroEvaluator:
         with self._expander.scope.parameters(given):
             return self._expander.scope.template(str(text))
 
+    def send(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """What a macro gives for these arguments: a tree, a list of several, None for nothing."""
+        named = [f"{key} := {self._written(value)}" for key, value in kwargs.items()]
+        arguments = ", ".join([*map(self._written, args), *named])
+        found = [self._tree(piece) for piece in self._expander.pieces(f"@{name}({arguments})")]
+        return found if len(found) > 1 else next(iter(found), None)
+
     # --- the warehouse, where the model is built
 
     @property
@@ -172,6 +208,12 @@ class MacroEvaluator:
         except KeyError:
             return default
         return self._tree(value) if isinstance(value, Fragment) else value
+
+    def _written(self, value: Any) -> str:
+        if not isinstance(value, exp.Expr):
+            return to_sql(value, self.dialect)
+        # a function of a macro is written `x -> …`, however the dialect writes its own
+        return str(value.sql(dialect=None if isinstance(value, exp.Lambda) else self.dialect))
 
     def _sql(self, name: str) -> str | None:
         return self._expander.scope.find(name)

@@ -34,12 +34,12 @@ from isomesh_dagster.relation import KnownColumns
 class Expander:
     """Expands the macros of one model's texts.
 
-    `variables` are values by name, case-insensitive; `Fragment`s are SQL, which may itself hold macros. `path` and
-    `line` (of the text in its file; None if not known) are told in errors. `configured` are those that `@VAR` and
-    `var()` know, None: all of them. `blueprint` are names of those variables that an entry of `blueprints` gives,
-    `arguments` of those that a template may use as they are. `columns` tells the columns of relations, `macros` are the
-    project's own; if `expected` are their digests by key, one with another digest is refused. `warehouse` is what
-    macros may read, None where nothing is built. What `@DEF` defines lasts as long as the expander.
+    `variables` are values by name, case-insensitive; `Fragment`s are SQL, which may itself hold macros. `model` is its
+    name; `path` and `line` (of the text in its file; None if not known) are told in errors. `configured` are those that
+    `@VAR` and `var()` know, None: all of them. `blueprint` are names of those variables that an entry of `blueprints`
+    gives, `arguments` of those that a template may use as they are. `columns` tells the columns of relations, `macros`
+    are the project's own; if `expected` are their digests by key, one with another digest is refused. `warehouse` is
+    what macros may read, None where nothing is built. What `@DEF` defines lasts as long as the expander.
 
     `used_variables`, `used_macros` and `used_columns` fill with what the texts read, names in lower case: also in
     branches not taken, and also variables that are not defined (`@VAR('x', 1)`), since a change of any of them can
@@ -51,6 +51,7 @@ class Expander:
         dialect: str,
         variables: Mapping[str, Variable],
         *,
+        model: str = "",
         path: str | None = None,
         line: int | None = 1,
         configured: Mapping[str, Variable] | None = None,
@@ -76,6 +77,7 @@ class Expander:
         self._macros = macros
         self._expected = expected
         self._nesting = 0
+        self.model = model
         self._path = path
         self._line = line
         self._outer: Source | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from isomesh_dagster.errors import MacroError
@@ -15,11 +15,19 @@ ColumnsOf = Callable[[str], KnownColumns]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenSnapshot:
-    """What macros may know of a model's version: its full name, quoted and with the catalog, and what it reads."""
+    """What macros may know of a model's version: its full name, quoted and with the catalog, what it reads, and the
+    `intervals` that its table holds: pairs of epoch milliseconds, half-open, as far as they are committed.
+    """
 
     name: str
     version: str
     parents: tuple[SeenSnapshot, ...] = ()
+    intervals: list[tuple[int, int]] = field(default_factory=list)
+    physical: str | None = None
+
+    def table_name(self, is_deployable: bool = True) -> str:
+        """The table or view behind it, dotted; "" where it has none."""
+        return self.physical or ""
 
 
 class Warehouse(Protocol):

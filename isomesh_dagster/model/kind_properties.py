@@ -340,8 +340,6 @@ def parse_kind(value: Value, dialect: str, *, time_column_format: str) -> Header
             return ScdType2ByColumn(**_only(given, ScdType2ByColumn))
         case "CUSTOM":
             _require(name, given, "materialization", "materialization 'name'")
-            if given.get("batch_concurrency", 1) != 1:
-                raise ModelError(f"batches of kind {name} run one after the other", hint="remove `batch_concurrency`")
             properties = given.pop("materialization_properties", {})
             return Custom(**_only(given, Custom), properties=properties)
         case "SEED":

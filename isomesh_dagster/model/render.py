@@ -235,6 +235,7 @@ def _expander(model: Model, context: RenderContext, dialect: str, arguments: Map
     return Expander(
         dialect,
         variables,
+        model=model.name,
         path=model.path,
         line=None,
         configured=model.variables,

@@ -99,7 +99,11 @@ def known(evaluator, name):
         return "'' AS told, 0 AS parents"
     found = evaluator.get_snapshot(name)
     assert evaluator.get_snapshot("s.nobody") is None
-    assert found.name == f'"{evaluator.default_catalog}"."s"."b"'
+    assert found.name == evaluator.this_model_fqn == f'"{evaluator.default_catalog}"."s"."b"'
+    assert found.table_name().startswith("isomesh__s.s__b__")
+    assert found.intervals == []
+    (loaded,) = evaluator.get_snapshot("s.a").intervals
+    assert loaded[0] == 1704067200000 < loaded[1]
     return f"'{found.parents[0].name}' AS told, {len(found.parents)} AS parents"
 """
 

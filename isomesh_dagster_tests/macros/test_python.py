@@ -61,6 +61,21 @@ def test_a_function_is_called_by_its_name_or_the_given_one_in_any_case() -> None
         expanded("SELECT @anything(a)", two)
 
 
+def test_a_function_may_call_other_macros_and_list_variables() -> None:
+    one = "@macro()\ndef twice(evaluator, x): return [x, x]"
+    two = """
+@macro()
+def told(evaluator, *items):
+    twice = evaluator.send("TWICE", items[0])
+    add = evaluator.parse_one("SELECT F(c -> c + 1)").selects[0].expressions[0]
+    more = evaluator.send("each", exp.Array(expressions=list(items)), add)
+    assert evaluator.send("IF", False, 1) is None
+    assert {"x", "list", "code"} <= evaluator.variables.keys() and evaluator.variables["list"] == ["a", "b"]
+    return [*twice, *more]
+"""
+    assert expanded("SELECT @told(a, b)", one, two) == "SELECT a, a, a + 1, b + 1"
+
+
 @pytest.mark.parametrize(
     ("result", "given"),
     [

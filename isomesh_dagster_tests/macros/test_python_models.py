@@ -160,8 +160,8 @@ def test_the_decorator_without_brackets_is_told() -> None:
     ("wanted", "told"),
     [
         (
-            "from sqlmesh import CustomKind",
-            r"no CustomKind in 'sqlmesh': a project's files can import macro, ",
+            "from sqlmesh import RuntimeEnv",
+            r"no RuntimeEnv in 'sqlmesh': a project's files can import macro, ",
         ),
         (
             "from sqlmesh.utils.pydantic import x",
