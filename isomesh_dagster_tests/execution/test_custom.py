@@ -15,7 +15,9 @@ DAY_3 = datetime(2024, 1, 3, 12, tzinfo=timezone.utc)
 MODEL = """
 MODEL (
   name s.t,
-  kind CUSTOM (materialization 'Newest', materialization_properties ('key' = 'id', limit = 2), batch_size 1, batch_concurrency 2),
+  kind CUSTOM (
+    materialization 'Newest', materialization_properties ('key' = 'id', limit = 2), batch_size 1, batch_concurrency 2
+  ),
   columns (id INT, ds DATE),
 );
 SELECT id, ds FROM raw.days WHERE ds BETWEEN @start_ds AND @end_ds
@@ -137,9 +139,9 @@ class Newest(CustomMaterialization[Keyed]):
             [1, 2],
         ),
         (
-            "self.adapter.ctas('raw.more', query_or_df); "
-            "self.adapter.insert_append(table_name, 'SELECT * FROM raw.more'); "
-            "self.adapter.drop_table('raw.more'); self.adapter.delete_from(table_name, 'id = 0')",
+            "self.adapter.ctas('more', query_or_df); "
+            "self.adapter.insert_append(table_name, 'SELECT * FROM more'); "
+            "self.adapter.drop_table('more'); self.adapter.delete_from(table_name, 'id = 0')",
             [1, 2],
         ),
     ],
