@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from isomesh_dagster.definitions import keys
+from isomesh_dagster.definitions.translator import is_built
 from isomesh_dagster.project import Project
 
 _SHOWN = 10
@@ -32,7 +33,7 @@ def history_markdown(
     told = _told(instance, key, environment)
     if run is not None and promotions and promotions[0].number not in told:
         told[promotions[0].number] = _Told(run.run_id, run.tags.get(keys.COMMIT_TAG, ""))
-    changes = {record.id: _what(record.document) for record in project.plans(environment)}
+    changes = {record.id: _what(record.document, project) for record in project.plans(environment)}
     lines = ["| # | when (UTC) | what | by | commit |", "|--:|---|---|---|---|"]
     for one in promotions:
         known = told.get(one.number)
@@ -69,12 +70,15 @@ def _told(instance: dg.DagsterInstance, key: dg.AssetKey, environment: str) -> d
     return found
 
 
-def _what(document: str) -> str:
-    """Which models a plan changed, from its document; "" when it does not tell."""
+def _what(document: str, project: Project) -> str:
+    """Which models a plan changed, from its document; "" when it does not tell. External tables are no models."""
     try:
         changes = json.loads(document)["plan"]["changes"] if document else []
         models: dict[str, list[str]] = {}
         for change in changes:
+            model = project.models.get(change["model"])
+            if model is not None and not is_built(model):
+                continue
             models.setdefault(_WORDS.get(change["change"], ""), []).append(str(change["model"]))
     except (ValueError, KeyError, TypeError, AttributeError):
         return ""
