@@ -124,11 +124,13 @@ def per_day(intervals):
 
 def test_without_its_lead_no_batch_is_written(system):
     def end_the_lead():
-        with system.connection.session() as session:
+        lead = f"lead {project()['mart.daily'].physical}"
+        with system.connection.session() as session, session.transaction():
             session.fetch(
                 "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND objid = ? AND granted",
-                (lock_number(f"lead {project()['mart.daily'].physical}") & 0xFFFFFFFF,),
+                (lock_number(lead) & 0xFFFFFFFF,),
             )
+            session.claim(lead)  # the server takes a moment to end it
 
     # those three held their claim while the lead was there: they end well, and no other begins
     with pytest.raises(EngineError, match="leads the batches of this table is gone"):
@@ -145,7 +147,8 @@ def test_interrupted_no_other_batch_begins(system):
         application.interrupt()
 
     application = system.application(system.plan(project(), batches=BATCHES), tasks=3, checkpoint=Meeting(interrupt))
-    with pytest.raises(PlanError, match="stopped between two batches"):
+    # a statement that had just begun is cancelled, else the next batch does not begin
+    with pytest.raises((PlanError, EngineError), match="stopped between two batches|canceling statement"):
         list(run_plan_steps(application, 2))
     assert 1 <= len(per_day(loaded(system))) <= 4
     apply(system)
