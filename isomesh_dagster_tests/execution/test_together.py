@@ -148,7 +148,7 @@ def test_interrupted_no_other_batch_begins(system):
 
     application = system.application(system.plan(project(), batches=BATCHES), tasks=3, checkpoint=Meeting(interrupt))
     # a statement that had just begun is cancelled, else the next batch does not begin
-    with pytest.raises((PlanError, EngineError), match="stopped between two batches|canceling statement"):
+    with pytest.raises((PlanError, EngineError), match=r"stopped between two batches|canceling statement"):
         list(run_plan_steps(application, 2))
     assert 1 <= len(per_day(loaded(system))) <= 4
     apply(system)
