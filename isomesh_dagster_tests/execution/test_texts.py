@@ -24,7 +24,7 @@ def test_fixed_text_is_spliced():
     made, shown = texts([source, model("mart.m", "SELECT source.id /* raw.source */ FROM raw.source")], "mart.m")
     physical = shown["raw.source"].physical.sql
     assert made.batch(days(0, 1), is_new=True).query == f"SELECT source.id /* raw.source */ FROM {physical} AS source"
-    assert view_query(str(shown["raw.source"].physical)) == f"SELECT * FROM {physical}"
+    assert view_query(str(shown["raw.source"].physical), "raw.source", "w") == f"SELECT * FROM {physical}"
 
 
 def test_a_dynamic_query_is_rendered_for_every_batch():
