@@ -7,7 +7,7 @@ shows a plan renders these; nobody else decides what a plan's parts are called.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from isomesh_dagster.model.kinds import auto_restatement, is_incremental, kind_name
 from isomesh_dagster.plan.plan import NEW, Audit, Build, Change, ChangeType, DueAgain, Migrate, Plan
@@ -213,72 +213,39 @@ def plan_steps(plan: Plan) -> tuple[Section, ...]:
     if plan.is_empty:
         return ()
     base = f"still shows plan {plan.based_on[:12]}" if plan.based_on else "is still new"
-    sections = [
-        Section(
-            title="Check",
-            tone="step",
-            items=(Item(name=plan.environment, text=f"refuse unless the environment {base}; record the intent"),),
-        )
-    ]
-    if plan.before_all:
-        sections.append(_statement_section("Run first (before_all), in one transaction", plan.before_all))
-    if plan.builds:
-        schemas = sorted({_schema(build.snapshot) for build in plan.builds})
-        sections.append(
-            Section(
-                title="Create physical schemas that are missing",
-                tone="step",
-                items=tuple(Item(name=schema) for schema in schemas),
-            )
-        )
-        sections.append(
-            Section(
-                title="Build: write, audit and record each batch in one transaction",
-                tone="step",
-                items=tuple(_step_item(build) for build in plan.builds),
-            )
-        )
-    if plan.audits:
-        sections.append(
-            Section(
-                title="Audit what is built already; a blocking audit that finds rows stops the swap",
-                tone="step",
-                items=tuple(_audit_item(step) for step in plan.audits),
-            )
-        )
-    if plan.due_again:
-        sections.append(
-            Section(
-                title="Take back what other tables hold of these rows",
-                tone="step",
-                items=tuple(_due_again_item(one) for one in plan.due_again),
-            )
-        )
-    if plan.promote is not None:
-        altered = [
-            Item(name=f"ALTER TABLE {step.snapshot.physical} {change}")
-            for step in plan.migrations
-            for change in step.changes or ()
-        ]
-        altered += [
-            Item(name=f"alter {step.snapshot.physical}, as its columns then ask for")
-            for step in plan.migrations
-            if step.changes is None
-        ]
-        views = [*altered, *view_section(plan).items]
-        views.append(Item(name=f"record that {plan.environment} shows plan {plan.id[:12]}"))
-        sections.append(Section(title="Swap, in one transaction", tone="step", items=tuple(views)))
-    if plan.later:
-        sections.append(
-            Section(
-                title="Compute again, after the swap",
-                tone="step",
-                items=tuple(_step_item(build) for build in plan.later),
-            )
-        )
-    if plan.after_all:
-        sections.append(_statement_section("Run last (after_all), in one transaction", plan.after_all))
-    return tuple(sections)
+    check = Item(name=plan.environment, text=f"refuse unless the environment {base}; record the intent")
+    told: tuple[tuple[str, Iterable[Item]], ...] = (
+        ("Check", (check,)),
+        ("Run first (before_all), in one transaction", _statement_items(plan.before_all)),
+        (
+            "Create physical schemas that are missing",
+            (Item(name=schema) for schema in sorted({_schema(build.snapshot) for build in plan.builds})),
+        ),
+        ("Build: write, audit and record each batch in one transaction", map(_step_item, plan.builds)),
+        (
+            "Audit what is built already; a blocking audit that finds rows stops the swap",
+            map(_audit_item, plan.audits),
+        ),
+        ("Take back what other tables hold of these rows", map(_due_again_item, plan.due_again)),
+        ("Swap, in one transaction", _swap_items(plan)),
+        ("Compute again, after the swap", map(_step_item, plan.later)),
+        ("Run last (after_all), in one transaction", _statement_items(plan.after_all)),
+    )
+    sections = (Section(title=title, tone="step", items=tuple(items)) for title, items in told)
+    return tuple(section for section in sections if section.items)
+
+
+def _swap_items(plan: Plan) -> Iterator[Item]:
+    if plan.promote is None:
+        return
+    for step in plan.migrations:
+        for change in step.changes or ():
+            yield Item(name=f"ALTER TABLE {step.snapshot.physical} {change}")
+    for step in plan.migrations:
+        if step.changes is None:
+            yield Item(name=f"alter {step.snapshot.physical}, as its columns then ask for")
+    yield from view_section(plan).items
+    yield Item(name=f"record that {plan.environment} shows plan {plan.id[:12]}")
 
 
 def _change_sections(plan: Plan, *, diffs: bool) -> Iterable[Section]:
@@ -411,8 +378,8 @@ def _step_item(build: Build) -> Item:
     )
 
 
-def _statement_section(title: str, statements: Iterable[str]) -> Section:
-    return Section(title=title, tone="step", items=tuple(Item(name=" ".join(text.split())) for text in statements))
+def _statement_items(statements: Iterable[str]) -> Iterator[Item]:
+    return (Item(name=" ".join(text.split())) for text in statements)
 
 
 def _audit_item(step: Audit) -> Item:
