@@ -469,6 +469,8 @@ class Expander:
         if lower in RANGE_VARIABLES:
             message = f"the query of kind FULL or VIEW has no range, so there is no @{lower}"
             hint = f"use @execution_{lower.split('_', 1)[1]}"
+        elif lower[:1] == "v" and lower[1:].isdigit() and self.dialect in ("databricks", "spark"):
+            message, hint = f"`@{name}` names no version of a table", f"write `VERSION AS OF {lower[1:]}` behind it"
         elif lower in MACROS or lower in CLAUSES:
             message, hint = f"@{name} is a macro and needs its arguments", f"write `@{name}(…)`"
         else:

@@ -310,6 +310,13 @@ ERRORS = [
 ]
 
 
+def test_a_version_of_a_table_is_told_how_to_be_written() -> None:
+    with pytest.raises(MacroError, match="`@v3` names no version of a table") as caught:
+        expand("SELECT a FROM raw.x@v3", "databricks")
+    assert caught.value.hint == "write `VERSION AS OF 3` behind it"
+    assert expand("SELECT a FROM raw.x VERSION AS OF 3", "databricks") == "SELECT a FROM raw.x VERSION AS OF 3"
+
+
 @pytest.mark.parametrize(("text", "line", "column", "message", "hint"), ERRORS, ids=[case[0][:40] for case in ERRORS])
 def test_errors_tell_the_place_and_the_mend(text: str, line: int, column: int, message: str, hint: str) -> None:
     with pytest.raises(MacroError) as caught:
