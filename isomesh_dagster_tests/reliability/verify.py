@@ -14,7 +14,7 @@ from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.interval import Interval, subtract, to_ms
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 from isomesh_dagster_tests.reliability import files
-from isomesh_dagster_tests.reliability.files import ALL, FIRST, NUMBERED, SCHEMA
+from isomesh_dagster_tests.reliability.files import ALL, FIRST, NUMBERED, RAW_DAYS, SCHEMA
 
 DAY = 86_400_000
 START = to_ms(FIRST)
@@ -222,10 +222,13 @@ class _Check:
                 times = self._number_above(snapshot, "m.inc")
                 if times is not None:
                     query, end = f"SELECT n, s, g FROM {physical}", self.record.end(physical)
-                    # it reads all that is there, which may be more days than it counts as built for
-                    expected = [files.total(range(end + more), known.changes, times, number) for more in range(5)]
-                    if all(self._differs(query, one) for one in expected):
-                        yield from self._differ(physical, query, expected[0])
+                    found = self._found(query)
+                    # it reads all that is there, which may be more days than it counts as built for: an environment
+                    # that is planned does not catch up with the clock, although what it shares with prod did
+                    totals = (files.total(range(day), known.changes, times, number) for day in range(end, RAW_DAYS))
+                    if found not in totals:
+                        expected = files.total(range(end), known.changes, times, number)
+                        yield from self._differ(physical, query, expected)
             case "m.hist" if days:
                 now = self.fetch(f"SELECT k, COUNT(*) FROM {physical} WHERE valid_to IS NULL GROUP BY k ORDER BY k")
                 if [(int(k), count) for k, count in now] != [(k, 1) for k in range(files.KEYS)]:
@@ -245,11 +248,11 @@ class _Check:
                 return files.number_of(self.snapshots[parent].model.query)
         return None
 
-    def _differs(self, query: str, expected: Counter[files.Row]) -> bool:
-        return Counter(tuple(_plain(value) for value in row) for row in self.fetch(query)) != expected
+    def _found(self, query: str) -> Counter[files.Row]:
+        return Counter(tuple(_plain(value) for value in row) for row in self.fetch(query))
 
     def _differ(self, physical: str, query: str, expected: Counter[files.Row]) -> Iterator[str]:
-        found = Counter(tuple(_plain(value) for value in row) for row in self.fetch(query))
+        found = self._found(query)
         if found != expected:
             lost, more = expected - found, found - expected
             yield (
