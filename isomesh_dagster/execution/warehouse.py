@@ -187,8 +187,7 @@ def records(session: Session, environment: str) -> list[Shown]:
     """Every record of the environment, the latest first. That one counts: an older one, in another catalog, is what the
     environment showed before it moved, and goes with its views. Numbers begin anew with an environment, moments do not.
     """
-    rows = _fetch(session, _SHOWN, "WHERE name = ?", (environment,))
-    return sorted((_to_shown(row) for row in rows), key=_age, reverse=True)
+    return sorted(_fetch(session, "WHERE name = ?", (environment,)), key=_age, reverse=True)
 
 
 def tables(session: Session) -> list[Relation]:
@@ -206,12 +205,19 @@ def _homes(session: Session) -> list[str | None]:
     return [None, *(home for home in others if _is_ours(_read_stamp(session, home), ours))]
 
 
-def _fetch(session: Session, items: str, rest: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-    """What the records of this system's environments hold, from every catalog that has some."""
+def _fetch(session: Session, rest: str = "", values: Sequence[Any] = ()) -> list[Shown]:
+    """The records of this system's environments, from every catalog that has some. A record is where its views are: one
+    that speaks of views elsewhere is in a copy of that catalog, attached to be read, and says nothing of today.
+    """
+
+    def place(catalog: str | None) -> str:
+        return (catalog or session.default_catalog).lower()
+
     return [
-        row
+        record
         for home in _homes(session)
-        for row in session.fetch(f"SELECT {items} FROM {_in(_ENVIRONMENTS, home)} {rest}", values)
+        for record in map(_to_shown, session.fetch(f"SELECT {_SHOWN} FROM {_in(_ENVIRONMENTS, home)} {rest}", values))
+        if place(record.catalog) == place(home)
     ]
 
 
@@ -231,7 +237,7 @@ def _to_shown(row: tuple[Any, ...]) -> Shown:
 
 def all_shown(session: Session) -> list[Shown]:
     """What every environment shows, by name."""
-    latest = {one.name: one for one in sorted(map(_to_shown, _fetch(session, _SHOWN, "")), key=_age)}
+    latest = {one.name: one for one in sorted(_fetch(session), key=_age)}
     return [latest[name] for name in sorted(latest)]
 
 
@@ -240,9 +246,12 @@ def _age(record: Shown) -> tuple[datetime, int]:
 
 
 def shown_plan(session: Session, environment: str) -> str | None:
-    """The id of the plan the environment shows, without reading its target."""
-    rows = _fetch(session, "promoted_at_ms, number, plan_id", "WHERE name = ?", (environment,))
-    return str(max(rows)[2]) if rows else None
+    """The id of the plan the environment shows; where one catalog holds all records, without reading its target."""
+    if len(_homes(session)) > 1:
+        record = shown(session, environment)
+        return None if record is None else record.plan_id
+    rows = session.fetch(f"SELECT plan_id FROM {_ENVIRONMENTS.sql} WHERE name = ?", (environment,))
+    return str(rows[0][0]) if rows else None
 
 
 def show(session: Session, record: Shown) -> None:

@@ -4,6 +4,7 @@ moves them, whatever is planned, rolled back, removed, mended or moved.
 
 from __future__ import annotations
 
+import shutil
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -246,6 +247,23 @@ def test_a_warehouse_of_somebody_else_that_is_attached_is_not_taken_for_ours(tmp
     with pytest.raises(SystemMismatch, match="the catalog 'views' holds environments of gateway 'only' of another"):
         thief.apply("dev")
     assert thief.views() == both("views.shop__dev")  # the other's, untouched
+
+
+def test_copies_of_our_own_catalogs_that_are_attached_are_not_taken_for_ours(tmp_path):
+    shop = Shop(tmp_path / "shop", TWO_FILES, MAPPED)
+    shop.apply("prod")
+    shop.apply("dev")
+    for name in ("base", "views"):
+        shutil.copy(shop.root / f"{name}.db", shop.root / f"old_{name}.db")
+    copies = "".join(f", old_{name}: {{path: old_{name}.db, read_only: true}}" for name in ("base", "views"))
+    shop.configure(MAPPED, TWO_FILES.replace("views: views.db", f"views: views.db{copies}"))
+    shop.apply("prod")  # the record there and its copy are the same
+    for generation in (2, 3):
+        shop.apply("prod", generation)
+        shop.apply("dev")
+        assert shop.shows("base.shop") == shop.shows("views.shop__dev") == {generation}
+    with Project.load(shop.root) as project:
+        assert all(one.level is Level.OK for one in examine(project.system))
 
 
 def test_what_would_need_two_catalogs_is_refused_before_anything_is_built(tmp_path):
