@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from isomesh_dagster.errors import ConfigError
+from isomesh_dagster.model.config_values import looks_secret
+from isomesh_dagster.model.connections import secrets_in_address
 
 _HERE = "config.py"
 _CONNECTION = re.compile(r"(?P<engine>\w+)ConnectionConfig")
 _ENGINES = {"GCPPostgres": "gcp_postgres"}
-_SECRET = re.compile(
-    r"password|passphrase|token|secret|private_key|credential|api_key|account_key|url|dsn", re.IGNORECASE
-)
+_ENV_VAR = re.compile(r"\{\{ env_var\('(?P<name>(?:[^'\\]|\\.)*)'(?:, '(?P<default>(?:[^'\\]|\\.)*)')?\) \}\}")
 _PLAIN = re.compile(r"(?!(?:true|false|null|yes|no|on|off|y|n)$)[A-Za-z_./][\w./ -]*(?<! )", re.IGNORECASE)
+_MOST_VALUES, _LONGEST = 10_000, 10_000
+"""More than anybody configures: what names and functions multiply beyond that is left."""
 _FILES = frozenset({"abspath", "realpath", "resolve", "absolute", "expanduser", "as_posix", "str", "Path"})
 
 
@@ -52,16 +54,14 @@ def refusal(path: Path, instead: str) -> ConfigError:
 def yaml_of(text: str) -> str | None:
     """The lines of a `config.yaml` that says what `config = Config(…)` of the file does, as far as its text tells.
 
-    None when there is no such value. A password or the like that is written down is not repeated: the line asks for a
-    variable instead.
+    None when there is no such value. A password or the like that is written down, as a default of a variable too, is
+    not repeated: the line asks for a variable instead.
     """
     try:
-        module = ast.parse(text)
-    except (SyntaxError, ValueError):
+        found = _Reader(ast.parse(text)).bound("config")
+        return "\n".join(_lines(found, ())) if isinstance(found, dict) and found else None
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # the last two: nested too deeply to be read
         return None
-    reader = _Reader(module)
-    found = reader.bound("config")
-    return "\n".join(_lines(found, ())) if isinstance(found, dict) and found else None
 
 
 class _Reader:
@@ -71,6 +71,7 @@ class _Reader:
         self._values: dict[str, ast.expr] = {}
         self._functions: dict[str, ast.FunctionDef] = {}
         self._within: list[str] = []
+        self._seen = 0
         for statement in module.body:
             if isinstance(statement, ast.FunctionDef):
                 self._functions[statement.name] = statement
@@ -97,6 +98,9 @@ class _Reader:
 
     def _value(self, node: ast.expr, given: Mapping[str, Any]) -> Any:
         untold = _Untold(line=node.lineno)
+        self._seen += 1
+        if self._seen > _MOST_VALUES:
+            return untold
         match node:
             case ast.Constant(value=str() | int() | float() | None as value):
                 return value
@@ -222,9 +226,12 @@ def _quoted(value: object) -> str:
 
 
 def _joined(parts: list[Any], untold: _Untold) -> Any:
+    joined: Any = untold
     if len(parts) == 2 and all(isinstance(part, list) for part in parts):
-        return [*parts[0], *parts[1]]
-    return "".join(str(part) for part in parts) if all(isinstance(part, str | int) for part in parts) else untold
+        joined = [*parts[0], *parts[1]]
+    elif all(isinstance(part, str | int) for part in parts):
+        joined = "".join(str(part) for part in parts)
+    return joined if isinstance(joined, _Untold) or len(joined) <= _LONGEST else untold
 
 
 def _directory(path: Any, untold: _Untold) -> Any:
@@ -248,17 +255,33 @@ def _lines(value: dict[str, Any], within: tuple[str, ...]) -> Iterator[str]:
             yield start
             for item in inner:
                 first, *others = (
-                    list(_lines(item, (*place, ""))) if isinstance(item, dict) and item else [_scalar(item)]
+                    list(_lines(item, (*place, "")))
+                    if isinstance(item, dict) and item
+                    else [_scalar(_without_secrets(item, place))]
                 )
                 yield f"{'  ' * len(within)}  - {first.strip()}"
                 yield from others
         elif isinstance(inner, _Untold):
             yield f"{start}  # line {inner.line} of {_HERE} says it"
-        elif isinstance(inner, str) and _SECRET.search(key) and "env_var(" not in inner:
-            variable = re.sub(r"\W+", "_", "_".join(place[-3:])).upper()
-            yield f"{start} {_scalar(_variable([variable], _Untold(line=0)))}"
         else:
-            yield f"{start} {_scalar(inner)}"
+            yield f"{start} {_scalar(_without_secrets(inner, place))}"
+
+
+def _without_secrets(value: Any, place: tuple[str, ...]) -> Any:
+    """The value of the key at `place`; where it would tell a secret, a variable is asked for."""
+    if isinstance(value, list):
+        return [_without_secrets(item, place) for item in value]
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return value
+    text = str(value)
+    variables = [*_ENV_VAR.finditer(text)]
+    written = " ".join((_ENV_VAR.sub("", text), *(one["default"] or "" for one in variables))).strip()
+    if not written or not (looks_secret(place[-1]) or secrets_in_address(written)):
+        return value
+    if len(variables) == 1 and variables[0][0] == text:
+        return f"{{{{ env_var('{variables[0]['name']}') }}}}"
+    variable = re.sub(r"\W+", "_", "_".join(place[-3:])).upper()
+    return f"{{{{ env_var('{variable}') }}}}"
 
 
 def _scalar(value: Any) -> str:

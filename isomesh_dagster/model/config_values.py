@@ -18,7 +18,7 @@ from isomesh_dagster.model.config_file import REPLACED, WRITE, MappingNode, Node
 if TYPE_CHECKING:
     from isomesh_dagster.model.model import Json
 
-_SECRET_NAME = re.compile("secret|passw|pwd|token|key|auth|credential|dsn|conn|ur[il]$", re.IGNORECASE)
+_SECRET_NAME = re.compile("secret|passw|passphrase|pwd|token|key|auth|credential|dsn|conn|ur[il]$", re.IGNORECASE)
 
 
 class Unquoted(str):

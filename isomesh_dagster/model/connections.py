@@ -65,7 +65,7 @@ LocalPath = Annotated[Path | None, BeforeValidator(_local_path)]
 Plain = Annotated[Any, BeforeValidator(as_yaml)]
 
 
-def _in_address(text: str) -> list[str]:
+def secrets_in_address(text: str) -> list[str]:
     """The passwords and tokens in an address (`http://user:password@host/?token=…`) or a list of `key=value`."""
     parts = re.findall(r"://[^/@\s]*?:([^\s]+)@", text)
     parts += [value for key, value in re.findall(r"([\w-]+)=([^&;\s]+)", text) if _SECRET_IN_ADDRESS.search(key)]
@@ -202,7 +202,7 @@ class DuckDBConnection(_Config):
         texts = {key: value for key, value in self.connector_config.items() if isinstance(value, str)}
         declared = [value for key, value in texts.items() if _SECRET_KEY.search(key)]
         addresses = [*texts.values(), *self.allowed_paths, *(one.repository or "" for one in self.extensions)]
-        found = [part for address in addresses for part in _in_address(address)]
+        found = [part for address in addresses for part in secrets_in_address(address)]
         return tuple(value for value in options + declared + found if value)
 
 

@@ -100,7 +100,47 @@ def test_a_secret_that_is_written_down_is_not_repeated() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["raise SystemExit", "config = load()", "config = (", "config = sqlmesh_config(1)", ""]
+    ("value", "told"),
+    [
+        ("dict(password=os.environ.get('PW', 'hunter2'))", {"password": "{{ env_var('PW') }}"}),
+        ("dict(password=os.environ.get('PW'))", {"password": "{{ env_var('PW') }}"}),
+        ("dict(password='hunter2' + os.environ['PW'])", {"password": "{{ env_var('X_PASSWORD') }}"}),
+        ("dict(password=123456, use_token=True)", {"password": "{{ env_var('X_PASSWORD') }}", "use_token": True}),
+        ("dict(pg='postgres:dbname=d password=hunter2')", {"pg": "{{ env_var('X_PG') }}"}),
+        ("dict(at=os.getenv('AT', 'https://me:hunter2@host/d'))", {"at": "{{ env_var('AT') }}"}),
+        ("{'Authorization': 'Bearer hunter2'}", {"Authorization": "{{ env_var('X_AUTHORIZATION') }}"}),
+        ("['s3://b', 'https://me:hunter2@host/d']", ["s3://b", "{{ env_var('X') }}"]),
+        (
+            "dict(pg=f\"postgres:user=me password={os.environ['PW']}\")",
+            {"pg": "postgres:user=me password={{ env_var('PW') }}"},
+        ),
+    ],
+)
+def test_nor_is_one_that_stands_anywhere_else(value: str, told: object) -> None:
+    assert yaml.safe_load(derived(value) or "") == {"x": told}
+
+
+def test_what_multiplies_itself_is_left() -> None:
+    names = "\n".join(f"a{number} = [a{number + 1}, a{number + 1}]" for number in range(40))
+    doubled = "double(" * 40 + "'x'" + ")" * 40
+    for value in ("a0", doubled):
+        told = derived(value, f"{names}\na40 = 1\ndef double(x):\n    return x + x")
+        assert told is not None
+        assert "config.py says it" in told
+        assert len(told) < 2_000_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "raise SystemExit",
+        "config = load()",
+        "config = (",
+        "config = sqlmesh_config(1)",
+        "",
+        f"config = Config(x={'-' * 100_000}1)",
+        f"config = Config(x={'+'.join(['a'] * 5_000)})",
+    ],
 )
 def test_there_may_be_nothing_to_tell(text: str) -> None:
     assert yaml_of(text) is None
