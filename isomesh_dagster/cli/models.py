@@ -19,6 +19,7 @@ from isomesh_dagster.cli.parameters import (
     restyled,
     selected,
     start_option,
+    style_asked,
     style_options,
 )
 from isomesh_dagster.cli.session import Session, json_option, pass_session
@@ -86,7 +87,7 @@ def render(
         )
         gateway = project.gateway
         is_python = project.model(model).python is not None
-        if any(asked.values()) and not is_python:
+        if style_asked(asked) and not is_python:
             from isomesh_dagster.dialect.layout import laid_out
 
             style = restyled(project.settings.format, asked)

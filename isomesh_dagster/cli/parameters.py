@@ -138,10 +138,14 @@ def style_options(command: Command) -> Command:
     return command
 
 
+def style_asked(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `style_options` that were given."""
+    return {key: value for key, value in asked.items() if value is not None and value is not False}
+
+
 def restyled(style: Style, asked: Mapping[str, Any]) -> Style:
     """The style with what `style_options` were given."""
-    given = {key: value for key, value in asked.items() if value is not None and value is not False}
-    return replace(style, **{"pad": asked["indent"] or style.pad, **given})
+    return replace(style, **{"pad": asked["indent"] or style.pad, **style_asked(asked)})
 
 
 execution_time_option = click.option(

@@ -63,9 +63,7 @@ def test(
     if as_json:
         console.json({"gateway": gateway, **unit_tests_json(results)})
     elif not results:
-        console.line(
-            f"gateway {gateway} · no unit tests" + ("" if not (tests or pattern or models) else " of that name")
-        )
+        console.line(f"gateway {gateway} · no unit tests" + ("" if not (tests or pattern or models) else " of these"))
     else:
         console.line(_sentence(results, gateway), "bold red" if _failed(results) else "bold green")
     if _failed(results):
@@ -159,7 +157,7 @@ def _chosen(
     project: Project, wanted: Sequence[str], pattern: str | None, models: Collection[str] | None
 ) -> list[UnitTest]:
     """The tests asked for, in the order of the files. Raises ModelError for a file or name that is not there."""
-    tests = [one for one in project.unit_tests() if models is None or one.model in models]
+    tests = list(project.unit_tests())
     if wanted:
         places = [_place(project.root, one) for one in wanted]
         for place, written in zip(places, wanted, strict=True):
@@ -170,7 +168,7 @@ def _chosen(
     if pattern is not None:
         glob = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
         tests = [one for one in tests if fnmatchcase(one.name, glob) or fnmatchcase(one.model, glob)]
-    return tests
+    return [one for one in tests if models is None or one.model in models]
 
 
 def _place(root: Path, written: str) -> tuple[str, str]:

@@ -158,7 +158,7 @@ def scheduled(project: Project, patterns: Sequence[str], after: str) -> list[str
         one.name
         for one in (project.environments() if patterns else ())
         if one.name != default
-        and (one.expires_at is None or one.expires_at > now)
+        and not one.has_ended(now)
         and any(fnmatchcase(one.name, pattern) for pattern in patterns)
     )
     return [*(name for name in names if name > after), *(name for name in names if name <= after)]

@@ -519,7 +519,8 @@ def _what_failed(error: IsomeshError, found: _Found) -> str:
 
 def _living(environments: Iterable[Environment]) -> dict[str, Environment]:
     """Those that have not ended, by name; what ended is there until the janitor comes."""
-    return {one.name: one for one in environments if one.expires_at is None or one.expires_at > _now()}
+    now = _now()
+    return {one.name: one for one in environments if not one.has_ended(now)}
 
 
 def _now() -> datetime:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.parse import quote, urlsplit
@@ -55,7 +56,7 @@ def set_status(
     try:
         with build_opener(_NoRedirect).open(asked, timeout=_SECONDS):
             return None
-    except (URLError, OSError, ValueError) as error:
+    except (URLError, HTTPException, OSError, ValueError) as error:
         return f"git.status: {_netloc(asked)} refused the status of {commit[:12]}: {error}".replace(token, "***")
 
 
@@ -88,7 +89,7 @@ def _open_numbers(status: StatusConfig, token: str | None) -> Iterator[int]:
                 listed: Any = json.loads(answer.read(_MOST_BYTES))
                 has_more = 'rel="next"' in (answer.headers.get("Link") or "")
             yield from [int(one[number]) for one in listed]
-        except (URLError, OSError, ValueError, TypeError, KeyError) as error:
+        except (URLError, HTTPException, OSError, ValueError, TypeError, KeyError) as error:
             told = str(error).replace(token, "***") if token else str(error)
             raise RemoteError(f"{_netloc(asked)} does not tell which pull requests are open: {told}") from None
         if not has_more:

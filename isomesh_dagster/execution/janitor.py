@@ -55,7 +55,7 @@ def janitor(
         for environment in state.environments():
             if only is not None and environment.name != only:
                 continue
-            if environment.name != PROD and environment.expires_at is not None and environment.expires_at <= now:
+            if environment.name != PROD and environment.has_ended(now):
                 if dry_run:
                     yield Dropped(name=environment.name, environment=environment.name)
                 else:

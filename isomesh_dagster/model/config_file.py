@@ -132,7 +132,9 @@ def read_dotenv(root: Path, instead: str | None = None) -> dict[str, str]:
     path = Path(instead) if instead else root / ".env"
     if not path.is_file():
         if instead:
-            raise ConfigError("there is no such file of variables", path=instead, hint=f"{DOTENV_VARIABLE} names it")
+            raise ConfigError(
+                "there is no such file of variables", path=instead, hint=f"--dotenv or {DOTENV_VARIABLE} names it"
+            )
         return {}
     from dotenv import dotenv_values
 

@@ -232,7 +232,10 @@ class GitConfig(_Config):
     @model_validator(mode="after")
     def _host(self) -> GitConfig:
         if self.open_pull_requests == "api" and self.status is None:
-            raise ValueError("open_pull_requests: api asks the host that `status` names, and there is none")
+            raise ValueError(
+                "open_pull_requests: api asks the host that `status` names, and there is none",
+                "write status: {type: github, repository: acme/warehouse}",
+            )
         return self
 
     @property

@@ -239,7 +239,7 @@ def _promote(
         before_all=layer.before_all,
         after_all=layer.after_all,
     )
-    has_ended = current is not None and current.expires_at is not None and current.expires_at <= from_ms(now)
+    has_ended = current is not None and current.has_ended(from_ms(now))
     if current is not None and current.target == target and not has_ended:
         return None  # one that ended lives again: the janitor would take what people just asked for
     before = {one.view: one.physical for one in current.target.views.values()} if current is not None else {}

@@ -49,6 +49,10 @@ class Environment:
     expires_at: datetime | None = None
     suffix_target: str = "schema"
 
+    def has_ended(self, now: datetime) -> bool:
+        """Whether its time is over at `now` (UTC); it is there until the janitor comes."""
+        return self.expires_at is not None and self.expires_at <= now
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promotion:

@@ -80,6 +80,7 @@ def test_a_query_is_rendered_in_another_dialect_and_layout(planned: Shop) -> Non
     assert asked.exit_code == 0, asked.output
     query = json.loads(asked.stdout)["sql"]
     assert "\n  , " in query
+    assert "\nDATE_TRUNC" in planned("render", "shop.monthly_revenue", "--pad", "0").stdout
     unknown = planned("render", "shop.monthly_revenue", "--dialect", "bigqury")
     assert "did you mean bigquery?" in unknown.stderr
 

@@ -89,6 +89,8 @@ def test_a_forgotten_range_is_told(tested: Shop) -> None:
         (("-k", "*day"), ["one_day"]),
         (("-k", "shop.large*"), ["dear_orders"]),
         (("-k", "nothing"), []),
+        (("tests/test_shop.yaml", "-m", "shop.large_orders"), ["dear_orders"]),
+        (("tests/test_shop.yaml::one_day", "-m", "shop.large_orders"), []),
     ],
 )
 def test_tests_are_chosen_by_place_and_name(tested: Shop, arguments: tuple[str, ...], names: list[str]) -> None:

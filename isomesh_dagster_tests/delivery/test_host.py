@@ -19,7 +19,9 @@ AMOUNT = "MODEL (name core.orders, kind FULL);\nSELECT 1 AS id, {} AS amount\n"
 
 
 class _Host(BaseHTTPRequestHandler):
-    """The API of a host of repositories: takes statuses, lists what is open, two on a page."""
+    """The API of a host of repositories: takes statuses, lists what is open, two on a page. It answers with the status
+    `answer`; 0: with what is no HTTP.
+    """
 
     asked: ClassVar[list[tuple[str, dict[str, str], dict[str, Any]]]] = []
     answer: ClassVar[int] = 201
@@ -28,12 +30,18 @@ class _Host(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.asked.append((self.path, dict(self.headers), body))
+        if self.answer == 0:
+            self.wfile.write(b"a proxy\r\n\r\n")
+            return
         self.send_response(self.answer)
         self.send_header("Location", "http://elsewhere.invalid/")
         self.end_headers()
 
     def do_GET(self) -> None:
         self.asked.append((self.path, dict(self.headers), {}))
+        if self.answer == 0:
+            self.wfile.write(b"a proxy\r\n\r\n")
+            return
         address = urlsplit(self.path)
         page = int(parse_qs(address.query)["page"][0])
         key = {"pulls": "number", "merge_requests": "iid"}[address.path.rsplit("/", 1)[-1]]
@@ -96,7 +104,7 @@ class TestStatus:
             assert delivery.deploy().outcome == "shown"
         assert _Host.asked == []
 
-    @pytest.mark.parametrize("answer", [401, 302])
+    @pytest.mark.parametrize("answer", [401, 302, 0])
     def test_a_host_that_refuses_is_a_warning(self, team: Team, host: str, answer: int) -> None:
         _Host.answer = answer
         self.configure(team, "github", host)
@@ -196,7 +204,7 @@ class TestClosedPullRequests:
         sync(team, TOKEN="sesame")
         request_a_pull(team, 7, 21)
         with team.delivery(TOKEN="sesame") as delivery:
-            for answer, listed in ((500, []), (302, []), (201, ["sesame"])):
+            for answer, listed in ((500, []), (302, []), (0, []), (201, ["sesame"])):
                 _Host.answer, _Host.open = answer, listed
                 due = delivery.due()
                 assert [type(task).__name__ for task in due.tasks] == ["Deploy", "Preview"]
