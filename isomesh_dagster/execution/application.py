@@ -264,7 +264,7 @@ class Application:
                 with self._connection.session() as session:
                     columns = session.columns(physical)
         except Exception as error:
-            yield (failed := self._failure(snapshot, error, batches.failed.audits if batches.failed else ()))
+            yield (failed := self._failure(snapshot, error, batches.audits_of(error)))
             raise failed.error from error.__cause__
         self._finished(step)
         if not wrote:

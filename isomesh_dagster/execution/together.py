@@ -19,6 +19,7 @@ from isomesh_dagster.engine.connection import Connection, Lead, Session
 from isomesh_dagster.errors import PlanError
 from isomesh_dagster.execution.batch import Batch, physical_of
 from isomesh_dagster.execution.evaluate import are_apart
+from isomesh_dagster.execution.events import Audited
 from isomesh_dagster.execution.rows import Written, reads_itself
 from isomesh_dagster.execution.texts import Surroundings, Texts
 from isomesh_dagster.execution.writing import BatchWriter
@@ -75,7 +76,7 @@ def most_together(model: Model) -> int:
     stands_alone = not (
         reads_itself(model)
         or model.name in model.depends_on
-        or "this_model" in model.query
+        or "this_model" in model.query.lower()
         or model.pre_statements
         or model.post_statements
     )
@@ -84,7 +85,7 @@ def most_together(model: Model) -> int:
 
 class Batches:
     """The batches of one step on their way. `surroundings` tells what texts depend on, `is_empty` which batches make no
-    rows, `known` is what was loaded when the application began. `failed` is the batch that ended all, if one did.
+    rows, `known` is what was loaded when the application began.
     """
 
     def __init__(
@@ -100,7 +101,7 @@ class Batches:
         known: Sequence[Interval],
         is_empty: Callable[[Interval | None], bool],
     ) -> None:
-        self.failed: Batch | None = None
+        self._failures: list[tuple[BaseException, Batch]] = []
         self._step = step
         self._connection = connection
         self._writer = writer
@@ -134,6 +135,10 @@ class Batches:
             is_apart = are_apart(self._step.snapshot, session.columns(physical), rest)
             yield from self._several(stack, desk, rest, most if is_apart else 1, lead)
 
+    def audits_of(self, error: BaseException) -> tuple[Audited, ...]:
+        """What had been audited in the batch that failed with this error; others may have failed beside it."""
+        return next((batch.audits for raised, batch in self._failures if raised is error), ())
+
     def _one(self, desk: _Desk, interval: Interval | None, lead: Lead | None = None) -> list[Done]:
         """Write one; empty when it was there already."""
         if self._stopped.is_set():
@@ -151,8 +156,8 @@ class Batches:
         begun = time.perf_counter()
         try:
             written = self._writer.write(desk.session, batch, lead)
-        except BaseException:
-            self.failed = batch
+        except BaseException as error:
+            self._failures.append((error, batch))
             raise
         return [Done(batch=batch, written=written, seconds=time.perf_counter() - begun)] if written is not None else []
 

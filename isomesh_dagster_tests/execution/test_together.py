@@ -13,7 +13,7 @@ import pytest
 from isomesh_dagster.engine.postgres_statements import lock_number
 from isomesh_dagster.errors import AuditError, EngineError, PlanError
 from isomesh_dagster.execution import warehouse
-from isomesh_dagster.execution.events import Evaluated
+from isomesh_dagster.execution.events import Evaluated, Failed
 from isomesh_dagster.execution.schedule import run_plan_steps
 from isomesh_dagster.execution.timerange import are_disjoint
 from isomesh_dagster.execution.together import Budget, most_together
@@ -118,6 +118,18 @@ def test_one_batch_fails_and_the_others_stay(system):
     assert shown(system) == ALL
 
 
+def test_of_two_batches_that_fail_the_error_and_the_audits_are_of_one(system):
+    slow = "pg_sleep(CASE x WHEN 3 THEN 0.2 ELSE 0 END) IS NOT NULL"
+    refuses = audit("neither", f"SELECT * FROM @this_model WHERE x IN (2, 3) AND {slow}")
+    events = []
+    application = system.application(system.plan(project(audits=(refuses,)), batches=BATCHES), tasks=3)
+    with pytest.raises(AuditError):
+        events.extend(run_plan_steps(application, 2))
+    (failed,) = [event for event in events if isinstance(event, Failed)]
+    assert [one.interval for one in failed.audits] == [days(2, 3)]
+    assert "2020-01-03" in str(failed.error)
+
+
 def per_day(intervals):
     return [Interval(start, start + DAY) for one in intervals for start in range(one.start, one.end, DAY)]
 
@@ -191,6 +203,7 @@ def test_on_duckdb_they_come_one_after_the_other(tmp_path):
         ({"pre_statements": ("SET x = 1",)}, 1),
         ({"post_statements": ("CREATE INDEX i ON t (x)",)}, 1),
         ({"query": "SELECT * FROM @this_model"}, 1),
+        ({"query": "SELECT * FROM @THIS_MODEL"}, 1),
         ({"depends_on": ("raw.numbers", "mart.daily")}, 1),
         ({"kind": kinds.IncrementalByUniqueKey(unique_key=("x",), batch_size=1)}, 1),
     ],
