@@ -10,6 +10,11 @@ def quote(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
+def literal(text: str) -> str:
+    """The text as a string literal, inner quotes doubled: how it reaches SQL where no parameter can stand."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
 class Relation:
     """A table or view. `catalog` None means the gateway's default catalog."""

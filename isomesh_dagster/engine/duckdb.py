@@ -22,7 +22,7 @@ from isomesh_dagster.engine.duckdb_catalogs import FOLDER_SUFFIX, DuckDBCatalogs
 from isomesh_dagster.engine.duckdb_session import DuckDBSession
 from isomesh_dagster.engine.duckdb_statements import CAPABILITIES, short
 from isomesh_dagster.errors import EngineError, LockedError
-from isomesh_dagster.relation import quote
+from isomesh_dagster.relation import literal, quote
 
 if TYPE_CHECKING:
     from isomesh_dagster.model.connections import DuckDBCatalog, DuckDBConnection
@@ -162,7 +162,7 @@ class DuckDBWarehouse:
             _setup(parent, f"LOAD {quote(extension.name)}", f"extension {extension.name!r}", otherwise=install)
         for number, secret in enumerate(settings.secrets, start=1):
             options = "".join(
-                f", {quote(key)} {_literal(value.get_secret_value())}" for key, value in secret.options.items()
+                f", {quote(key)} {literal(value.get_secret_value())}" for key, value in secret.options.items()
             )
             name = f" {quote(secret.name)}" if secret.name else ""
             _setup(
@@ -212,7 +212,7 @@ def _confine(parent: duckdb.DuckDBPyConnection, settings: DuckDBConnection, proj
         elif entry.suffix.lower() in _READABLE:
             files.append(str(entry))
     for setting, values in (("allowed_directories", folders), ("allowed_paths", files)):
-        parent.execute(f"SET {setting} = [{', '.join(_literal(value) for value in values)}]")
+        parent.execute(f"SET {setting} = [{', '.join(literal(value) for value in values)}]")
     parent.execute(f"SET {_EXTERNAL} = false")
 
 
@@ -306,17 +306,13 @@ def _setup(parent: duckdb.DuckDBPyConnection, sql: str, what: str, otherwise: st
 def _attach(name: str, catalog: DuckDBCatalog) -> str:
     target = MEMORY if catalog.path is None else str(catalog.path)
     options = " (READ_ONLY)" if catalog.read_only else ""
-    return f"ATTACH IF NOT EXISTS {_literal(target)} AS {quote(name)}{options}"
+    return f"ATTACH IF NOT EXISTS {literal(target)} AS {quote(name)}{options}"
 
 
 def _source(repository: str) -> str:
     """A repository's alias (`community`) bare, its address or folder in quotes."""
-    return repository if repository.isidentifier() else _literal(repository)
+    return repository if repository.isidentifier() else literal(repository)
 
 
 def _setting(value: Any) -> Any:
     return value if isinstance(value, bool | str | list) else str(value)
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -13,7 +13,7 @@ from pathlib import Path
 import duckdb
 
 from isomesh_dagster.errors import EngineError
-from isomesh_dagster.relation import quote
+from isomesh_dagster.relation import literal, quote
 
 FOLDER_SUFFIX = ".environments"
 _MEMORY = ":memory:"
@@ -51,9 +51,8 @@ class DuckDBCatalogs:
         if self._folder is not None:
             self._folder.mkdir(exist_ok=True)
         target = _MEMORY if self._folder is None else str(self._file(catalog))
-        literal = "'" + target.replace("'", "''") + "'"
         try:
-            cursor.execute(f"ATTACH IF NOT EXISTS {literal} AS {quote(catalog)}")
+            cursor.execute(f"ATTACH IF NOT EXISTS {literal(target)} AS {quote(catalog)}")
         except duckdb.Error as error:
             raise EngineError(
                 f"cannot attach the catalog {catalog!r}: {str(error).splitlines()[0][:200]}",

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from isomesh_dagster.errors import EngineError, WriteConflict
-from isomesh_dagster.relation import Relation, quote
+from isomesh_dagster.relation import Relation, literal, quote
 
 
 class Conversation(Protocol):
@@ -296,9 +296,9 @@ def _restore(session: Conversation, saved: _Saved) -> None:
             statements.append(f"GRANT {_right(one)} ON {sql} TO {_grantee(one)}{option}")
     for column, text in saved.comments:
         if column is None:
-            statements.append(f"COMMENT ON {kind} {sql} IS {_literal(text)}")
+            statements.append(f"COMMENT ON {kind} {sql} IS {literal(text)}")
         elif column in now.columns:
-            statements.append(f"COMMENT ON COLUMN {sql}.{quote(column)} IS {_literal(text)}")
+            statements.append(f"COMMENT ON COLUMN {sql}.{quote(column)} IS {literal(text)}")
     there = {one.name for one in now.indexes}
     for one_index in saved.indexes if now.kind in ("r", "m") else ():
         if one_index.needed <= set(now.columns) and one_index.name not in there:
@@ -333,8 +333,4 @@ def _options(options: Sequence[str] | None) -> str:
     if not options:
         return ""
     pairs = (option.partition("=") for option in options)
-    return f" WITH ({', '.join(f'{name} = {_literal(value)}' for name, _, value in pairs)})"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return f" WITH ({', '.join(f'{name} = {literal(value)}' for name, _, value in pairs)})"

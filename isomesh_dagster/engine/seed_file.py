@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from isomesh_dagster.errors import ModelError
-from isomesh_dagster.relation import quote
+from isomesh_dagster.relation import literal, quote
 
 _IN_NO_FILE = "\ufdd0"  # a code point that is no character; DuckDB 1 takes no NUL here
 # what pandas, and so the model format, reads as a missing value
@@ -90,16 +90,16 @@ def source(path: str, settings: Mapping[str, Any]) -> str:
     escape = quotechar if settings.get("doublequote", True) else ""
     options = [
         "header = true",
-        f"delim = {_literal(settings.get('delimiter') or ',')}",
-        f"quote = {_literal(quotechar)}",
-        f"escape = {_literal(escape)}",
+        f"delim = {literal(settings.get('delimiter') or ',')}",
+        f"quote = {literal(quotechar)}",
+        f"escape = {literal(escape)}",
         # missing values are told by `value`: DuckDB would look for them among the names of the columns too
-        f"nullstr = [{_literal(_IN_NO_FILE)}]",
+        f"nullstr = [{literal(_IN_NO_FILE)}]",
         "all_varchar = true",
     ]
     if settings.get("encoding"):
-        options.append(f"encoding = {_literal(settings['encoding'].lower().replace('utf8', 'utf-8'))}")
-    return f"read_csv({_literal(path)}, {', '.join(options)})"
+        options.append(f"encoding = {literal(settings['encoding'].lower().replace('utf8', 'utf-8'))}")
+    return f"read_csv({literal(path)}, {', '.join(options)})"
 
 
 def value(name: str, kind: str | None, settings: Mapping[str, Any]) -> str:
@@ -121,9 +121,9 @@ def survey(names: Sequence[str], settings: Mapping[str, Any]) -> str:
         given = _given(name, settings)
         items += [
             f"COUNT(*) - COUNT({given})",
-            f"BOOL_AND(regexp_full_match({given}, {_literal(_WHOLE)}))",
+            f"BOOL_AND(regexp_full_match({given}, {literal(_WHOLE)}))",
             f"BOOL_AND(TRY_CAST({given} AS BIGINT) IS NOT NULL) FILTER ({given} IS NOT NULL)",
-            f"BOOL_AND(regexp_full_match({given}, {_literal(_NUMBER)}, 'i'))",
+            f"BOOL_AND(regexp_full_match({given}, {literal(_NUMBER)}, 'i'))",
             f"BOOL_AND({given} IN ('True', 'TRUE', 'true', 'False', 'FALSE', 'false'))",
         ]
     return ", ".join([*items, "COUNT(*)"])
@@ -158,8 +158,4 @@ def _given(name: str, settings: Mapping[str, Any]) -> str:
     column = quote(name)
     if not missing:
         return column
-    return f"CASE WHEN {column} NOT IN ({', '.join(map(_literal, dict.fromkeys(missing)))}) THEN {column} END"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    return f"CASE WHEN {column} NOT IN ({', '.join(map(literal, dict.fromkeys(missing)))}) THEN {column} END"

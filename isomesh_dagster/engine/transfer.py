@@ -15,7 +15,7 @@ from isomesh_dagster.engine import postgres_types as types
 from isomesh_dagster.engine.duckdb import DuckDBWarehouse
 from isomesh_dagster.engine.duckdb_session import DuckDBSession
 from isomesh_dagster.model.connections import DuckDBConnection
-from isomesh_dagster.relation import Relation, quote
+from isomesh_dagster.relation import Relation, literal, quote
 
 Columns = list[tuple[str, str]]
 """Name and type of each column in order, types in DuckDB's spelling."""
@@ -49,7 +49,7 @@ def frame_of_csv(source: Path, columns: Columns, library: str) -> Any:
     options = "header = false, delim = ',', quote = '\"', escape = '\"', nullstr = '', allow_quoted_nulls = false"
     with _memory() as session:
         return session.fetch_frame(
-            f"SELECT {items} FROM read_csv({_literal(str(source))}, columns = {{{given}}}, "
+            f"SELECT {items} FROM read_csv({literal(str(source))}, columns = {{{given}}}, "
             f"{options}, auto_detect = false, parallel = false)",
             library,
         )
@@ -69,7 +69,7 @@ def _written(session: DuckDBSession, rows: str, target: Path) -> Columns:
     columns = session.columns(_ROWS)
     items = ", ".join(_write(quote(name), kind) for name, kind in columns)
     session.execute(
-        f"COPY (SELECT {items} FROM {rows}) TO {_literal(str(target))} (FORMAT csv, HEADER false, FORCE_QUOTE *)"
+        f"COPY (SELECT {items} FROM {rows}) TO {literal(str(target))} (FORMAT csv, HEADER false, FORCE_QUOTE *)"
     )
     return columns
 
@@ -88,7 +88,3 @@ def _read(column: str, kind: str) -> str:
     if kind == "BLOB":
         return f"unhex({column})"
     return f"from_json({column}, '[\"{kind[:-2]}\"]')" if types.is_list(kind) else column
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

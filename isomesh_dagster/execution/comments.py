@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.model.model import Model
-from isomesh_dagster.relation import Relation, quote
+from isomesh_dagster.relation import Relation, literal, quote
 
 
 def comment_on(session: Session, view: Relation, model: Model) -> None:
@@ -22,12 +22,12 @@ def comment_on(session: Session, view: Relation, model: Model) -> None:
     keeps = session.capabilities.keeps_comments
     texts = []
     if model.description or keeps:
-        texts.append(f"COMMENT ON VIEW {view.sql} IS {_literal(model.description)}")
+        texts.append(f"COMMENT ON VIEW {view.sql} IS {_comment(model.description)}")
     described = model.described_columns
     if described or keeps:
         columns = (name for name, _ in session.columns(view)) if keeps else _columns(session, view, model)
         texts += [
-            f"COMMENT ON COLUMN {view.sql}.{quote(name)} IS {_literal(text)}"
+            f"COMMENT ON COLUMN {view.sql}.{quote(name)} IS {_comment(text)}"
             for name in columns
             if (text := described.get(name) or described.get(name.lower())) or keeps
         ]
@@ -42,5 +42,5 @@ def _columns(session: Session, view: Relation, model: Model) -> Iterable[str]:
     return [name for name, _ in session.columns(view)]
 
 
-def _literal(text: str | None) -> str:
-    return "NULL" if not text else "'" + text.replace("'", "''") + "'"
+def _comment(text: str | None) -> str:
+    return "NULL" if not text else literal(text)

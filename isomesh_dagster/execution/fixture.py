@@ -22,7 +22,7 @@ from isomesh_dagster.execution.comparison import same
 from isomesh_dagster.model.decode import nearest
 from isomesh_dagster.model.fixtures import Fixture, FixtureQuery, Rows
 from isomesh_dagster.model.model import Model
-from isomesh_dagster.relation import Column, Relation, quote
+from isomesh_dagster.relation import Column, Relation, literal, quote
 
 _DIALECT = "duckdb"
 _INT64 = 2**63
@@ -74,7 +74,7 @@ def make_fixture(session: Session, relation: Relation, fixture: Fixture, known: 
     _make_from_rows(session, relation, fixture, _all_names(fixture.columns, known), types)
 
 
-def literal(value: Any) -> str:
+def _cell(value: Any) -> str:
     """A cell as SQL of the engine."""
     match value:
         case None:
@@ -82,26 +82,23 @@ def literal(value: Any) -> str:
         case bool():
             return str(value).upper()
         case float():
-            return f"CAST({quoted(str(value))} AS DOUBLE)" if not math.isfinite(value) else f"CAST({value!r} AS DOUBLE)"
+            return (
+                f"CAST({literal(str(value))} AS DOUBLE)" if not math.isfinite(value) else f"CAST({value!r} AS DOUBLE)"
+            )
         case datetime():
-            return f"{'TIMESTAMP' if value.tzinfo is None else 'TIMESTAMPTZ'} {quoted(value.isoformat(sep=' '))}"
+            return f"{'TIMESTAMP' if value.tzinfo is None else 'TIMESTAMPTZ'} {literal(value.isoformat(sep=' '))}"
         case date():
-            return f"DATE {quoted(value.isoformat())}"
+            return f"DATE {literal(value.isoformat())}"
         case time():
-            return f"TIME {quoted(value.isoformat())}"
+            return f"TIME {literal(value.isoformat())}"
         case list() | tuple():
-            return f"[{', '.join(map(literal, value))}]"
+            return f"[{', '.join(map(_cell, value))}]"
         case Mapping():
-            return f"{{{', '.join(f'{quoted(str(key))}: {literal(item)}' for key, item in value.items())}}}"
+            return f"{{{', '.join(f'{literal(str(key))}: {_cell(item)}' for key, item in value.items())}}}"
         case str():
-            return quoted(value)
+            return literal(value)
         case _:
             return str(value)
-
-
-def quoted(text: str) -> str:
-    """A text as an SQL string."""
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _keeps(session: Session, cells: Sequence[Any], type_: str) -> bool:
@@ -159,14 +156,14 @@ def _column(cells: Sequence[Any], type_: str | None, is_text: bool) -> list[str]
         return [_typed(value, type_) for value in cells]
     values = _read_texts(cells) if is_text else cells
     natural = _natural(values)
-    return [literal(value) if natural is None else f"CAST({literal(value)} AS {natural})" for value in values]
+    return [_cell(value) if natural is None else f"CAST({_cell(value)} AS {natural})" for value in values]
 
 
 def _typed(value: Any, type_: str) -> str:
     if isinstance(value, dict | list):
-        text = quoted(json.dumps(value, default=_plain))
+        text = literal(json.dumps(value, default=_plain))
         return f"CAST({text} AS {type_})" if type_ in ("JSON", "TEXT", "VARCHAR") else f"CAST({text}::JSON AS {type_})"
-    return f"CAST({literal(value)} AS {type_})"
+    return f"CAST({_cell(value)} AS {type_})"
 
 
 def _natural(cells: Iterable[Any]) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from isomesh_dagster.relation import quote
+from isomesh_dagster.relation import literal, quote
 from isomesh_dagster.snapshot.interval import Interval, from_ms
 
 _MICROSECOND = timedelta(microseconds=1)
@@ -36,7 +36,7 @@ def time_condition(column: str, column_type: str, time_format: str, interval: In
     first_text, last_text = start.strftime(time_format), last.strftime(time_format)
     if _NUMBER.match(kind) and _is_number(first_text) and _is_number(last_text):
         return f"{name} BETWEEN {first_text} AND {last_text}"
-    return f"{name} BETWEEN {_literal(first_text)} AND {_literal(last_text)}"
+    return f"{name} BETWEEN {literal(first_text)} AND {literal(last_text)}"
 
 
 def are_disjoint(column_type: str, time_format: str, intervals: Sequence[Interval]) -> bool:
@@ -58,7 +58,3 @@ def _stamp(moment: datetime) -> str:
 
 def _is_number(text: str) -> bool:
     return re.fullmatch(r"\d+(\.\d+)?", text) is not None
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
