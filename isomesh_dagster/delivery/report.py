@@ -17,7 +17,7 @@ from isomesh_dagster.model.model import Json
 from isomesh_dagster.plan.documents import changes_markdown, plan_json, plan_markdown
 from isomesh_dagster.plan.explain import builds_of
 from isomesh_dagster.plan.plan import ChangeType, Plan
-from isomesh_dagster.plan.words import count
+from isomesh_dagster.plan.words import count, some
 
 Outcome = Literal["shown", "waiting", "failed", "skipped", "ended"]
 
@@ -176,8 +176,7 @@ def _plan_markdown(plan: Plan, *, is_shown: bool) -> list[str]:
     views = plan.promote.target.views if plan.promote is not None and is_shown else {}
     changed = [views[one.model].view for one in plan.changes if one.model in views and one.change in _LOOKED_AT]
     if changed:
-        more = f" and {len(changed) - _MOST_VIEWS} more" if len(changed) > _MOST_VIEWS else ""
-        lines += ["", f"**Query it**: {', '.join(map(_code, changed[:_MOST_VIEWS]))}{more}"]
+        lines += ["", f"**Query it**: {some([*map(_code, changed)], _MOST_VIEWS)}"]
     return [*lines, *_folded("Plan", ["", *plan_markdown(plan).splitlines()])]
 
 

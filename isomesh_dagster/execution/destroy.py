@@ -18,10 +18,10 @@ from isomesh_dagster.execution.events import Dropped
 from isomesh_dagster.execution.homes import leave_old_homes
 from isomesh_dagster.execution.janitor import remove_snapshots, remove_unknown, take_down
 from isomesh_dagster.execution.stamp import check_pairing
+from isomesh_dagster.plan.words import some
 from isomesh_dagster.relation import Relation
 from isomesh_dagster.state.protocol import Identity, StateStore
 
-_NAMES_SHOWN = 5
 _ALWAYS = datetime.max.replace(tzinfo=timezone.utc)
 
 
@@ -62,9 +62,8 @@ def _refuse_readers(session: Session, relations: list[Relation]) -> None:
     standing = session.standing_on(relations)
     if standing:
         told = [f"{what} (on {relation})" for what, relation in standing]
-        more = f" and {len(told) - _NAMES_SHOWN} more" if len(told) > _NAMES_SHOWN else ""
         raise EngineError(
-            f"what isomesh did not make stands on what it made: {', '.join(told[:_NAMES_SHOWN])}{more}",
+            f"what isomesh did not make stands on what it made: {some(told)}",
             hint="drop it, or let it read something else; nothing was dropped",
         )
 
@@ -129,6 +128,6 @@ def destroy(
 def _refuse_kept(kept: list[Dropped]) -> None:
     if kept:
         raise EngineError(
-            f"{len(kept)} objects could not be dropped: {', '.join(one.name for one in kept[:_NAMES_SHOWN])}",
+            f"{len(kept)} objects could not be dropped: {some([one.name for one in kept])}",
             hint="mend what is told of each, then `isomesh destroy` again: it goes on from here",
         )

@@ -22,6 +22,7 @@ from isomesh_dagster.execution.reconcile import adopt_loaded
 from isomesh_dagster.execution.stamp import check_pairing
 from isomesh_dagster.execution.texts import view_query
 from isomesh_dagster.model.kinds import View, adds_rows, is_incremental, table_columns
+from isomesh_dagster.plan.words import some
 from isomesh_dagster.relation import Column, Relation
 from isomesh_dagster.snapshot.environment import PROD, Environment
 from isomesh_dagster.snapshot.interval import Interval, iso, subtract
@@ -398,11 +399,10 @@ def _strangers(session: Session, state: StateStore, snapshots: Collection[Snapsh
     owned = state.physicals() | warehouse.all_physicals(session)
     strangers = [name for schema in sorted(schemas) for name in _listed(session, schema) if name not in owned]
     if strangers:
-        shown = ", ".join(strangers[:5]) + (f" and {len(strangers) - 5} more" if len(strangers) > 5 else "")
         yield Finding(
             level=Level.WARNING,
             subject="physical layer",
-            message=f"{len(strangers)} objects in our schemas belong to no snapshot: {shown}",
+            message=f"{len(strangers)} objects in our schemas belong to no snapshot: {some(strangers)}",
             hint="nobody uses them through isomesh; drop them by hand if they are nobody's",
         )
 

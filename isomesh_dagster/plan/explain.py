@@ -7,7 +7,7 @@ shows a plan renders these; nobody else decides what a plan's parts are called.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from isomesh_dagster.model.kinds import auto_restatement, is_incremental, kind_name
 from isomesh_dagster.plan.plan import NEW, Audit, Build, Change, ChangeType, DueAgain, Migrate, Plan
@@ -21,6 +21,7 @@ from isomesh_dagster.plan.words import (
     interval_words,
     listed,
     range_words,
+    some,
 )
 from isomesh_dagster.snapshot.interval import iso
 from isomesh_dagster.snapshot.snapshot import Category, Snapshot
@@ -268,7 +269,7 @@ def _change_sections(plan: Plan, *, diffs: bool) -> Iterable[Section]:
 def _change_item(plan: Plan, change: Change, *, diffs: bool) -> Item:
     below = affected_readers(plan, change.model) if change.change is ChangeType.DIRECT else ()
     touched = [name for name in below if plan.snapshots[name].category not in _KEEPING]
-    told = f"affects {_some(touched)}" if touched else "what reads it keeps its rows"
+    told = f"affects {some(touched, _NAMES_SHOWN)}" if touched else "what reads it keeps its rows"
     children = (told,) if below else ()
     is_new = change.change is ChangeType.ADDED
     # that a model is new is said by the section
@@ -289,13 +290,6 @@ def _added_words(change: Change) -> str:
 
 _WEIGHT = {Category.BREAKING: 3, Category.FORWARD_ONLY: 2}
 _KEEPING = (Category.INDIRECT_NON_BREAKING, Category.METADATA)
-
-
-def _some(names: Sequence[str]) -> str:
-    """The names, or the first of many and how many more; those that are left out stand in a section of their own."""
-    if len(names) <= _NAMES_SHOWN:
-        return ", ".join(names)
-    return f"{', '.join(names[:_NAMES_SHOWN])} and {len(names) - _NAMES_SHOWN} more"
 
 
 def _build_item(plan: Plan, build: Build, reason: str = "") -> Item:
@@ -336,7 +330,8 @@ def _restated_words(plan: Plan, build: Build) -> str:
     names = restated_by(plan, build)
     if not names:
         return ""
-    return "restated by auto_restatement_cron" + ("" if names == (build.snapshot.name,) else f" of {_some(names)}")
+    others = "" if names == (build.snapshot.name,) else f" of {some(names, _NAMES_SHOWN)}"
+    return f"restated by auto_restatement_cron{others}"
 
 
 def _migrate_item(step: Migrate) -> Item:

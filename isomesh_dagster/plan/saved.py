@@ -18,10 +18,10 @@ from isomesh_dagster.plan.documents import plan_json, plan_markdown
 from isomesh_dagster.plan.explain import summary
 from isomesh_dagster.plan.plan import Build, Plan
 from isomesh_dagster.plan.wish import Wish, wish_from_json, wish_to_json
+from isomesh_dagster.plan.words import some
 from isomesh_dagster.snapshot.interval import Interval, from_ms, subtract, to_ms
 
 _FORMAT = 2
-_NAMES_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,13 +120,13 @@ def check_same(saved: SavedPlan, plan: Plan) -> None:
         raise _moved(saved, plan)
     files = _differing(saved.identifiers, {name: one.id.identifier for name, one in plan.snapshots.items()})
     if files:
-        raise _conflict(saved, f"the files are not those it was made from: {_listed(files)}")
+        raise _conflict(saved, f"the files are not those it was made from: {some(files)}")
     tables = _differing(saved.versions, {name: one.version for name, one in plan.snapshots.items()})
     if tables:
-        raise _conflict(saved, f"what is already built moved since: other tables are right for {_listed(tables)}")
+        raise _conflict(saved, f"what is already built moved since: other tables are right for {some(tables)}")
     more = [step.snapshot.name for step in plan.builds if not _is_agreed(saved, step.snapshot.name, plan)]
     if more:
-        raise _conflict(saved, f"more is to build than was agreed to: {_listed(more)}")
+        raise _conflict(saved, f"more is to build than was agreed to: {some(more)}")
 
 
 def _is_agreed(saved: SavedPlan, name: str, plan: Plan) -> bool:
@@ -157,8 +157,3 @@ def _moved(saved: SavedPlan, plan: Plan) -> ConflictingPlanError:
 
 def _conflict(saved: SavedPlan, told: str) -> ConflictingPlanError:
     return ConflictingPlanError(f"plan {saved.id} is not what would be done now: {told}", hint="plan again")
-
-
-def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:_NAMES_SHOWN])
-    return shown if len(names) <= _NAMES_SHOWN else f"{shown} and {len(names) - _NAMES_SHOWN} more"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from isomesh_dagster.errors import PlanError
@@ -20,13 +20,14 @@ from isomesh_dagster.plan.coverage import Spans, of_whole, within
 from isomesh_dagster.plan.missing import batches, due_end, in_order, limited, missing, must_begin_again
 from isomesh_dagster.plan.plan import Build
 from isomesh_dagster.plan.wish import Wish
+from isomesh_dagster.plan.words import some
 from isomesh_dagster.snapshot.interval import Interval, merge, subtract
 from isomesh_dagster.snapshot.snapshot import Snapshot
 
 MANY_BATCHES = 2_000
 """More batches than this for one model are warned of: each is a transaction of its own."""
 
-_NAMES_SHOWN = 5
+_GAPS_SHOWN = 5
 
 
 class Steps:
@@ -138,7 +139,7 @@ def refuse_gaps(
         both = is_incremental(old.model.kind) and is_incremental(snapshot.model.kind)
         gaps = subtract(had, has) if both else had if not has else ()
         if gaps:
-            lost.append(f"\n    {name}: {', '.join(map(str, gaps[:_NAMES_SHOWN]))}")
+            lost.append(f"\n    {name}: {', '.join(map(str, gaps[:_GAPS_SHOWN]))}")
     if lost:
         raise PlanError(
             f"{len(lost)} of the new tables would lack intervals that the present ones hold:{''.join(lost)}",
@@ -152,12 +153,12 @@ def warnings_of(builds: Iterable[Build], environment: str) -> Iterator[str]:
     empty = [step.snapshot.name for step in builds if step.hollow and step.intervals]
     if skipped:
         yield (
-            f"{environment} will show tables without rows: {_some(skipped)}."
+            f"{environment} will show tables without rows: {some(skipped)}."
             f" `isomesh run {environment}` fills them, and so does the next plan"
         )
     if empty:
         yield (
-            f"{environment} will show tables without rows: {_some(empty)}."
+            f"{environment} will show tables without rows: {some(empty)}."
             " Their intervals count as built, so that only a restatement fills them"
         )
     for step in builds:
@@ -179,8 +180,3 @@ def lost_history(builds: Iterable[Build], shown: Mapping[str, Snapshot], recorde
                 f"{snapshot.name} begins anew: its new table holds what the query returns now, the history that "
                 f"{old.physical} gathered is not taken over"
             )
-
-
-def _some(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:_NAMES_SHOWN])
-    return shown if len(names) <= _NAMES_SHOWN else f"{shown} and {len(names) - _NAMES_SHOWN} more"

@@ -116,6 +116,12 @@ def units(interval: Interval, unit: str) -> int:
     return years + 1 if unit == "year" else years * 12 + last.month - start.month + 1
 
 
+def some(names: Sequence[str], most: int = 5) -> str:
+    """Names, or the first of many and how many more: `a, b and 7 more`."""
+    shown = ", ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"
+
+
 def listed(parts: Sequence[str]) -> str:
     """At least one part, as an enumeration: `a, b and c`."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

@@ -22,6 +22,7 @@ from isomesh_dagster.plan.narrow import leave_out, unbuilt
 from isomesh_dagster.plan.plan import Decision, Plan
 from isomesh_dagster.plan.recorded import ADDITIVE, DESTRUCTIVE, Honoured, honour
 from isomesh_dagster.plan.wish import EVERYTHING_DUE, RunWish, Wish
+from isomesh_dagster.plan.words import some
 from isomesh_dagster.project import clock, migrating, scope
 from isomesh_dagster.project.checking import unread_warnings
 from isomesh_dagster.project.elsewhere import left_to_prod, left_words
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from isomesh_dagster.project.front import Project
 
 Recorded = dict[str, tuple[Interval, ...]]
-_NAMES_SHOWN = 5
 
 
 def plan_files(
@@ -164,7 +164,7 @@ def _pattern(project: Project, state: StateStore, name: str, wish: Wish) -> Envi
 
 def _left_out(environment: str, names: Sequence[str]) -> str:
     """What to tell of models that are not built and so not shown. Raises PlanError for prod, which shows all."""
-    listed = ", ".join(names[:_NAMES_SHOWN]) + (f" and {len(names) - _NAMES_SHOWN} more" * (len(names) > _NAMES_SHOWN))
+    listed = some(names)
     if environment == PROD:
         raise PlanError(
             f"prod always shows every model, and these would not be built: {listed}",
