@@ -1,5 +1,5 @@
-"""`isomesh doctor`, `migrate`, `state` and `destroy`: keeping a system healthy, and ending it. They work when a
-model is broken too.
+"""`isomesh doctor`, `migrate`, `state`, `system`, `clean` and `destroy`: keeping a system healthy, and ending it. All
+but `system adopt`, which makes definitions again from the files, work when a model is broken too.
 """
 
 from __future__ import annotations

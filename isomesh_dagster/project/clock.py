@@ -1,4 +1,4 @@
-"""The one place that reads the clock; nobody below does."""
+"""Now, for what a project is asked: nothing that decides reads the clock itself, moments are handed to it."""
 
 from __future__ import annotations
 
