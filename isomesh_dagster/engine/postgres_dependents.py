@@ -217,7 +217,8 @@ SELECT i.indrelid, x.relname, COALESCE(
 FROM pg_catalog.pg_index i JOIN pg_catalog.pg_class c ON c.oid = i.indrelid
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid
 LEFT JOIN pg_catalog.pg_constraint k ON k.conindid = i.indexrelid AND k.conrelid = i.indrelid
-WHERE c.oid = ANY(?::oid[]) AND c.relkind IN ('r', 'm') ORDER BY i.indexrelid
+WHERE c.oid = ANY(?::oid[]) AND c.relkind IN ('r', 'm')
+ORDER BY i.indexrelid, k.contype DESC -- a foreign key of the table to itself after the key that it needs
 """
 
 

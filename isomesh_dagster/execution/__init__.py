@@ -3,7 +3,8 @@
 Here, by what it is about
   an apply        application (begin, build, promote, finish: the protocol), beginning (its checks, and the intent),
                   waiting (for signals), schedule (builds in threads, critical path first), promote (and rollback),
-                  migrate (tables that stay, in the swap), take_back, comments, statements (around every apply)
+                  migrate (tables that stay, in the swap), take_back, comments, statements (around every apply),
+                  checkpoint (where it may be killed)
   one batch       writing and batch (its statements, rows and audits in one transaction), together (several at once),
                   texts (its SQL), timerange, audit, failures and pointing (where an error belongs)
   kinds           evaluate (a function for each; `rows` is what they share), merge, partitions and scd2

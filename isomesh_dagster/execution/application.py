@@ -27,6 +27,7 @@ from isomesh_dagster.execution import statements, warehouse
 from isomesh_dagster.execution.audit import refuse_failures, run_audits
 from isomesh_dagster.execution.batch import physical_of
 from isomesh_dagster.execution.beginning import check_base, check_catalogs, check_rights, open_intent, unchanged_target
+from isomesh_dagster.execution.checkpoint import no_checkpoint
 from isomesh_dagster.execution.events import Audited, Built, Evaluated, Event, Failed, Promoted, Reused, Waiting
 from isomesh_dagster.execution.failures import located
 from isomesh_dagster.execution.migrate import Alteration, definition_columns, prepare
@@ -59,10 +60,6 @@ def utc_now() -> datetime:
 _NO_STATEMENTS = StatementSettings()
 
 
-def _no_checkpoint(name: str) -> None:
-    """Nothing happens at a checkpoint outside of crash tests."""
-
-
 class Application:
     """A plan being applied to one system.
 
@@ -87,7 +84,7 @@ class Application:
         comments: bool = False,
         tasks: int = 1,
         now: Callable[[], datetime] = utc_now,
-        checkpoint: Callable[[str], None] = _no_checkpoint,
+        checkpoint: Callable[[str], None] = no_checkpoint,
     ) -> None:
         self.plan = plan
         self._connection = connection

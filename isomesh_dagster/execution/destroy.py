@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from isomesh_dagster.engine.connection import Connection, Session
 from isomesh_dagster.errors import ConflictingPlanError, EngineError
 from isomesh_dagster.execution import warehouse
+from isomesh_dagster.execution.checkpoint import no_checkpoint
 from isomesh_dagster.execution.events import Dropped
 from isomesh_dagster.execution.homes import leave_old_homes
 from isomesh_dagster.execution.janitor import remove_snapshots, remove_unknown, take_down
@@ -68,17 +69,13 @@ def _refuse_readers(session: Session, relations: list[Relation]) -> None:
         )
 
 
-def _no_checkpoint(name: str) -> None:
-    """Nothing happens at a checkpoint outside of crash tests."""
-
-
 def destroy(
     connection: Connection,
     state: StateStore,
     *,
     identity: Identity,
     with_state_schema: bool = True,
-    checkpoint: Callable[[str], None] = _no_checkpoint,
+    checkpoint: Callable[[str], None] = no_checkpoint,
 ) -> Iterator[Dropped]:
     """Remove all environments, all tables and views, the warehouse's records and the state; an event per environment
     and per relation. The state is closed then; `with_state_schema` says whether its schema may go with it.

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from isomesh_dagster.engine.connection import Connection, Session
 from isomesh_dagster.errors import EngineError
 from isomesh_dagster.execution import warehouse
+from isomesh_dagster.execution.checkpoint import no_checkpoint
 from isomesh_dagster.execution.events import Dropped
 from isomesh_dagster.execution.homes import claim_of, hide_views, views_of
 from isomesh_dagster.execution.reconcile import reconcile_in
@@ -22,10 +23,6 @@ from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.environment import PROD, Environment
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 from isomesh_dagster.state.protocol import Identity, StateStore
-
-
-def _no_checkpoint(name: str) -> None:
-    """Nothing happens at a checkpoint outside of crash tests."""
 
 
 def janitor(
@@ -39,7 +36,7 @@ def janitor(
     ignore_ttl: bool = False,
     dry_run: bool = False,
     only: str | None = None,
-    checkpoint: Callable[[str], None] = _no_checkpoint,
+    checkpoint: Callable[[str], None] = no_checkpoint,
 ) -> Iterator[Dropped]:
     """Remove environments that ended by `now`, then snapshots that were last needed more than `snapshot_ttl` ago.
 

@@ -16,6 +16,7 @@ from functools import partial
 from isomesh_dagster.engine.connection import Connection, Session
 from isomesh_dagster.errors import ConflictingPlanError, EngineError, PlanError, WriteConflict
 from isomesh_dagster.execution import warehouse
+from isomesh_dagster.execution.checkpoint import no_checkpoint
 from isomesh_dagster.execution.comments import comment_on
 from isomesh_dagster.execution.events import Promoted
 from isomesh_dagster.execution.homes import check_home, claim_of, drop_empty_schemas, leave_old_homes
@@ -209,10 +210,6 @@ def _changed(old: Target, new: Target) -> dict[str, str]:
 # ---- rollback --------------------------------------------------------------------------------------------
 
 
-def _no_checkpoint(name: str) -> None:
-    """Nothing happens at a checkpoint outside of crash tests."""
-
-
 def rollback(
     state: StateStore,
     connection: Connection,
@@ -224,7 +221,7 @@ def rollback(
     default_catalog: str | None = None,
     macros: ProjectMacros = NO_MACROS,
     comments: bool = False,
-    checkpoint: Callable[[str], None] = _no_checkpoint,
+    checkpoint: Callable[[str], None] = no_checkpoint,
 ) -> Promoted:
     """Make the environment show again what its promotion number `to` showed (default: the one before the current).
 

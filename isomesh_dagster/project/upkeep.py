@@ -71,8 +71,8 @@ def examine(system: System, *, environments: Collection[str] = (), repair: bool 
 
 
 def belongings(system: System) -> Belongings | None:
-    """What `destroy` would remove, asked for without changing anything; None when there is no system. Raises as
-    `execution.destroy.belongings` does.
+    """What `destroy` would remove; None when there is no system: of a state that nobody has used the tables go, which
+    looking may have made, and nothing else is changed. Raises as `execution.destroy.belongings` does.
     """
     if not _is_there(system):
         return None
