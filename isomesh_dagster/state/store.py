@@ -194,7 +194,7 @@ class SqlStateStore:
             late = and_(promotions.environment == shown.name, promotions.number >= shown.number)
             connection.execute(delete(tables.promotions).where(late))
             connection.execute(insert(tables.promotions).values(environment=shown.name, reason=reason, **row))
-            writes.supersede(connection, shown.name)
+            losers = writes.supersede(connection, shown.name)
             plan = {"id": shown.plan_id, "environment": shown.name, "based_on": None, "status": "done"}
             made = {"target": row["target"], "created_at": shown.promoted_at, "document": ""}
             writes.insert_new(connection, tables.plans, [{**plan, **made, **more}])
@@ -203,7 +203,8 @@ class SqlStateStore:
                 connection, tables.snapshots, [rows.snapshot_row(one, shown.promoted_at) for one in snapshots]
             )
             retention.take_back(connection, shown.target)
-            left = set(live.target.snapshots.values()) if live is not None else set()
+            left = {snapshot for other in losers for snapshot in other.snapshots.values()}
+            left |= set(live.target.snapshots.values()) if live is not None else set()
             retention.release(connection, left - set(shown.target.snapshots.values()), self._clock())
 
     def expire(self, environment: str, at: datetime | None) -> bool:

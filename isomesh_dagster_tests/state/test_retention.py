@@ -85,6 +85,17 @@ def test_time_to_live_starts_when_the_plan_is_superseded_or_closed(location: Loc
         assert store.mark_unreferenced(keep_promotions=1, older_than=at(31)) == [FIRST, SECOND]
 
 
+def test_time_to_live_starts_when_the_warehouse_is_believed(location: Location) -> None:
+    with SqlStateStore(open_database(location), clock=lambda: at(30)) as store:
+        promote(store, "p1", SECOND)
+        shown = store.environment("prod")
+        assert shown is not None
+        store.open_plan(plan("begun", FIRST, based_on="p1"), [FIRST])
+        store.adopt(shown, reason="plan")
+        assert store.mark_unreferenced(keep_promotions=1, older_than=at(30)) == []
+        assert store.mark_unreferenced(keep_promotions=1, older_than=at(31)) == [FIRST]
+
+
 def test_last_promotions_keep_their_tables(store: SqlStateStore) -> None:
     for number, item in enumerate((FIRST, SECOND, THIRD)):
         promote(store, f"p{number}", item, when=number)
