@@ -85,7 +85,7 @@ def _words(
     if kind == "string_type":
         return "must be text", "put it in quotes"
     if kind in ("tuple_type", "list_type"):
-        return "must be a list", "write it in a file: a variable has one value"
+        return "must be a list", "write [a, b] in a file; a variable has one value"
     # pydantic's words name the type that is wanted; the input is left out of them.
     return str(complaint["msg"]).replace("Input should be", "must be"), None
 

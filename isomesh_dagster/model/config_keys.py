@@ -115,8 +115,16 @@ def _environment(value: object) -> object:
     return _checked(names.validate_environment, value)
 
 
+_PATTERN_HINT = "write a name such as staging, or pr_* for all that begin so: a-z, 0-9, _ and *"
+
+
 def _environment_pattern(value: object) -> object:
-    _environment(value.replace("*", "x") if isinstance(value, str) else value)
+    if not isinstance(value, str):
+        return _environment(value)
+    try:
+        names.validate_environment(value.replace("*", "x"))
+    except IsomeshError:
+        raise ValueError(f"{value!r} can be the name of no environment", _PATTERN_HINT) from None
     return value
 
 
@@ -186,7 +194,7 @@ class FormatConfig(_Config):
     """`format`: how files are laid out. Those below `append_newline` change nothing here: words are never rewritten."""
 
     indent: int = Field(default=2, ge=1, le=16)
-    pad: int | None = Field(default=None, ge=1, le=16)
+    pad: int | None = Field(default=None, ge=0, le=16)
     max_text_width: int = Field(default=80, ge=20, le=1000)
     leading_comma: bool = False
     normalize_functions: Literal["upper", "lower", False] = "upper"

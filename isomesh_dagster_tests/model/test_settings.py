@@ -570,6 +570,11 @@ class TestKeys:
             ("default_target_environment: Dev-1", "default_target_environment: environment name 'Dev-1': must match"),
             ("default_target_environment: on", "must be a string"),
             ("pinned_environments: [dev, main]", "pinned_environments[1]: environment name 'main': is reserved"),
+            (
+                "scheduled_environments: ['*', PR_*]",
+                "scheduled_environments[1]: 'PR_*' can be the name of no environment",
+            ),
+            ("scheduled_environments: [1]", "scheduled_environments[0]: environment name must be a string"),
             ("physical_schema_mapping: {'(': x}", "is not a regular expression"),
             ("project: 7", "project: must be text"),
             ("variables: [1]", "variables: must hold `key: value` lines"),
