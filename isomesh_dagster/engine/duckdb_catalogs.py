@@ -32,10 +32,12 @@ class DuckDBCatalogs:
         self._folder = None if path is None else environments_folder(path)
 
     def attach(self, parent: duckdb.DuckDBPyConnection) -> None:
-        """Look what is attached, and attach what we have made. Raises EngineError."""
+        """Look what is attached, and attach what we have made; other files in the folder are nobody's. Raises
+        EngineError.
+        """
         self.names.update(name.lower() for name in _attached(parent))
         for file in sorted(self._folder.glob("*.db")) if self._folder is not None else ():
-            if file.stem.lower() not in self.names:
+            if file.stem.lower() not in self.names and self._is_ours(file.stem):
                 self.create(parent, file.stem)
                 self.drop_if_empty(parent, file.stem)  # left by who was killed between two steps
 

@@ -149,7 +149,9 @@ def test_the_suffix_makes_a_catalog_per_environment_that_goes_with_it(tmp_path, 
     folder = shop.root / "warehouse.db.environments"
     if database:
         assert [file.name for file in folder.iterdir()] == ["warehouse__qa.db"]
+        (stray := folder / "notes.db").write_text("somebody's")  # is left alone
         shop.apply("dev")  # and it comes back
+        stray.unlink()
         assert shop.shows("warehouse__dev.shop") == {1}
         with Project.load(shop.root) as project:
             list(destroy(project.connection(), project.state(), identity=project.identity()))
