@@ -26,9 +26,10 @@ def test_killed_processes_leave_nothing_lost_doubled_or_torn(
         postgres_server,
         random.Random(f"{warehouse} {state}"),
         tally,
-        steps=4,
+        steps=40,
         usual={"plan": (0.5, 40), "run": (0.3, 25), "restate": (0.3, 25), "rollback": (0.2, 6), "janitor": (0.2, 8)},
-        enough=lambda: False,
+        # a fast machine may be through before it is killed: then the life goes on
+        enough=lambda: tally.works.total() >= 4 and tally.kills.total() > 0,
     )
     assert not tally.problems, "\n".join(tally.problems)
     assert not tally.torn
