@@ -214,6 +214,7 @@ class Bench:
         project = self.ours.with_name("dagster")
         write_project(project, self.count)
         self._python(project, RAW, "warehouse.duckdb", "source.sql")
+        self._python(project, LOCATION)  # a code server has compiled the manifest before a run begins
         script = project / "run_job.py"
         script.write_text(DAGSTER)
         home = project / "dagster_home"
