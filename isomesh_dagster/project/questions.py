@@ -191,9 +191,12 @@ class ProjectQuestions(ProjectFiles):
 
         Neither state nor warehouse are opened.
         """
-        from isomesh_dagster.execution.unit_test import run_unit_tests
+        chosen = list(self.unit_tests() if tests is None else tests)
+        if not chosen:
+            return
+        from isomesh_dagster.execution.unit_test import run_unit_tests  # the SQL library, which most plans do without
 
-        yield from run_unit_tests(self.unit_tests() if tests is None else tests, checking.test_bed(self))
+        yield from run_unit_tests(chosen, checking.test_bed(self))
 
     def draft_unit_test(
         self,
