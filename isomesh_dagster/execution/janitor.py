@@ -69,7 +69,8 @@ def janitor(
         else:
             yield from remove_snapshots(session, state, going, checkpoint)
         if ignore_ttl:  # nobody knows since when these are not needed
-            unknown = _unknown(session, state)
+            unknown, kept = _unused(session, _unknown(session, state))
+            yield from kept
             if dry_run:
                 yield from (Dropped(name=physical) for physical in sorted(unknown))
             else:
@@ -94,6 +95,18 @@ def _unknown(session: Session, state: StateStore) -> set[str]:
     recorded = warehouse.all_physicals(session)
     shown = {view.physical for one in warehouse.all_shown(session) for view in one.target.views.values()}
     return recorded - shown - state.physicals()  # asked last: what is built now was known before
+
+
+def _unused(session: Session, physicals: Collection[str]) -> tuple[set[str], list[Dropped]]:
+    """Those of the relations (dotted) on which nothing stands, and an event for each of the others: views of an
+    environment that was let go still show them, and not every engine keeps a table under a view.
+    """
+    left, kept = set(physicals), list[Dropped]()
+    while left and (standing := session.standing_on([Relation.parse(one) for one in sorted(left)])):
+        used = {str(relation): what for what, relation in standing}
+        kept += [Dropped(name=one, kept_because=f"{what} stands on it") for one, what in sorted(used.items())]
+        left -= used.keys()  # and look again: what stays may be a view that stands on others
+    return left, kept
 
 
 def remove_unknown(session: Session, state: StateStore, physicals: Collection[str]) -> Iterator[Dropped]:

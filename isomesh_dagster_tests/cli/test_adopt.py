@@ -149,3 +149,13 @@ def test_wrong_pairings_stay_refused(planned: Shop) -> None:
     (planned.root / "config.yaml").write_text(both.replace("elsewhere_state", "local_state", 1))
     result = planned("system", "adopt", "--confirm", "production", gateway="production")
     assert (result.exit_code, "belongs to gateway 'local'" in result.stderr) == (1, True)
+
+
+def test_what_is_let_go_keeps_the_tables_that_its_views_still_show(planned: Shop) -> None:
+    rows = shown(planned)
+    planned.edit("models/shop/monthly_revenue.sql", "AS revenue", "AS turnover")
+    lose_state(planned)
+    ok(planned("system", "adopt", "--let-go", "dev", "--confirm", "local"))
+    told = ok(planned("janitor", "--ignore-ttl"))
+    assert "shop__dev.monthly_revenue stands on it" in told
+    assert shown(planned) == rows
