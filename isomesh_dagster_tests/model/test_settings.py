@@ -786,3 +786,17 @@ class TestSecretsBesidesPasswords:
         hide(["a-hidden-one", "short", "warehouse"], ["warehouse"])
         error = EngineError("short, a-hidden-one and a%2Dhidden%2Done", hint="the warehouse: 'a-hidden-one'")
         assert (error.message, error.hint) == ("short, *** and a%2Dhidden%2Done", "the warehouse: '***'")
+
+
+@pytest.mark.parametrize(("names", "told"), [(("config.yaml", "config.yml"), "both"), (("config.py",), "config.py")])
+def test_a_commit_whose_configuration_cannot_be_told_is_refused(
+    tmp_path: Path, names: tuple[str, ...], told: str
+) -> None:
+    (tmp_path / "config.yaml").write_text(TINY)
+    checkout = tmp_path / "commit"
+    checkout.mkdir()
+    load_settings(tmp_path, None, environ={}, checkout=checkout, checkout_decides=True)  # an older one may have none
+    for name in names:
+        (checkout / name).write_text("")
+    with pytest.raises(ConfigError, match=told):
+        load_settings(tmp_path, None, environ={}, checkout=checkout, checkout_decides=True)
