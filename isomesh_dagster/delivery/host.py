@@ -7,6 +7,7 @@ the address of the configuration and nowhere else.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection, Iterator, Mapping
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 _SECONDS = 10
 _MOST_PAGES = 50
+_MOST_SECONDS = 30.0
+"""For all pages together: a sensor asks, and a tick of it is given a minute."""
 _MOST_BYTES = 32 * 1024 * 1024
 _STATES = {
     "github": {"shown": "success", "waiting": "pending", "failed": "failure", "pending": "pending"},
@@ -82,7 +85,10 @@ def only_open(
 def _open_numbers(status: StatusConfig, token: str | None) -> Iterator[int]:
     """The numbers of the open pull or merge requests. Raises RemoteError when the host does not tell."""
     path, number = ("pulls?state=open", "number") if status.type == "github" else ("merge_requests?state=opened", "iid")
+    until = time.monotonic() + _MOST_SECONDS
     for page in range(1, _MOST_PAGES + 1):
+        if time.monotonic() > until:
+            raise RemoteError(f"the host took more than {_MOST_SECONDS:.0f} s to tell which pull requests are open")
         asked = Request(f"{_project(status)}/{path}&per_page=100&page={page}", headers=_headers(status, token))
         try:
             with build_opener(_NoRedirect).open(asked, timeout=_SECONDS) as answer:
