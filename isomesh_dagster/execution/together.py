@@ -171,12 +171,12 @@ class Batches:
         try:
             while todo or running:
                 while todo and len(running) < most and (not running or self._budget.one_more()):
-                    if not desks:
-                        session = stack.enter_context(self._connection.session())
-                        desks.append(
-                            _Desk(session=session, texts=self._texts(session, desk.around), around=desk.around)
-                        )
-                    taken = desks.pop()
+                    try:
+                        taken = desks.pop() if desks else self._another(stack, desk)
+                    except BaseException:
+                        if running:  # its place was taken, and nothing will run in it
+                            self._budget.leave()
+                        raise
                     running[pool.submit(self._one, taken, todo.pop(), lead)] = taken
                 ended, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in ended:
@@ -189,6 +189,10 @@ class Batches:
                 wait(running)
                 for _ in range(len(running) - 1):
                     self._budget.leave()
+
+    def _another(self, stack: ExitStack, desk: _Desk) -> _Desk:
+        session = stack.enter_context(self._connection.session())
+        return _Desk(session=session, texts=self._texts(session, desk.around), around=desk.around)
 
     def _texts(self, session: Session, around: Surroundings) -> Texts:
         """What the session runs; the model's settings are set in it."""
