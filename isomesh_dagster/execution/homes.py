@@ -71,9 +71,9 @@ def hide_views(session: Session, record: Shown) -> None:
 
 def leave_old_homes(session: Session, environment: str) -> None:
     """Take away what the environment left in catalogs it moved away from. Not inside a transaction; idempotent."""
-    for record in warehouse.records(session, environment)[1:]:
+    for record in warehouse.left_behind(session, environment):
         with session.swapping(views_of(record), claim=claim_of(environment)):
-            if record in warehouse.records(session, environment)[1:]:  # it may have come back meanwhile
+            if record in warehouse.left_behind(session, environment):  # it may have come back meanwhile
                 hide_views(session, record)
         if record.catalog is not None:
             session.drop_catalog_if_empty(record.catalog)

@@ -190,6 +190,11 @@ def records(session: Session, environment: str) -> list[Shown]:
     return sorted(_fetch(session, "WHERE name = ?", (environment,)), key=_age, reverse=True)
 
 
+def left_behind(session: Session, environment: str) -> list[Shown]:
+    """The records of the environment but the latest; where one catalog holds all, no target is read for it."""
+    return records(session, environment)[1:] if len(_homes(session)) > 1 else []
+
+
 def tables(session: Session) -> list[Relation]:
     """All tables with our records, in every catalog."""
     homes = (home for home in _homes(session) if home is not None)
