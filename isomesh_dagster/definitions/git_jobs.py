@@ -5,7 +5,7 @@ told of the models' assets; a preview is told of its environment only, because a
 """
 
 # no postponed annotations: Dagster reads those of ops when it makes them
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from pydantic import Field
 
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.events import failures, promoted_metadata, reused_result
-from isomesh_dagster.definitions.ops import log_environment, op_job, tell_audits, tell_built
+from isomesh_dagster.definitions.ops import log_environment, make_op, op_job, tell_audits, tell_built
 from isomesh_dagster.definitions.provenance import version_tags
 from isomesh_dagster.definitions.translator import IsomeshTranslator, is_built
 from isomesh_dagster.delivery import Delivery, Report
@@ -67,7 +67,7 @@ def _deploy_op(root: Path, gateway: str, key: dg.AssetKey, translator: IsomeshTr
             metadata = _metadata(delivery, report)
         yield from _ended(report, metadata)
 
-    return _op(
+    return make_op(
         DEPLOY_OP,
         compute,
         "Let prod show a commit of the deploy branch: test, check, build what is missing, audit, swap all views.",
@@ -84,13 +84,7 @@ def _preview_op(root: Path, gateway: str, key: dg.AssetKey) -> dg.OpDefinition:
             metadata = _metadata(delivery, report)
         yield from _ended(report, metadata)
 
-    return _op(PREVIEW_OP, compute, "Let the environment of a branch or pull request show its newest commit.")
-
-
-def _op(name: str, compute: Callable[..., Iterator[Any]], description: str) -> dg.OpDefinition:
-    return dg.op(name=name, out=dg.Out(dg.Nothing), required_resource_keys={keys.RESOURCE}, description=description)(
-        compute
-    )
+    return make_op(PREVIEW_OP, compute, "Let the environment of a branch or pull request show its newest commit.")
 
 
 class _DeployTeller:

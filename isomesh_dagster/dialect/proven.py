@@ -7,14 +7,14 @@ the query around it) the answer is Opaque: the right guess today may be the wron
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from sqlglot import exp
 
 from isomesh_dagster.dialect.facts import reads_columns
 from isomesh_dagster.dialect.summary import Opaque
-from isomesh_dagster.dialect.tree import Mention, Tree
+from isomesh_dagster.dialect.tree import Mention, Tree, ancestors
 from isomesh_dagster.relation import Column
 
 Proven = dict[str, dict[str, None]]  # by table: its columns, in the order they were met
@@ -158,23 +158,16 @@ def _means_alias(column: exp.Column, select: exp.Select) -> bool:
         keys = {key.name for key in group.expressions if isinstance(key, exp.Column) and key is not column}
         return any(behind.name not in keys for behind in item.this.find_all(exp.Column))
     having = select.args.get("having")
-    return having is not None and any(ancestor is having for ancestor in _up(column))
+    return having is not None and any(ancestor is having for ancestor in ancestors(column))
 
 
 def _is_nested(select: exp.Select) -> bool:
     """Whether a query around this one could lend it columns: it is part of an expression, or LATERAL."""
     child: exp.Expr = select
-    for parent in _up(select):
+    for parent in ancestors(select):
         if isinstance(parent, exp.Select):
             return not isinstance(child, (exp.With, exp.From, exp.Join))
         if isinstance(parent, exp.Lateral):
             return True
         child = parent
     return False
-
-
-def _up(node: exp.Expr) -> Iterator[exp.Expr]:
-    parent = node.parent
-    while parent is not None:
-        yield parent
-        parent = parent.parent

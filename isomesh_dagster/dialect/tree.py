@@ -122,7 +122,7 @@ class Tree:
             cte.this, exp.SetOperation
         ):
             return False
-        return any(ancestor is cte.this.expression for ancestor in _ancestors(node))
+        return any(ancestor is cte.this.expression for ancestor in ancestors(node))
 
     @property
     def dialect_name(self) -> str:
@@ -176,7 +176,7 @@ class Tree:
                 found.add(id(mention.node))
         for column, mention, _ in self.qualified_by_schema():
             own = mention.node.find_ancestor(exp.Select)
-            for ancestor in _ancestors(column):
+            for ancestor in ancestors(column):
                 if ancestor is own:
                     break
                 if isinstance(ancestor, exp.Select) and self._named(ancestor)[self.alias(mention.node)]:
@@ -205,7 +205,7 @@ class Tree:
                 if tuple(part.lower() for part in parts[:length])
                 == tuple(part.lower() for part in mention.parts[-length:])
             ]
-            selects = [ancestor for ancestor in _ancestors(column) if isinstance(ancestor, exp.Select)]
+            selects = [ancestor for ancestor in ancestors(column) if isinstance(ancestor, exp.Select)]
             found.sort(key=lambda pair: _index(selects, pair[0].node.find_ancestor(exp.Select)))
             if found:
                 yield column, *found[0]
@@ -222,7 +222,7 @@ class Tree:
             if qualifier is None or column.args.get("db") is not None:
                 continue
             name = self.identifier(qualifier)
-            select = next((s for s in _ancestors(column) if isinstance(s, exp.Select) and self._named(s)[name]), None)
+            select = next((s for s in ancestors(column) if isinstance(s, exp.Select) and self._named(s)[name]), None)
             mine = [mention for mention in owners.get(id(select), ()) if self.alias(mention.node) == name]
             found += [(column, mention, 1) for mention in mine[:1]]
         return found
@@ -317,7 +317,8 @@ def _index(items: Sequence[object], item: object) -> int:
     return next((index for index, other in enumerate(items) if other is item), len(items))
 
 
-def _ancestors(node: exp.Expr) -> Iterator[exp.Expr]:
+def ancestors(node: exp.Expr) -> Iterator[exp.Expr]:
+    """What the node is in, from the inside out."""
     parent = node.parent
     while parent is not None:
         yield parent

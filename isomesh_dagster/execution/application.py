@@ -17,7 +17,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -49,13 +49,7 @@ from isomesh_dagster.plan.plan import Audit, Build, Plan
 from isomesh_dagster.snapshot.environment import Target
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
-from isomesh_dagster.state.protocol import Identity, StateStore
-
-
-def utc_now() -> datetime:
-    """The moment, aware."""
-    return datetime.now(timezone.utc)
-
+from isomesh_dagster.state.protocol import Identity, StateStore, utc_now
 
 _NO_STATEMENTS = StatementSettings()
 

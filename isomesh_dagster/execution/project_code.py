@@ -69,6 +69,11 @@ def _project_lines(trace: TracebackType | None, macros: ProjectMacros) -> Iterat
         trace = trace.tb_next
 
 
+def wrong(model: Model, message: str, hint: str) -> ModelError:
+    """What to raise for a mistake in the code of a model or of what it calls."""
+    return ModelError(message, path=model.path, line=model.line, model=model.name, hint=hint)
+
+
 class EngineAdapter:
     """The warehouse as code of a project sees it: statements and queries in its SQL, in the batch's transaction."""
 

@@ -16,7 +16,7 @@ from typing import Any
 from isomesh_dagster.dialect import query as sql
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import ModelError
-from isomesh_dagster.execution.project_code import EngineAdapter, accepted, is_frame, told
+from isomesh_dagster.execution.project_code import EngineAdapter, accepted, is_frame, told, wrong
 from isomesh_dagster.execution.texts import Surroundings
 from isomesh_dagster.model.blueprints import plain_value
 from isomesh_dagster.model.decode import nearest, without_catalog
@@ -73,7 +73,7 @@ def python_rows(session: Session, call: PythonCall) -> Iterator[str]:
 def _insert(session: Session, call: PythonCall, frame: Any) -> int:
     """Add a frame's rows; how many they are. A frame without rows may have any columns."""
     if not is_frame(frame):
-        raise _wrong(
+        raise wrong(
             call.model,
             f"the function returned {type(frame).__name__}, which is no data frame",
             "return a DataFrame of pandas or polars, or a table of pyarrow; or yield them, none when there are no rows",
@@ -98,7 +98,7 @@ def _matched(call: PythonCall, found: Sequence[str]) -> list[str]:
     if not missing:
         return [name for name in given if name is not None]
     extra = [name for name in found if name not in given]
-    raise _wrong(
+    raise wrong(
         call.model,
         f"the frame has no {', '.join(map(repr, missing))}" + (f", but {', '.join(map(repr, extra))}" if extra else ""),
         nearest(missing[0], extra) or "its columns must be those that `columns` declares",
@@ -131,7 +131,7 @@ def _function(call: PythonCall, python: PythonFunction) -> Callable[..., Any]:
     """The function as the project's files have it now, if that is what was planned."""
     model, macros = call.model, call.around.macros
     if macros.function_digest(model.path, python.name) != python.digest:
-        raise _wrong(
+        raise wrong(
             model,
             "the Python code in the project's files is not what the model was planned with",
             "plan again, or run from the commit that was planned",
@@ -153,10 +153,6 @@ def _in_turn(call: PythonCall, function: Callable[..., Any], arguments: dict[str
             except StopIteration:
                 return
         yield frame
-
-
-def _wrong(model: Model, message: str, hint: str) -> ModelError:
-    return ModelError(message, path=model.path, line=model.line, model=model.name, hint=hint)
 
 
 # ---- what it may ask -------------------------------------------------------------------------------------

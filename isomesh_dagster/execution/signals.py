@@ -13,7 +13,7 @@ from typing import Any
 from isomesh_dagster.dialect import query as sql
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import ModelError
-from isomesh_dagster.execution.project_code import EngineAdapter, told
+from isomesh_dagster.execution.project_code import EngineAdapter, told, wrong
 from isomesh_dagster.execution.texts import Surroundings
 from isomesh_dagster.macros.signal_call import call_signal
 from isomesh_dagster.model.blueprints import plain_value
@@ -58,7 +58,7 @@ def _ask(
 ) -> list[Interval]:
     model, macros = snapshot.model, around.macros
     if macros.digests.get(f"signal {call.name}") != call.code:
-        raise _wrong(
+        raise wrong(
             model,
             f"signal {call.name!r} is not what the model was planned with",
             "plan again, or run from the commit that was planned",
@@ -101,22 +101,18 @@ def _answered(
             except TypeError:
                 unknown = [answer]
             if unknown:
-                raise _wrong(
+                raise wrong(
                     model,
                     f"signal {call.name!r} returned {unknown[0]!r}, which is none of the intervals it was asked about",
                     "return some of the pairs it was given, unchanged",
                 )
             wanted = {tuple(one) for one in answer}
             return [unit for moments, unit in known.items() if moments in wanted]
-    raise _wrong(
+    raise wrong(
         model,
         f"signal {call.name!r} returned {type(answer).__name__}, which is no answer",
         "return True, False, or a list of those of the intervals that are ready",
     )
-
-
-def _wrong(model: Model, message: str, hint: str) -> ModelError:
-    return ModelError(message, path=model.path, line=model.line, model=model.name, hint=hint)
 
 
 class SignalContext:

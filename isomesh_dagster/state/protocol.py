@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import Protocol
 
@@ -16,6 +16,12 @@ from isomesh_dagster.plan.restatement import Restatement
 from isomesh_dagster.snapshot.environment import Environment, Promotion, Target
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
+
+
+def utc_now() -> datetime:
+    """The moment, aware."""
+    return datetime.now(timezone.utc)
+
 
 NO_DURATIONS: Mapping[str, Sequence[Duration]] = MappingProxyType({})
 

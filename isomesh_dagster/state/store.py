@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace as replaced
-from datetime import datetime, timezone
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, delete, insert, select, update
@@ -20,15 +20,10 @@ from isomesh_dagster.snapshot.interval import Interval, merge, subtract
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 from isomesh_dagster.state import retention, rows, tables, writes
 from isomesh_dagster.state.database import Database
-from isomesh_dagster.state.protocol import NO_DURATIONS, GitRef, Identity, PlanRecord, Showing
+from isomesh_dagster.state.protocol import NO_DURATIONS, GitRef, Identity, PlanRecord, Showing, utc_now
 from isomesh_dagster.state.schema import check, ensure, remove
 
 STATUSES = ("open", "done", "superseded")
-
-
-def utc_now() -> datetime:
-    """The moment, aware."""
-    return datetime.now(timezone.utc)
 
 
 class SqlStateStore:
