@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from isomesh_dagster.model.connections import DuckDBConnection, PostgresConnection, WarehouseConnection
+from isomesh_dagster.config.connections import DuckDBConnection, PostgresConnection, WarehouseConnection
 from isomesh_dagster_tests.postgres_server import PostgresServer
 from isomesh_dagster_tests.postgres_server import server as new_server
 

@@ -12,15 +12,15 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from isomesh_dagster.config.connections import DuckDBConnection, WarehouseConnection
 from isomesh_dagster.engine import Connection, open_connection
 from isomesh_dagster.execution.application import Application
-from isomesh_dagster.execution.events import Event
 from isomesh_dagster.execution.schedule import run_plan_steps
 from isomesh_dagster.model import kinds
-from isomesh_dagster.model.connections import DuckDBConnection, WarehouseConnection
 from isomesh_dagster.model.kinds import ModelKind, is_physical
 from isomesh_dagster.model.model import AuditCall, Model
 from isomesh_dagster.plan.plan import Build, Plan, Promote
+from isomesh_dagster.records.events import Event
 from isomesh_dagster.relation import Reference
 from isomesh_dagster.snapshot.environment import Environment, Target, View
 from isomesh_dagster.snapshot.interval import Interval, to_ms

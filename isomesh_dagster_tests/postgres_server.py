@@ -26,7 +26,7 @@ from urllib.parse import unquote, urlsplit
 
 import psycopg2
 
-from isomesh_dagster.model.connections import PostgresConnection
+from isomesh_dagster.config.connections import PostgresConnection
 
 STARTS_WITHIN_SECONDS = 60
 SETTINGS = {

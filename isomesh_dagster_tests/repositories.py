@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from isomesh_dagster.config.read import load_settings
 from isomesh_dagster.delivery import Delivery
-from isomesh_dagster.model.config import load_settings
 from isomesh_dagster.project.system import System
 
 CONFIG = """

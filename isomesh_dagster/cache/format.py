@@ -7,11 +7,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from isomesh_dagster.cache.load import load_project_files, sql_files
+from isomesh_dagster.config.settings import Settings
 from isomesh_dagster.dialect.style import Style
 from isomesh_dagster.errors import IsomeshError, ModelError
 from isomesh_dagster.lint.files import formatted
 from isomesh_dagster.model.model import Model
-from isomesh_dagster.model.settings import Settings
 from isomesh_dagster.snapshot.fingerprint import OwnFingerprint
 
 _MARK = "\ufeff"

@@ -28,6 +28,7 @@ from isomesh_dagster.cache.ignored import ignored
 from isomesh_dagster.cache.macro_files import load_macros
 from isomesh_dagster.cache.standalone import place_external, place_standalone
 from isomesh_dagster.cache.store import CACHE_PATH, FactStore
+from isomesh_dagster.config.settings import Settings
 from isomesh_dagster.errors import GraphError, IsomeshError, ModelError, UnknownColumnsError
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.audits import AuditDefinition
@@ -35,7 +36,6 @@ from isomesh_dagster.model.context import ParseContext, Reads
 from isomesh_dagster.model.kinds import External
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.names import check_model_names
-from isomesh_dagster.model.settings import Settings
 from isomesh_dagster.relation import KnownColumns
 from isomesh_dagster.snapshot.fingerprint import OwnFingerprint
 

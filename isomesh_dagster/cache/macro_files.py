@@ -18,10 +18,10 @@ from isomesh_dagster.cache.facts import (
 )
 from isomesh_dagster.cache.ignored import ignored
 from isomesh_dagster.cache.store import CACHE_PATH, FactStore
+from isomesh_dagster.config.settings import Settings
 from isomesh_dagster.errors import ConfigError, MacroError
 from isomesh_dagster.macros.outline import ModuleOutline, outline
 from isomesh_dagster.macros.project import ProjectMacros
-from isomesh_dagster.model.settings import Settings
 
 _FOLDER = "macros"
 CODE_FOLDERS = (_FOLDER, "models", "materializations", "linter", "signals")

@@ -7,9 +7,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from isomesh_dagster.cache.ignored import ignored
+from isomesh_dagster.config.settings import Settings
 from isomesh_dagster.errors import ModelError
 from isomesh_dagster.model.model import Model
-from isomesh_dagster.model.settings import Settings
 from isomesh_dagster.model.unit_tests import UnitTest, UnitTestContext, parse_unit_tests
 
 FOLDER = "tests"

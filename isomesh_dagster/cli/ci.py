@@ -13,9 +13,9 @@ from isomesh_dagster.cli.session import Session, json_option, pass_session, reme
 
 if TYPE_CHECKING:
     from isomesh_dagster.delivery import Delivery, Due, Report
-    from isomesh_dagster.execution.events import Event
     from isomesh_dagster.plan.plan import Plan
     from isomesh_dagster.project import Project
+    from isomesh_dagster.records.events import Event
 
 _STYLES = {"shown": "bold green", "waiting": "yellow", "failed": "bold red", "skipped": "dim", "ended": "dim"}
 

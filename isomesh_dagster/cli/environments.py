@@ -15,7 +15,7 @@ from isomesh_dagster.cli.session import Session, json_option, pass_session
 
 if TYPE_CHECKING:
     from isomesh_dagster.cli.console import Console
-    from isomesh_dagster.execution.events import Event
+    from isomesh_dagster.records.events import Event
     from isomesh_dagster.snapshot.environment import Environment, Promotion
     from isomesh_dagster.state.protocol import PlanRecord
 

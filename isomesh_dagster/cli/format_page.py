@@ -99,7 +99,7 @@ _ON_DUCKDB = {
 
 
 def _configuration() -> Iterator[Row]:
-    from isomesh_dagster.model import config_keys as keys
+    from isomesh_dagster.config import keys
 
     part = "configuration"
     for name in keys.ROOT_KEYS:

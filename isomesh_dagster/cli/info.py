@@ -16,7 +16,7 @@ from isomesh_dagster.cli.session import Session, json_option, pass_session
 from isomesh_dagster.errors import IsomeshError
 
 if TYPE_CHECKING:
-    from isomesh_dagster.model.settings import Settings, StateLocation
+    from isomesh_dagster.config.settings import Settings, StateLocation
     from isomesh_dagster.project import Project
 
 _PACKAGES = ("dagster", "duckdb", "sqlglot", "sqlglotc", "SQLAlchemy")
@@ -47,8 +47,8 @@ def info(session: Session, *, skip_connection: bool, as_json: bool) -> None:
       isomesh --gateway production info
       isomesh info --json --skip-connection | jq .models
     """
+    from isomesh_dagster.config.settings import state_location
     from isomesh_dagster.model.kinds import kind_name
-    from isomesh_dagster.model.settings import state_location
 
     console = session.console
     with session.project() as project:
@@ -129,7 +129,7 @@ def _version(package: str) -> str | None:
 
 
 def _warehouse_words(settings: Settings) -> str:
-    from isomesh_dagster.model.connections import PostgresConnection
+    from isomesh_dagster.config.connections import PostgresConnection
 
     connection = settings.connection
     if isinstance(connection, PostgresConnection):

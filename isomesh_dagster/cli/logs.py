@@ -12,7 +12,7 @@ def log_to(file: Path) -> Callable[[], None]:
     """Append records of what is done to `file` from now on; the function ends that."""
     import logging
 
-    from isomesh_dagster.execution.log import LOGGER, JsonLines
+    from isomesh_dagster.records.log import LOGGER, JsonLines
 
     try:
         handler = logging.FileHandler(file, encoding="utf-8")

@@ -32,8 +32,8 @@ from isomesh_dagster.cli.table_diff import table_diff
 from isomesh_dagster.cli.testing import create_test, test
 from isomesh_dagster.cli.upkeep import clean, destroy, doctor, migrate, state, system
 from isomesh_dagster.cli.warehouse import create_external_models, fetchdf, table_name
+from isomesh_dagster.config.file import DOTENV_VARIABLE
 from isomesh_dagster.errors import IsomeshError
-from isomesh_dagster.model.config_file import DOTENV_VARIABLE
 
 
 class Commands(click.Group):

@@ -21,10 +21,10 @@ from isomesh_dagster.errors import ConflictingPlanError, IsomeshError, PlanError
 
 if TYPE_CHECKING:
     from isomesh_dagster.cli.report import Report
-    from isomesh_dagster.execution.events import Event
     from isomesh_dagster.plan.plan import Plan
     from isomesh_dagster.plan.saved import SavedPlan
     from isomesh_dagster.project import Project
+    from isomesh_dagster.records.events import Event
     from isomesh_dagster.snapshot.snapshot import Category
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from isomesh_dagster.cli.report import event_line, failing_audits
-from isomesh_dagster.execution.events import Built, Evaluated, Event, Failed, Reused, Skipped, Waiting
 from isomesh_dagster.plan.plan import Plan
+from isomesh_dagster.records.events import Built, Evaluated, Event, Failed, Reused, Skipped, Waiting
 
 # Loading is told only when somebody would otherwise wonder: below this many files it is over before a bar is drawn.
 _FILES_WORTH_A_BAR = 200

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from isomesh_dagster.errors import IsomeshError
-from isomesh_dagster.execution.events import (
+from isomesh_dagster.plan.words import count
+from isomesh_dagster.records.events import (
     Audited,
     Built,
     Dropped,
@@ -18,7 +19,6 @@ from isomesh_dagster.execution.events import (
     Skipped,
     Waiting,
 )
-from isomesh_dagster.plan.words import count
 
 
 @dataclass(slots=True, kw_only=True)

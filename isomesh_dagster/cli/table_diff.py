@@ -12,7 +12,7 @@ from isomesh_dagster.cli.session import Session, json_option, pass_session
 
 if TYPE_CHECKING:
     from isomesh_dagster.cli.console import Console
-    from isomesh_dagster.execution.table_diff import Comparison, TableDiff
+    from isomesh_dagster.inspection.table_diff import Comparison, TableDiff
 
 
 @click.command("table_diff", short_help="Compare the rows of two environments or tables.")
@@ -77,8 +77,8 @@ def table_diff(
       isomesh table_diff prod:dev -m 'git:main+' --markdown > rows.md
       isomesh table_diff raw.flights:backup.flights --on flight_id --where "year = 2013"
     """
-    from isomesh_dagster.execution.table_diff import Question
-    from isomesh_dagster.execution.table_diff_words import comparison_json, comparisons_markdown
+    from isomesh_dagster.inspection.table_diff import Question
+    from isomesh_dagster.inspection.table_diff_words import comparison_json, comparisons_markdown
 
     source, colon, target = sides.partition(":")
     if not (colon and source and target):
@@ -111,8 +111,8 @@ def table_diff(
 
 def _show(console: Console, found: Iterable[Comparison], *, samples: bool) -> None:
     """Each comparison as soon as it is made."""
-    from isomesh_dagster.execution.table_diff import TableDiff
-    from isomesh_dagster.execution.table_diff_words import title, verdict
+    from isomesh_dagster.inspection.table_diff import TableDiff
+    from isomesh_dagster.inspection.table_diff_words import title, verdict
 
     shown = 0
     for one in found:
@@ -128,7 +128,7 @@ def _show(console: Console, found: Iterable[Comparison], *, samples: bool) -> No
 
 
 def _show_diff(console: Console, diff: TableDiff, *, samples: bool) -> None:
-    from isomesh_dagster.execution.table_diff_words import (
+    from isomesh_dagster.inspection.table_diff_words import (
         cell,
         change_words,
         count_rows,

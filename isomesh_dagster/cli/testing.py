@@ -16,11 +16,11 @@ from isomesh_dagster.errors import ModelError
 
 if TYPE_CHECKING:
     from isomesh_dagster.cli.console import Console
-    from isomesh_dagster.execution.comparison import Difference
-    from isomesh_dagster.execution.unit_test import UnitTestResult
     from isomesh_dagster.model.unit_tests import UnitTest
     from isomesh_dagster.plan.plan import Plan
     from isomesh_dagster.project import Project
+    from isomesh_dagster.unit_tests.comparison import Difference
+    from isomesh_dagster.unit_tests.run import UnitTestResult
 
 _SHOWN_ROWS = 20
 
@@ -222,7 +222,7 @@ def tell_failure(console: Console, result: UnitTestResult, *, beside: bool, verb
 
 
 def _tell_difference(console: Console, difference: Difference, *, beside: bool) -> None:
-    from isomesh_dagster.execution.unit_test_words import sentences, shown_rows
+    from isomesh_dagster.unit_tests.words import sentences, shown_rows
 
     tell = console.note if beside else console.line
     for sentence in sentences(difference):
@@ -245,7 +245,7 @@ def _sentence(results: Sequence[UnitTestResult], gateway: str) -> str:
 
 
 def _result_json(result: UnitTestResult) -> dict[str, object]:
-    from isomesh_dagster.execution.unit_test_words import difference_json
+    from isomesh_dagster.unit_tests.words import difference_json
 
     return {
         "name": result.test.name,

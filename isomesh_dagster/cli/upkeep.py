@@ -16,9 +16,9 @@ from isomesh_dagster.cli.outcome import NOT_APPLIED, TO_MEND
 from isomesh_dagster.cli.session import Session, can_ask, json_option, pass_session, remember_gateway
 
 if TYPE_CHECKING:
-    from isomesh_dagster.execution.doctor import Finding
     from isomesh_dagster.project.system import System
     from isomesh_dagster.state.transfer import Transferred
+    from isomesh_dagster.upkeep.doctor import Finding
 
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 _MARKS = {"ok": "✓", "warning": "!", "error": "✗"}
@@ -295,7 +295,7 @@ def clean(session: Session) -> None:
 @contextmanager
 def _system(session: Session) -> Iterator[System]:
     """The gateway's system, of the configuration alone: no model is read."""
-    from isomesh_dagster.model.config import load_settings
+    from isomesh_dagster.config.read import load_settings
     from isomesh_dagster.project.system import System
 
     system = System(load_settings(session.directory.resolve(), session.gateway, os.environ))

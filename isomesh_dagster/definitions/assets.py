@@ -19,12 +19,12 @@ from isomesh_dagster.definitions.steps import ModelStep
 from isomesh_dagster.definitions.translator import IsomeshTranslator, check_names, is_built
 from isomesh_dagster.definitions.unit_tests import named_checks, tests_by_model
 from isomesh_dagster.errors import EngineError, InvalidName, PlanError
-from isomesh_dagster.execution.log import log_event
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.names import validate_environment
 from isomesh_dagster.model.unit_tests import UnitTest
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.project import Project
+from isomesh_dagster.records.log import log_event
 
 environments = dg.DynamicPartitionsDefinition(name=keys.ENVIRONMENTS)
 """One partition per environment; the keys live in the Dagster instance, so each deployment has its own."""

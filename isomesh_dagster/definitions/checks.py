@@ -10,10 +10,10 @@ import dagster as dg
 
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.translator import check_names
-from isomesh_dagster.execution.events import Audited
 from isomesh_dagster.model.kinds import is_incremental
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.plan.words import range_words
+from isomesh_dagster.records.events import Audited
 from isomesh_dagster.snapshot.interval import merge
 from isomesh_dagster.snapshot.snapshot import Snapshot
 

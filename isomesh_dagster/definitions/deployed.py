@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from isomesh_dagster.model.config import load_settings
+from isomesh_dagster.config.read import load_settings
 from isomesh_dagster.project import Project
 
 

@@ -9,8 +9,8 @@ import dagster as dg
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.events import failures
 from isomesh_dagster.errors import EngineError
-from isomesh_dagster.execution.doctor import Finding, Level
 from isomesh_dagster.project import upkeep
+from isomesh_dagster.upkeep.doctor import Finding, Level
 
 CHECK = "as_promoted"
 JOB = "doctor"

@@ -11,12 +11,12 @@ import dagster as dg
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.translator import column_schema, is_built
 from isomesh_dagster.errors import IsomeshError, LockedError, WriteConflict
-from isomesh_dagster.execution.events import Built, Dropped, Promoted, Waiting
 from isomesh_dagster.model.kinds import depends_on_past, is_incremental
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.plan.documents import plan_markdown
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.plan.words import range_words
+from isomesh_dagster.records.events import Built, Dropped, Promoted, Waiting
 from isomesh_dagster.relation import Column
 from isomesh_dagster.snapshot.interval import merge
 from isomesh_dagster.snapshot.snapshot import Snapshot

@@ -19,9 +19,9 @@ from isomesh_dagster.definitions.provenance import version_tags
 from isomesh_dagster.definitions.translator import IsomeshTranslator, is_built
 from isomesh_dagster.delivery import Delivery, Report
 from isomesh_dagster.errors import LockedError, RemoteError, WriteConflict
-from isomesh_dagster.execution.events import Built, Event, Failed, Promoted, Skipped
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.project import Project
+from isomesh_dagster.records.events import Built, Event, Failed, Promoted, Skipped
 
 DEPLOY, PREVIEW = "deploy", "preview"
 DEPLOY_OP, PREVIEW_OP = "deploy_commit", "preview_commit"

@@ -27,9 +27,9 @@ from isomesh_dagster.definitions.plan_jobs import apply_plan_op, compare_op, pla
 from isomesh_dagster.definitions.sync import sync
 from isomesh_dagster.definitions.translator import IsomeshTranslator, is_built
 from isomesh_dagster.errors import PlanError
-from isomesh_dagster.execution.events import Dropped
 from isomesh_dagster.plan.wish import RunWish, Wish
 from isomesh_dagster.project import Project
+from isomesh_dagster.records.events import Dropped
 from isomesh_dagster.snapshot.interval import to_ms
 
 AnyJob = (

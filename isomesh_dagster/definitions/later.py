@@ -14,8 +14,8 @@ from isomesh_dagster.definitions.checks import CheckResults, evaluation
 from isomesh_dagster.definitions.events import built_result
 from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.definitions.translator import IsomeshTranslator, check_names
-from isomesh_dagster.execution.events import Audited, Built, Evaluated, Failed
-from isomesh_dagster.execution.log import logged
+from isomesh_dagster.records.events import Audited, Built, Evaluated, Failed
+from isomesh_dagster.records.log import logged
 
 if TYPE_CHECKING:
     from isomesh_dagster.project import Project

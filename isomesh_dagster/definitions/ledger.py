@@ -15,11 +15,11 @@ from isomesh_dagster.definitions.events import RETRIED, failures, plan_metadata
 from isomesh_dagster.definitions.intervals import has_ledger, ledger_key, ledger_keys, ledger_partitions
 from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.definitions.translator import IsomeshTranslator
-from isomesh_dagster.execution.events import Failed, Skipped
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.plan.missing import starts
 from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.project import Project
+from isomesh_dagster.records.events import Failed, Skipped
 from isomesh_dagster.snapshot.interval import Interval, to_ms
 
 

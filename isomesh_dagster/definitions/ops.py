@@ -18,9 +18,9 @@ from isomesh_dagster.definitions.provenance import version_tags
 from isomesh_dagster.definitions.resource import register_environments
 from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.definitions.translator import IsomeshTranslator, check_names
-from isomesh_dagster.execution.events import Audited, Built, Failed, Promoted, Skipped, Waiting
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.project import Project
+from isomesh_dagster.records.events import Audited, Built, Failed, Promoted, Skipped, Waiting
 from isomesh_dagster.snapshot.snapshot import Snapshot
 
 

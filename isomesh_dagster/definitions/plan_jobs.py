@@ -108,8 +108,8 @@ def compare_op(key: dg.AssetKey) -> dg.OpDefinition:
     """Compares the rows of two environments, and tells it as a check of the environments' asset."""
 
     def compute(context: dg.OpExecutionContext, config: CompareConfig) -> Iterator[Any]:
-        from isomesh_dagster.execution.table_diff import Question, differs
-        from isomesh_dagster.execution.table_diff_words import comparisons_markdown
+        from isomesh_dagster.inspection.table_diff import Question, differs
+        from isomesh_dagster.inspection.table_diff_words import comparisons_markdown
 
         session = session_of(context)
         with failures():

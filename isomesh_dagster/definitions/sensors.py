@@ -15,12 +15,12 @@ from typing import Any
 
 import dagster as dg
 
+from isomesh_dagster.config.git import short_ref
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.git_jobs import DEPLOY, DEPLOY_OP, PREVIEW, PREVIEW_OP
 from isomesh_dagster.definitions.reload import reload_location
 from isomesh_dagster.delivery import Delivery, Deploy, Due, Expire, Preview
 from isomesh_dagster.errors import RemoteError
-from isomesh_dagster.model.git_config import short_ref
 from isomesh_dagster.project import Project
 
 DEPLOY_SENSOR, PREVIEW_SENSOR = "deploy_on_merge", "preview_on_push"

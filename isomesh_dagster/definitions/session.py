@@ -22,8 +22,8 @@ from isomesh_dagster.snapshot.interval import Interval, merge, to_ms
 if TYPE_CHECKING:
     from isomesh_dagster.definitions.steps import ModelStep
     from isomesh_dagster.execution.application import Application
-    from isomesh_dagster.execution.log import Work
     from isomesh_dagster.project import Project
+    from isomesh_dagster.records.log import Work
     from isomesh_dagster.snapshot.snapshot import Snapshot
 
 T = TypeVar("T")

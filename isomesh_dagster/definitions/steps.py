@@ -21,10 +21,10 @@ from isomesh_dagster.definitions.intervals import (
 )
 from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.definitions.unit_tests import checked_version, run_checks
-from isomesh_dagster.execution.events import Audited, Built, Evaluated, Failed, Waiting
-from isomesh_dagster.execution.log import logged
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.unit_tests import UnitTest
+from isomesh_dagster.records.events import Audited, Built, Evaluated, Failed, Waiting
+from isomesh_dagster.records.log import logged
 from isomesh_dagster.snapshot.snapshot import Snapshot
 
 

@@ -20,8 +20,8 @@ from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.project import Project
 
 if TYPE_CHECKING:  # what runs a test loads the SQL library and the driver; definitions are loaded without
-    from isomesh_dagster.execution.comparison import Difference
-    from isomesh_dagster.execution.unit_test import UnitTestResult
+    from isomesh_dagster.unit_tests.comparison import Difference
+    from isomesh_dagster.unit_tests.run import UnitTestResult
 
 _PREFIX = "unit_test_"
 

@@ -12,6 +12,9 @@ from typing import Any, Literal
 
 from isomesh_dagster import dates
 from isomesh_dagster.cache.manifest import Source, read_manifest
+from isomesh_dagster.config.git import GitConfig, pull_request_of, short_ref
+from isomesh_dagster.config.read import load_settings
+from isomesh_dagster.config.settings import Settings
 from isomesh_dagster.delivery import gates
 from isomesh_dagster.delivery.due import Deploy, Due, Expire, Preview, Task, due
 from isomesh_dagster.delivery.host import only_open
@@ -29,12 +32,7 @@ from isomesh_dagster.errors import (
     RemoteError,
     WriteConflict,
 )
-from isomesh_dagster.execution.events import Event, Failed
-from isomesh_dagster.execution.unit_test import UnitTestResult
 from isomesh_dagster.git.mirror import Commit, Mirror, check_commit, check_ref
-from isomesh_dagster.model.config import load_settings
-from isomesh_dagster.model.git_config import GitConfig, pull_request_of, short_ref
-from isomesh_dagster.model.settings import Settings
 from isomesh_dagster.plan.diff import diff
 from isomesh_dagster.plan.plan import ChangeType, Plan
 from isomesh_dagster.plan.saved import plan_document, read_document
@@ -43,10 +41,12 @@ from isomesh_dagster.project import FOLDER, Project
 from isomesh_dagster.project.compiling import compile_commit
 from isomesh_dagster.project.losses import column_changes_of
 from isomesh_dagster.project.system import System
+from isomesh_dagster.records.events import Event, Failed
 from isomesh_dagster.snapshot.environment import PROD, Environment
 from isomesh_dagster.snapshot.interval import Interval, to_ms
 from isomesh_dagster.snapshot.snapshot import Category, Snapshot
 from isomesh_dagster.state.protocol import GitRef
+from isomesh_dagster.unit_tests.run import UnitTestResult
 
 _PASSING = (LockedError, WriteConflict, ConflictingPlanError, RemoteError)
 """What may be different in a minute: it is raised and not recorded, so that what was due stays due."""

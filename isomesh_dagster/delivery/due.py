@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from isomesh_dagster.config.git import GitConfig, environment_of, pull_request_of, ref_problem, short_ref
 from isomesh_dagster.errors import InvalidName
-from isomesh_dagster.model.git_config import GitConfig, environment_of, pull_request_of, ref_problem, short_ref
 from isomesh_dagster.snapshot.environment import PROD
 from isomesh_dagster.state.protocol import GitRef
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from isomesh_dagster.model.git_config import GitConfig
+from isomesh_dagster.config.git import GitConfig
 from isomesh_dagster.relation import ColumnChange
 
 

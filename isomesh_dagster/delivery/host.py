@@ -15,8 +15,8 @@ from urllib.error import URLError
 from urllib.parse import quote, urlsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
+from isomesh_dagster.config.git import GitConfig, StatusConfig, pull_request_of
 from isomesh_dagster.errors import RemoteError
-from isomesh_dagster.model.git_config import GitConfig, StatusConfig, pull_request_of
 
 if TYPE_CHECKING:
     from http.client import HTTPMessage

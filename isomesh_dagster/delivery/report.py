@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from isomesh_dagster.execution.events import Built, Event, Failed, Promoted, Reused
-from isomesh_dagster.execution.table_diff import Comparison
-from isomesh_dagster.execution.table_diff_words import comparison_json, details_markdown, verdicts_markdown
-from isomesh_dagster.execution.unit_test import UnitTestResult
-from isomesh_dagster.execution.unit_test_words import difference_json, sentences, shown_rows
+from isomesh_dagster.config.git import short_ref
 from isomesh_dagster.git.mirror import Commit
-from isomesh_dagster.model.git_config import short_ref
+from isomesh_dagster.inspection.table_diff import Comparison
+from isomesh_dagster.inspection.table_diff_words import comparison_json, details_markdown, verdicts_markdown
 from isomesh_dagster.model.model import Json
 from isomesh_dagster.plan.documents import changes_markdown, plan_json, plan_markdown
 from isomesh_dagster.plan.explain import builds_of
 from isomesh_dagster.plan.plan import ChangeType, Plan
 from isomesh_dagster.plan.words import count, some
+from isomesh_dagster.records.events import Built, Event, Failed, Promoted, Reused
+from isomesh_dagster.unit_tests.run import UnitTestResult
+from isomesh_dagster.unit_tests.words import difference_json, sentences, shown_rows
 
 Outcome = Literal["shown", "waiting", "failed", "skipped", "ended"]
 

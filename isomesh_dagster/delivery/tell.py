@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from isomesh_dagster.config.git import GitConfig
+from isomesh_dagster.config.settings import Settings
 from isomesh_dagster.delivery.host import set_status
 from isomesh_dagster.delivery.report import Report, report_json, report_markdown
 from isomesh_dagster.errors import without_secrets
-from isomesh_dagster.model.git_config import GitConfig
-from isomesh_dagster.model.settings import Settings
 from isomesh_dagster.project import FOLDER
 
 

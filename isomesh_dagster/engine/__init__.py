@@ -19,7 +19,7 @@ from isomesh_dagster.engine.connection import Capabilities, Connection, Session
 from isomesh_dagster.errors import ConfigError
 
 if TYPE_CHECKING:
-    from isomesh_dagster.model.connections import WarehouseConnection
+    from isomesh_dagster.config.connections import WarehouseConnection
 
 __all__ = ["Capabilities", "Connection", "Session", "open_connection"]
 

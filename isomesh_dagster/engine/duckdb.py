@@ -25,7 +25,7 @@ from isomesh_dagster.errors import EngineError, LockedError
 from isomesh_dagster.relation import literal, quote
 
 if TYPE_CHECKING:
-    from isomesh_dagster.model.connections import DuckDBCatalog, DuckDBConnection
+    from isomesh_dagster.config.connections import DuckDBCatalog, DuckDBConnection
 
 MEMORY = ":memory:"
 

@@ -24,7 +24,7 @@ from isomesh_dagster.errors import EngineError
 from isomesh_dagster.relation import quote
 
 if TYPE_CHECKING:
-    from isomesh_dagster.model.connections import PostgresConnection
+    from isomesh_dagster.config.connections import PostgresConnection
 
 _MERGE_SINCE = 150_000
 _QUERY = re.compile(r"\s*(?:(?:select|with|values)\b|\()", re.IGNORECASE)

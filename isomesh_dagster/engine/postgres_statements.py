@@ -25,8 +25,8 @@ from isomesh_dagster.errors import EngineError, WriteConflict
 from isomesh_dagster.relation import Relation, quote
 
 if TYPE_CHECKING:
+    from isomesh_dagster.config.connections import PostgresConnection
     from isomesh_dagster.engine.connection import Capabilities
-    from isomesh_dagster.model.connections import PostgresConnection
 
 _IMPATIENCE = "100ms"
 """How long a swap of views waits for one lock. Shorter than the server's `deadlock_timeout` (1 s): who waits that long

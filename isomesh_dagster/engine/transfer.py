@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from isomesh_dagster.config.connections import DuckDBConnection
 from isomesh_dagster.engine import postgres_types as types
 from isomesh_dagster.engine.duckdb import DuckDBWarehouse
 from isomesh_dagster.engine.duckdb_session import DuckDBSession
-from isomesh_dagster.model.connections import DuckDBConnection
 from isomesh_dagster.relation import Relation, literal, quote
 
 Columns = list[tuple[str, str]]

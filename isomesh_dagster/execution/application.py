@@ -23,29 +23,30 @@ from pathlib import Path
 
 from isomesh_dagster.engine.connection import Connection, Session
 from isomesh_dagster.errors import ConflictingPlanError, PlanError
-from isomesh_dagster.execution import statements, warehouse
-from isomesh_dagster.execution.audit import refuse_failures, run_audits
-from isomesh_dagster.execution.batch import physical_of
+from isomesh_dagster.evaluation.audit import refuse_failures, run_audits
+from isomesh_dagster.evaluation.batch import physical_of
+from isomesh_dagster.evaluation.failures import located
+from isomesh_dagster.evaluation.rows import Columns
+from isomesh_dagster.evaluation.texts import Surroundings, Texts
+from isomesh_dagster.evaluation.together import Batches, Budget
+from isomesh_dagster.evaluation.writing import BatchWriter
+from isomesh_dagster.execution import statements
 from isomesh_dagster.execution.beginning import check_base, check_catalogs, check_rights, open_intent, unchanged_target
-from isomesh_dagster.execution.checkpoint import no_checkpoint
-from isomesh_dagster.execution.events import Audited, Built, Evaluated, Event, Failed, Promoted, Reused, Waiting
-from isomesh_dagster.execution.failures import located
 from isomesh_dagster.execution.migrate import Alteration, definition_columns, prepare
 from isomesh_dagster.execution.promote import Swap, swap
-from isomesh_dagster.execution.reconcile import adopt_loaded, reconcile_in
-from isomesh_dagster.execution.record import Recorder
-from isomesh_dagster.execution.rows import Columns
-from isomesh_dagster.execution.stamp import check_stamp
 from isomesh_dagster.execution.statements import StatementSettings
 from isomesh_dagster.execution.take_back import take_back
-from isomesh_dagster.execution.texts import Surroundings, Texts
-from isomesh_dagster.execution.together import Batches, Budget
 from isomesh_dagster.execution.waiting import Waits
-from isomesh_dagster.execution.warehouse import Loaded
-from isomesh_dagster.execution.writing import BatchWriter
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.kinds import is_incremental
 from isomesh_dagster.plan.plan import Audit, Build, Plan
+from isomesh_dagster.records import warehouse
+from isomesh_dagster.records.checkpoint import no_checkpoint
+from isomesh_dagster.records.events import Audited, Built, Evaluated, Event, Failed, Promoted, Reused, Waiting
+from isomesh_dagster.records.reconcile import adopt_loaded, reconcile_in
+from isomesh_dagster.records.record import Recorder
+from isomesh_dagster.records.stamp import check_stamp
+from isomesh_dagster.records.warehouse import Loaded
 from isomesh_dagster.snapshot.environment import Target
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId

@@ -9,11 +9,11 @@ from datetime import datetime
 
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import ConflictingPlanError, PlanError
-from isomesh_dagster.execution import warehouse
-from isomesh_dagster.execution.batch import physical_of
-from isomesh_dagster.execution.homes import check_home, check_others
+from isomesh_dagster.evaluation.batch import physical_of
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.plan.saved import plan_document
+from isomesh_dagster.records import warehouse
+from isomesh_dagster.records.homes import check_home, check_others
 from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.environment import Environment, Target, View
 from isomesh_dagster.snapshot.naming import view_relation

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field, replace
 
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import EngineError, PlanError, WriteConflict
-from isomesh_dagster.execution import warehouse
-from isomesh_dagster.execution.homes import check_others
-from isomesh_dagster.execution.rows import cast
-from isomesh_dagster.execution.texts import Surroundings, Texts, view_query
+from isomesh_dagster.evaluation.rows import cast
+from isomesh_dagster.evaluation.texts import Surroundings, Texts, view_query
 from isomesh_dagster.model import kinds
 from isomesh_dagster.model.kinds import Embedded
 from isomesh_dagster.plan.migration import Columns, allowed_changes, column_changes
 from isomesh_dagster.plan.plan import Migrate
+from isomesh_dagster.records import warehouse
+from isomesh_dagster.records.homes import check_others
 from isomesh_dagster.relation import ColumnChange, Relation, quote
 from isomesh_dagster.snapshot.environment import Target, View
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId

@@ -15,17 +15,17 @@ from functools import partial
 
 from isomesh_dagster.engine.connection import Connection, Session
 from isomesh_dagster.errors import ConflictingPlanError, EngineError, PlanError, WriteConflict
-from isomesh_dagster.execution import warehouse
-from isomesh_dagster.execution.checkpoint import no_checkpoint
+from isomesh_dagster.evaluation.texts import Surroundings, Texts, view_query
 from isomesh_dagster.execution.comments import comment_on
-from isomesh_dagster.execution.events import Promoted
-from isomesh_dagster.execution.homes import check_home, claim_of, drop_empty_schemas, leave_old_homes
 from isomesh_dagster.execution.migrate import Alteration, bring_back, holds_rows, in_order, migrate, standing
-from isomesh_dagster.execution.reconcile import adopt_loaded, reconcile_in
-from isomesh_dagster.execution.stamp import check_stamp
-from isomesh_dagster.execution.texts import Surroundings, Texts, view_query
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.plan.plan import Promote
+from isomesh_dagster.records import warehouse
+from isomesh_dagster.records.checkpoint import no_checkpoint
+from isomesh_dagster.records.events import Promoted
+from isomesh_dagster.records.homes import check_home, claim_of, drop_empty_schemas, leave_old_homes
+from isomesh_dagster.records.reconcile import adopt_loaded, reconcile_in
+from isomesh_dagster.records.stamp import check_stamp
 from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.environment import PROD, Environment, Promotion, Target
 from isomesh_dagster.snapshot.interval import Interval

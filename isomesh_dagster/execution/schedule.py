@@ -18,8 +18,8 @@ from dataclasses import dataclass
 
 from isomesh_dagster.errors import ConflictingPlanError, IsomeshError
 from isomesh_dagster.execution.application import Application
-from isomesh_dagster.execution.events import Event, Skipped
 from isomesh_dagster.plan.plan import Build, Plan
+from isomesh_dagster.records.events import Event, Skipped
 
 _INTERRUPT_SECONDS = 0.1  # how long an interrupt may go unnoticed, and between two tries to end what runs
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from isomesh_dagster.dialect import query as sql
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import IsomeshError, ModelError, PlanError
-from isomesh_dagster.execution.texts import Surroundings
+from isomesh_dagster.evaluation.texts import Surroundings
 from isomesh_dagster.model.model import Json
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.relation import Relation

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from isomesh_dagster.engine.connection import Session
-from isomesh_dagster.execution import warehouse
-from isomesh_dagster.execution.reconcile import adopt_loaded
 from isomesh_dagster.plan.plan import Plan
+from isomesh_dagster.records import warehouse
+from isomesh_dagster.records.reconcile import adopt_loaded
 from isomesh_dagster.snapshot.interval import subtract
 from isomesh_dagster.state.protocol import StateStore
 

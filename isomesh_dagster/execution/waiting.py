@@ -13,14 +13,14 @@ from dataclasses import dataclass, replace
 
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import PlanError
-from isomesh_dagster.execution import warehouse
-from isomesh_dagster.execution.events import Waiting
-from isomesh_dagster.execution.texts import Surroundings
+from isomesh_dagster.evaluation.texts import Surroundings
 from isomesh_dagster.model import cron
 from isomesh_dagster.model.kinds import depends_on_past, is_incremental
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.plan.missing import batches
 from isomesh_dagster.plan.plan import Build, Plan
+from isomesh_dagster.records import warehouse
+from isomesh_dagster.records.events import Waiting
 from isomesh_dagster.snapshot.environment import Environment
 from isomesh_dagster.snapshot.interval import Interval, intersect, merge, subtract
 
@@ -117,7 +117,7 @@ class Waits:
             if intersect([piece], held):
                 causes[piece] = _Cause(parent=parent)
         if model.signals:
-            from isomesh_dagster.execution.signals import ready  # it loads the SQL library
+            from isomesh_dagster.evaluation.signals import ready  # it loads the SQL library
 
             for call in model.signals:
                 asked = [piece for piece in pieces if piece not in causes]

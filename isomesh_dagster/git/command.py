@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from isomesh_dagster.config.git import scheme_of
 from isomesh_dagster.errors import GitError, RemoteError
-from isomesh_dagster.model.git_config import scheme_of
 
 MAX_ANSWER = 64 * 1024 * 1024
 """Bytes of an answer, unless more is asked for."""

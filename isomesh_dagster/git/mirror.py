@@ -19,9 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from isomesh_dagster.errors import GitError, RemoteError
-from isomesh_dagster.git.command import MAX_ANSWER, Access, run
-from isomesh_dagster.model.git_config import (
+from isomesh_dagster.config.git import (
     MERGE_REFS,
     GitConfig,
     full_ref,
@@ -30,6 +28,8 @@ from isomesh_dagster.model.git_config import (
     ref_problem,
     short_ref,
 )
+from isomesh_dagster.errors import GitError, RemoteError
+from isomesh_dagster.git.command import MAX_ANSWER, Access, run
 
 COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _LFS = b"version https://git-lfs.github.com/spec/"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from isomesh_dagster.errors import ConfigError, LintError
 from isomesh_dagster.lint.rules import RULES, Examined, NoMissingUnitTest, Rule, Violation
-from isomesh_dagster.model.settings import LinterSettings
+from isomesh_dagster.lint.settings import LinterSettings
 
 ALL = "all"
 """The word for every rule."""

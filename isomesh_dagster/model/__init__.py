@@ -1,17 +1,15 @@
-"""The model: what a project's files and its configuration say, as values.
+"""The model: what a project's files say, as values.
 
 Here: `Model` and its kinds, audits, header properties (`properties`, `kind_properties`, `kind_checks`, decoded by
 `decode`, refused by `header_checks`), a file as models (`parse`, by `entry`, with its `blueprints` and `statements`;
 `python_files`, `python_header` and `python_code` for one in Python), shared audits (`audit_blocks`), what a model uses
 of them and of signals (`uses`), external tables (`external`), rendering for one moment (`render`), what texts mention
-besides (`mentions`, `mentioned`), unit tests and their rows (`unit_tests`, `fixtures`), names, dates and crons
-(`cron`), models as JSON (`codec`), and `Settings` of one gateway (`settings`), read from its configuration by `config`:
-as trees (`config_file`), values (`config_values`), gateways (`config_gateways`, `connections`, `environment_catalogs`),
-keys (`config_keys`, `git_config`), checked (`config_errors`), and advice for one in Python (`config_python`).
-Not here: walking folders and remembering what files said (cache/), what makes a model the same model (snapshot/), who
-reads whom (graph/).
+besides (`mentions`, `mentioned`), unit tests and their rows (`unit_tests`, `fixtures`), names, dates and crons (`cron`),
+and models as JSON (`codec`).
+Not here: the configuration (config/), walking folders and remembering what files said (cache/), what makes a model the
+same model (snapshot/), who reads whom (graph/).
 
-Imports errors, relation, dialect and macros. pydantic and YAML live in `config` and the files beside it.
+Imports errors, relation, dialect and macros.
 
 Decided
 - Text stays text: a `Model` holds what was written and what was rendered at load, never a tree.
@@ -19,6 +17,6 @@ Decided
   name; none is skipped in silence.
 - Macros in the header are expanded at load, before values are decoded; those of audits and property maps when used.
 - Reading a file is pure: what it read besides (variables, seeds, shared audits) is told, for a cache to watch.
-- `parse`, `decode` and their kin need sqlglot; `model`, `kinds`, `codec`, `audits`, `context`, `names`, `settings` and
-  `config` do not, and a warm start imports only these.
+- `parse`, `decode` and their kin need sqlglot; `model`, `kinds`, `codec`, `audits`, `context` and `names` do not, and a
+  warm start imports only these.
 """

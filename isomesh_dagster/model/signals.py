@@ -1,7 +1,7 @@
 """Signals: what must be ready before an interval of a model is built, as the model's header names it.
 
 In: the uses as written, and the project's Python. Out: the calls that will be asked, with the digest of their code. The
-functions themselves run when something is to be built (`execution/signals.py`).
+functions themselves run when something is to be built (`evaluation/signals.py`).
 """
 
 from __future__ import annotations

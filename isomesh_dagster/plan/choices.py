@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from isomesh_dagster.errors import GraphError, PlanError, UndecidedError
 from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.model.kinds import External, ModelKind, Seed
+from isomesh_dagster.plan.automatic import AutoCategorize
 from isomesh_dagster.plan.categorize import ALL, Judgement
 from isomesh_dagster.plan.plan import ChangeType
 from isomesh_dagster.snapshot.snapshot import Category
 
 if TYPE_CHECKING:
     from isomesh_dagster.model.model import Model
-    from isomesh_dagster.model.settings import AutoCategorize
     from isomesh_dagster.plan.diff import Diff
 
 Choices = Mapping[str, Category]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.kinds import Embedded, External, View, is_physical
 from isomesh_dagster.model.model import Model
+from isomesh_dagster.plan.automatic import AutoCategorize
 from isomesh_dagster.plan.categorize import ALL, Judgement, judge_direct, judge_indirect
 from isomesh_dagster.plan.choices import Choices, Chooser, insisted
 from isomesh_dagster.plan.columns import ColumnCatalog
@@ -21,9 +21,6 @@ from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.fingerprint import digest
 from isomesh_dagster.snapshot.naming import Convention, physical_relation, preview_relation
 from isomesh_dagster.snapshot.snapshot import Category, Fingerprint, Snapshot
-
-if TYPE_CHECKING:
-    from isomesh_dagster.model.settings import AutoCategorize
 
 
 def decide(

@@ -10,8 +10,8 @@ from isomesh_dagster.errors import PlanError
 from isomesh_dagster.plan.recovered import Recovered, recovered
 
 if TYPE_CHECKING:
-    from isomesh_dagster.execution.adopt import Parted
     from isomesh_dagster.project.front import Project
+    from isomesh_dagster.upkeep.adopt import Parted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +24,7 @@ class Adoption:
 
 def survey(project: Project) -> Adoption:
     """What adopting would do; changes nothing. Raises SystemMismatch for what must stay refused."""
-    from isomesh_dagster.execution.adopt import examine
+    from isomesh_dagster.upkeep.adopt import examine
 
     state = project.system.state()
     with project.system.existing_warehouse().session() as session:

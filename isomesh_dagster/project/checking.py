@@ -12,11 +12,11 @@ from isomesh_dagster.plan.plan import ChangeType, Plan
 from isomesh_dagster.project.system import FOLDER
 
 if TYPE_CHECKING:
-    from isomesh_dagster.execution.unit_test import UnitTestBed
     from isomesh_dagster.lint.fixes import Edit
     from isomesh_dagster.lint.rules import Violation
     from isomesh_dagster.model.unit_tests import UnitTest
     from isomesh_dagster.project.files import ProjectFiles
+    from isomesh_dagster.unit_tests.run import UnitTestBed
 
 
 def lint(project: ProjectFiles, models: Collection[str] | None) -> tuple[Violation, ...]:
@@ -111,7 +111,7 @@ def tests_of(project: ProjectFiles, plan: Plan) -> tuple[UnitTest, ...]:
 
 def test_bed(project: ProjectFiles) -> UnitTestBed:
     """What unit tests run on: the models, over a warehouse in memory."""
-    from isomesh_dagster.execution.unit_test import UnitTestBed
+    from isomesh_dagster.unit_tests.run import UnitTestBed
 
     connection = project.settings.connection
     return UnitTestBed(

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from isomesh_dagster import errors
 from isomesh_dagster.cache.macro_files import CODE_FOLDERS
+from isomesh_dagster.config.connections import DuckDBConnection
+from isomesh_dagster.config.git import LimitsConfig, short_ref
+from isomesh_dagster.config.settings import Settings
 from isomesh_dagster.errors import GitError, IsomeshError, PlanError
-from isomesh_dagster.model.connections import DuckDBConnection
-from isomesh_dagster.model.git_config import LimitsConfig, short_ref
-from isomesh_dagster.model.settings import Settings
 
 if TYPE_CHECKING:
     from isomesh_dagster.cache.manifest import Source

@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from isomesh_dagster.config.read import load_settings
 from isomesh_dagster.errors import UnknownColumnsError
-from isomesh_dagster.model.config import load_settings
 from isomesh_dagster.project.system import System
 
 if TYPE_CHECKING:
-    from isomesh_dagster.execution.external import Declared
+    from isomesh_dagster.upkeep.external import Declared
 
 
 def declare_lacking(error: UnknownColumnsError, root: Path, gateway: str | None, *, strict: bool) -> Declared:
@@ -20,7 +20,7 @@ def declare_lacking(error: UnknownColumnsError, root: Path, gateway: str | None,
     Raises the error itself when the warehouse has none of these tables, EngineError as
     `Project.declare_external_tables`.
     """
-    from isomesh_dagster.execution.external import declare
+    from isomesh_dagster.upkeep.external import declare
 
     system = System(load_settings(root.resolve(), gateway, os.environ))
     try:

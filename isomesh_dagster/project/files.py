@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isomesh_dagster.cache.macro_files import macros_on_demand
+from isomesh_dagster.config.read import load_settings
+from isomesh_dagster.config.settings import Settings
 from isomesh_dagster.errors import GraphError, StateError
 from isomesh_dagster.graph.order import ModelGraph, build_graph
-from isomesh_dagster.model.config import load_settings
-from isomesh_dagster.model.settings import Settings
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.project import checking
 from isomesh_dagster.project.system import FOLDER, System

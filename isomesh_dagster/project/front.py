@@ -21,11 +21,11 @@ from isomesh_dagster.snapshot.environment import PROD
 
 if TYPE_CHECKING:
     from isomesh_dagster.execution.application import Application
-    from isomesh_dagster.execution.events import Event, Promoted
-    from isomesh_dagster.execution.log import Work
     from isomesh_dagster.plan.cadence import Cadence
     from isomesh_dagster.plan.saved import SavedPlan
     from isomesh_dagster.project.intervals import MissingIntervals
+    from isomesh_dagster.records.events import Event, Promoted
+    from isomesh_dagster.records.log import Work
     from isomesh_dagster.state.protocol import PlanRecord
 
 
@@ -117,8 +117,8 @@ class Project(ProjectQuestions):
         After the last event raises AuditError, EngineError or PlanError when something failed; the environment is then
         untouched and the same command resumes. Idempotent: what is built is never built twice.
         """
-        from isomesh_dagster.execution.log import logged
         from isomesh_dagster.execution.schedule import run_plan_steps
+        from isomesh_dagster.records.log import logged
 
         with self.application(plan) as application:
             events = run_plan_steps(application, concurrency=self.settings.connection.concurrent_tasks)
@@ -128,8 +128,8 @@ class Project(ProjectQuestions):
         """What log records say of the plan. The commit is that of a checkout; the folder's own is asked for only when
         somebody collects records, and not of a manifest: the folder may have moved on since it was compiled.
         """
-        from isomesh_dagster.execution.log import Work, is_wanted
         from isomesh_dagster.git.head import head
+        from isomesh_dagster.records.log import Work, is_wanted
 
         if self.source is not None:
             commit: str | None = self.source.commit
@@ -207,7 +207,7 @@ class Project(ProjectQuestions):
         """Remove expired environments and tables nobody needs; yields what went and what had to stay. `environment`:
         nothing but the views of this one, if it ended. Safe to interrupt.
         """
-        from isomesh_dagster.execution.janitor import janitor
+        from isomesh_dagster.upkeep.janitor import janitor
 
         state = self.system.checked()
         yield from janitor(

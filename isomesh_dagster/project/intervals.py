@@ -12,9 +12,9 @@ from isomesh_dagster.model.kinds import is_incremental
 from isomesh_dagster.snapshot.interval import Interval, intersect
 
 if TYPE_CHECKING:
-    from isomesh_dagster.execution.events import Waiting
     from isomesh_dagster.plan.plan import Build
     from isomesh_dagster.project.front import Project
+    from isomesh_dagster.records.events import Waiting
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from isomesh_dagster.snapshot.snapshot import Category, Snapshot
 
 if TYPE_CHECKING:
     from isomesh_dagster.engine.connection import Session
-    from isomesh_dagster.execution.texts import Surroundings
+    from isomesh_dagster.evaluation.texts import Surroundings
     from isomesh_dagster.plan.columns import ColumnCatalog
     from isomesh_dagster.project.front import Project
 

@@ -7,11 +7,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from isomesh_dagster.config.settings import Settings
 from isomesh_dagster.errors import PlanError
 from isomesh_dagster.graph.order import ModelGraph, build_graph
 from isomesh_dagster.graph.selection import exactly
 from isomesh_dagster.model.names import validate_environment
-from isomesh_dagster.model.settings import BY_HAND, Settings
+from isomesh_dagster.plan.automatic import BY_HAND
 from isomesh_dagster.plan.build import build_plan, build_run
 from isomesh_dagster.plan.cadence import Cadence, cadence
 from isomesh_dagster.plan.diff import Diff, check_references, diff

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from isomesh_dagster.engine.connection import Connection
-    from isomesh_dagster.execution.events import Audited
-    from isomesh_dagster.execution.external import Declared
-    from isomesh_dagster.execution.table_diff import Comparison, Question
-    from isomesh_dagster.execution.texts import Surroundings
-    from isomesh_dagster.execution.unit_test import UnitTestResult
+    from isomesh_dagster.evaluation.texts import Surroundings
+    from isomesh_dagster.inspection.table_diff import Comparison, Question
     from isomesh_dagster.model.model import Json
     from isomesh_dagster.model.unit_tests import UnitTest
+    from isomesh_dagster.records.events import Audited
     from isomesh_dagster.relation import Relation
     from isomesh_dagster.state.protocol import Identity, StateStore
+    from isomesh_dagster.unit_tests.run import UnitTestResult
+    from isomesh_dagster.upkeep.external import Declared
 
 
 class ProjectQuestions(ProjectFiles):
@@ -92,7 +92,7 @@ class ProjectQuestions(ProjectFiles):
         The queries of the models in `expand` stand in the place of their names. `dialect` is the one it is written in,
         by default the warehouse's.
         """
-        from isomesh_dagster.execution.ask import expanded, rendered_query
+        from isomesh_dagster.inspection.ask import expanded, rendered_query
 
         snapshots = expanded(self.system.shown(environment), [self.model(name) for name in expand if name != model])
         around = self.surroundings(snapshots, execution_time)
@@ -109,7 +109,7 @@ class ProjectQuestions(ProjectFiles):
         environment: str | None = None,
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Run a model's query without writing; column names and at most `limit` rows."""
-        from isomesh_dagster.execution.ask import evaluated_query
+        from isomesh_dagster.inspection.ask import evaluated_query
 
         snapshots = self.system.shown(self.system.environment_name(environment))
         around = self.surroundings(snapshots, execution_time)
@@ -125,7 +125,7 @@ class ProjectQuestions(ProjectFiles):
         execution_time: datetime | None = None,
     ) -> Iterator[Audited]:
         """Run the audits of an environment's models on what it shows; `models` limits them."""
-        from isomesh_dagster.execution.ask import audited
+        from isomesh_dagster.inspection.ask import audited
 
         self.system.checked()
         snapshots = self.system.snapshots(self.system.existing(self.system.environment_name(environment)))
@@ -144,8 +144,8 @@ class ProjectQuestions(ProjectFiles):
         Raises PlanError for an environment, table or column that is not there; of environments compared without a
         question, one model's trouble is told as its result.
         """
-        from isomesh_dagster.execution import table_diff
-        from isomesh_dagster.execution.row_comparison import compare_tables
+        from isomesh_dagster.inspection import table_diff
+        from isomesh_dagster.inspection.row_comparison import compare_tables
 
         asked = question or table_diff.Question()
         if "." in source or "." in target:
@@ -173,7 +173,7 @@ class ProjectQuestions(ProjectFiles):
 
     def surroundings(self, snapshots: Mapping[str, Snapshot], execution_time: datetime | None) -> Surroundings:
         """What the texts of models depend on besides these, where `snapshots` are what their names mean."""
-        from isomesh_dagster.execution.texts import Surroundings
+        from isomesh_dagster.evaluation.texts import Surroundings
 
         return Surroundings(
             files=self.settings.files,
@@ -194,7 +194,7 @@ class ProjectQuestions(ProjectFiles):
         chosen = list(self.unit_tests() if tests is None else tests)
         if not chosen:
             return
-        from isomesh_dagster.execution.unit_test import run_unit_tests  # the SQL library, which most plans do without
+        from isomesh_dagster.unit_tests.run import run_unit_tests  # the SQL library, which most plans do without
 
         yield from run_unit_tests(chosen, checking.test_bed(self))
 
@@ -211,7 +211,7 @@ class ProjectQuestions(ProjectFiles):
         """The YAML of a new test: rows that `queries` (by table read) find in what `environment` shows as inputs, what
         the model makes of them now as outputs. Tables without a query give their first rows.
         """
-        from isomesh_dagster.execution.unit_test_draft import Draft, draft_unit_test
+        from isomesh_dagster.unit_tests.draft import Draft, draft_unit_test
 
         snapshots = self.system.shown(self.system.environment_name(environment))
         draft = Draft(
@@ -238,7 +238,7 @@ class ProjectQuestions(ProjectFiles):
 
     def fetch(self, sql: str, *, limit: int | None = None) -> tuple[list[str], list[tuple[Any, ...]]]:
         """Run one query in the warehouse's SQL; column names and rows. Raises ModelError for anything but a query."""
-        from isomesh_dagster.execution.fetch import fetched
+        from isomesh_dagster.inspection.fetch import fetched
 
         return fetched(self.system.existing_warehouse(), sql, limit=limit)
 
@@ -247,7 +247,7 @@ class ProjectQuestions(ProjectFiles):
 
         `strict`: EngineError when it lacks one of them, and nothing is written.
         """
-        from isomesh_dagster.execution.external import declare, undeclared
+        from isomesh_dagster.upkeep.external import declare, undeclared
 
         return declare(self.system.existing_warehouse, self.settings, undeclared(self.models), strict=strict)
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Container
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from isomesh_dagster.config.settings import Settings, state_location
 from isomesh_dagster.errors import EngineError, LockedError, PlanError
 from isomesh_dagster.model.names import validate_environment
-from isomesh_dagster.model.settings import Settings, state_location
 from isomesh_dagster.snapshot.environment import Environment
 from isomesh_dagster.snapshot.snapshot import Snapshot
 
@@ -75,7 +75,7 @@ class System:
 
     def checked(self) -> StateStore:
         """The state, unless another gateway or project made it: that is refused before anything is read as ours."""
-        from isomesh_dagster.execution.stamp import check_not_gone, check_owner
+        from isomesh_dagster.records.stamp import check_not_gone, check_owner
 
         state = self.state()
         known = state.identity()
@@ -92,7 +92,7 @@ class System:
         open_plans = self.state().open_plans(environment)
         if not open_plans:
             return ()
-        from isomesh_dagster.execution.reconcile import reconcile
+        from isomesh_dagster.records.reconcile import reconcile
 
         try:
             connection = self.connection(wait_seconds=0)
@@ -109,8 +109,8 @@ class System:
         path = getattr(self.settings.connection, "path", None)
         if path is not None and not path.exists():
             return
-        from isomesh_dagster.execution.reconcile import reconcile_in
-        from isomesh_dagster.execution.stamp import check_pairing
+        from isomesh_dagster.records.reconcile import reconcile_in
+        from isomesh_dagster.records.stamp import check_pairing
 
         try:
             connection = self.connection(wait_seconds=0)

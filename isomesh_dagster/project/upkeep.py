@@ -11,17 +11,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from isomesh_dagster.model.settings import state_location
+from isomesh_dagster.config.settings import state_location
 from isomesh_dagster.project import clock
 from isomesh_dagster.project.system import FOLDER, System, state_place
 
 if TYPE_CHECKING:
-    from isomesh_dagster.execution.destroy import Belongings
-    from isomesh_dagster.execution.doctor import Finding
-    from isomesh_dagster.execution.events import Dropped
+    from isomesh_dagster.records.events import Dropped
     from isomesh_dagster.state.database import Database
     from isomesh_dagster.state.schema import Migrated
     from isomesh_dagster.state.transfer import Transferred
+    from isomesh_dagster.upkeep.destroy import Belongings
+    from isomesh_dagster.upkeep.doctor import Finding
 
 
 def migrate(system: System, *, backup: bool = True, to: str | None = None) -> Migrated:
@@ -58,7 +58,7 @@ def examine(system: System, *, environments: Collection[str] = (), repair: bool 
     """Look at state and warehouse, or at some environments only; with `repair`, mend what can be. See
     `execution.doctor`.
     """
-    from isomesh_dagster.execution.doctor import Patient, examine
+    from isomesh_dagster.upkeep.doctor import Patient, examine
 
     patient = Patient(
         connection=system.existing_warehouse(),
@@ -76,7 +76,7 @@ def belongings(system: System) -> Belongings | None:
     """
     if not _is_there(system):
         return None
-    from isomesh_dagster.execution import destroy
+    from isomesh_dagster.upkeep import destroy
 
     state = system.checked()
     found = destroy.belongings(system.connection(), state, identity=system.identity())
@@ -90,7 +90,7 @@ def destroy(system: System) -> Iterator[Dropped]:
     """Remove everything that the project owns in this gateway, its state and its kept plans last. See
     `execution.destroy`.
     """
-    from isomesh_dagster.execution import destroy
+    from isomesh_dagster.upkeep import destroy
 
     yield from destroy.destroy(
         system.connection(),
@@ -117,7 +117,7 @@ def _is_there(system: System) -> bool:
 @contextmanager
 def _own_state(system: System) -> Iterator[Database]:
     """The system's state as a database, whatever the revision of its tables."""
-    from isomesh_dagster.execution.stamp import check_owner
+    from isomesh_dagster.records.stamp import check_owner
     from isomesh_dagster.state.opening import opened
     from isomesh_dagster.state.schema import stamp_of
 

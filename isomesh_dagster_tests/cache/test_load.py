@@ -14,10 +14,10 @@ import pytest
 
 from isomesh_dagster.cache import facts, load
 from isomesh_dagster.cache.load import CACHE_PATH, LoadedFiles, load_project_files
+from isomesh_dagster.config.read import load_settings
+from isomesh_dagster.config.settings import Settings
 from isomesh_dagster.errors import GraphError, IsomeshError, ModelError, UnsupportedError
-from isomesh_dagster.model.config import load_settings
 from isomesh_dagster.model.kinds import External, Seed
-from isomesh_dagster.model.settings import Settings
 
 CONFIG = """
 gateways:
@@ -210,7 +210,7 @@ def test_a_warm_load_imports_no_sqlglot_and_no_jinja(root: Path) -> None:
 import json, sys
 from pathlib import Path
 from isomesh_dagster.cache.load import load_project_files
-from isomesh_dagster.model.config import load_settings
+from isomesh_dagster.config.read import load_settings
 files = load_project_files(load_settings(Path(sys.argv[1]), "dev", {}))
 heavy = ["sqlglot", "jinja2", "duckdb", "sqlalchemy", "dagster", "dateparser", "pandas", "yaml.cyaml"]
 print(json.dumps([files.misses, len(files.models), [name for name in heavy if name in sys.modules]]))

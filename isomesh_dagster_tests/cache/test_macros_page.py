@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from isomesh_dagster.cache.load import LoadedFiles, load_project_files
+from isomesh_dagster.config.read import load_settings
 from isomesh_dagster.macros.clauses import CLAUSES
 from isomesh_dagster.macros.library import MACROS
-from isomesh_dagster.model.config import load_settings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "macros.md").read_text()
 

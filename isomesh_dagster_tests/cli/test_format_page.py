@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from isomesh_dagster.cli.format_page import SAYS, main, renewed, rows
+from isomesh_dagster.config.keys import ROOT_KEYS
 from isomesh_dagster.model.audits import BUILT_IN
-from isomesh_dagster.model.config_keys import ROOT_KEYS
 from isomesh_dagster.model.properties import MODEL_PROPERTIES
 
 PAGE = Path(__file__).parents[2] / "docs" / "format.md"

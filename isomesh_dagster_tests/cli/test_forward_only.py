@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from isomesh_dagster.model.connections import DuckDBConnection
+from isomesh_dagster.config.connections import DuckDBConnection
 from isomesh_dagster_tests.cli.conftest import isomesh
 from isomesh_dagster_tests.scenarios.altered import COUNTS, NEW, SHOWN, Files
 

@@ -10,7 +10,7 @@ from isomesh_dagster.cli.console import Console
 from isomesh_dagster.cli.progress import building
 from isomesh_dagster.cli.report import Report, event_line, seconds_words
 from isomesh_dagster.errors import AuditError, ModelError
-from isomesh_dagster.execution.events import (
+from isomesh_dagster.records.events import (
     Audited,
     Built,
     Dropped,

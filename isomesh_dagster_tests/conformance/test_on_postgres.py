@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from isomesh_dagster import Project
+from isomesh_dagster.config.connections import PostgresConnection
 from isomesh_dagster.errors import IsomeshError
-from isomesh_dagster.model.connections import PostgresConnection
 from isomesh_dagster_tests.conformance import case as cases
 from isomesh_dagster_tests.postgres_server import in_config
 

@@ -17,7 +17,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from isomesh_dagster.model.connections import PostgresConnection
+from isomesh_dagster.config.connections import PostgresConnection
 from isomesh_dagster_tests.postgres_server import free_port
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from isomesh_dagster.model.connections import PostgresConnection
+from isomesh_dagster.config.connections import PostgresConnection
 from isomesh_dagster_tests.definitions.conftest import FILES, ORDERS, Shop, checks, materialized, reused
 from isomesh_dagster_tests.definitions.test_restating import restating
 from isomesh_dagster_tests.postgres_server import in_config

@@ -2,8 +2,8 @@
 
 from datetime import datetime, timezone
 
+from isomesh_dagster.config.git import GitConfig, LimitsConfig
 from isomesh_dagster.delivery.due import Deploy, Due, Expire, Preview, due
-from isomesh_dagster.model.git_config import GitConfig, LimitsConfig
 from isomesh_dagster.state.protocol import GitRef
 
 A, B = "a" * 40, "b" * 40

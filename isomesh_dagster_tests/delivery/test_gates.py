@@ -1,7 +1,7 @@
 """What is asked before a deploy: previews that were merged, whose agreement is needed."""
 
+from isomesh_dagster.config.git import GitConfig
 from isomesh_dagster.delivery.gates import merged, needs_approval
-from isomesh_dagster.model.git_config import GitConfig
 
 
 def test_a_preview_is_merged_when_its_changes_are_shown() -> None:

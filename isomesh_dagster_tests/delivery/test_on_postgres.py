@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from isomesh_dagster.model.connections import PostgresConnection
+from isomesh_dagster.config.connections import PostgresConnection
 from isomesh_dagster_tests import repositories
 from isomesh_dagster_tests.delivery import test_delivery as stories
 from isomesh_dagster_tests.postgres_server import in_config

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from isomesh_dagster.config.connections import DuckDBConnection
 from isomesh_dagster.engine import open_connection
 from isomesh_dagster.engine.connection import Session
-from isomesh_dagster.model.connections import DuckDBConnection
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from isomesh_dagster.config.read import load_settings
 from isomesh_dagster.engine import Session, open_connection
 from isomesh_dagster.errors import ConfigError, EngineError
-from isomesh_dagster.model.config import load_settings
 
 Open = Callable[..., Session]
 

@@ -10,9 +10,9 @@ import threading
 import duckdb
 import pytest
 
+from isomesh_dagster.config.connections import DuckDBConnection
 from isomesh_dagster.engine import open_connection
 from isomesh_dagster.errors import EngineError, LockedError, WriteConflict
-from isomesh_dagster.model.connections import DuckDBConnection
 from isomesh_dagster.relation import Relation
 
 T = Relation(schema="s", name="t")
@@ -199,7 +199,7 @@ def test_threads_share_one_database(tmp_path):
 HOLDER = """
 import sys, time
 from isomesh_dagster.engine import open_connection
-from isomesh_dagster.model.connections import DuckDBConnection
+from isomesh_dagster.config.connections import DuckDBConnection
 connection = open_connection(DuckDBConnection(database=sys.argv[1]))
 print("held", flush=True)
 sys.stdin.readline()

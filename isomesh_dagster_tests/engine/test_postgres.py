@@ -9,9 +9,9 @@ from decimal import Decimal
 
 import pytest
 
+from isomesh_dagster.config.connections import PostgresConnection
 from isomesh_dagster.engine import open_connection
 from isomesh_dagster.errors import EngineError, ModelError, WriteConflict
-from isomesh_dagster.model.connections import PostgresConnection
 from isomesh_dagster.relation import ColumnChange, Relation
 
 T = Relation(schema="s", name="t")

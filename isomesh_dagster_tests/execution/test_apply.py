@@ -11,10 +11,10 @@ from datetime import timedelta
 import pytest
 
 from isomesh_dagster.errors import ConflictingPlanError, EngineError, PlanError, StateError, SystemMismatch
-from isomesh_dagster.execution.events import Built, Failed, Promoted, Reused, Skipped
 from isomesh_dagster.execution.promote import rollback
 from isomesh_dagster.execution.schedule import run_plan_steps
 from isomesh_dagster.model import kinds
+from isomesh_dagster.records.events import Built, Failed, Promoted, Reused, Skipped
 from isomesh_dagster.state.protocol import Identity
 from isomesh_dagster_tests.factories import System, days, model, snapshots
 

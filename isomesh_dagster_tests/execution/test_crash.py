@@ -18,16 +18,16 @@ from pathlib import Path
 
 import pytest
 
-from isomesh_dagster.execution import warehouse
-from isomesh_dagster.execution.events import Evaluated
-from isomesh_dagster.execution.janitor import janitor
+from isomesh_dagster.config.connections import PostgresConnection
 from isomesh_dagster.execution.promote import rollback
-from isomesh_dagster.execution.reconcile import reconcile
 from isomesh_dagster.model import kinds
-from isomesh_dagster.model.connections import PostgresConnection
 from isomesh_dagster.plan.plan import Build, Migrate
+from isomesh_dagster.records import warehouse
+from isomesh_dagster.records.events import Evaluated
+from isomesh_dagster.records.reconcile import reconcile
 from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.snapshot import Category
+from isomesh_dagster.upkeep.janitor import janitor
 from isomesh_dagster_tests.conftest import IS_LONG
 from isomesh_dagster_tests.factories import System, days, model, snapshots
 from isomesh_dagster_tests.postgres_server import PostgresServer

@@ -8,7 +8,7 @@ import pytest
 
 from isomesh_dagster import Project
 from isomesh_dagster.errors import AuditError
-from isomesh_dagster.execution.events import Audited, Built
+from isomesh_dagster.records.events import Audited, Built
 
 FILES = {
     "config.yaml": """

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from isomesh_dagster.config.connections import PostgresConnection
 from isomesh_dagster.errors import IsomeshError
-from isomesh_dagster.model.connections import PostgresConnection
 from isomesh_dagster.project import Project
-from isomesh_dagster_tests.execution.test_custom import CLASS, MODEL
-from isomesh_dagster_tests.execution.test_python_model import CONFIG, Files
+from isomesh_dagster_tests.evaluation.test_custom import CLASS, MODEL
+from isomesh_dagster_tests.evaluation.test_python_model import CONFIG, Files
 from isomesh_dagster_tests.postgres_server import connected, in_config
 
 DAY_3 = datetime(2024, 1, 3, 12, tzinfo=timezone.utc)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from isomesh_dagster.execution.events import Built, Evaluated, Promoted
 from isomesh_dagster.execution.schedule import run_plan_steps
 from isomesh_dagster.model import kinds
+from isomesh_dagster.records.events import Built, Evaluated, Promoted
 from isomesh_dagster_tests.factories import System, days, model, snapshots
 
 BY_DAY = kinds.IncrementalByTimeRange(time_column="ds")

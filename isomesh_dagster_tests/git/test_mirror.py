@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from isomesh_dagster.config.git import GitConfig
 from isomesh_dagster.errors import GitError
 from isomesh_dagster.git.command import Access, run
 from isomesh_dagster.git.mirror import Mirror
-from isomesh_dagster.model.git_config import GitConfig
 from isomesh_dagster_tests.repositories import Team, team
 
 

@@ -8,9 +8,9 @@ from isomesh_dagster.dialect.findings import Finding, QueryFindings
 from isomesh_dagster.errors import ConfigError, LintError
 from isomesh_dagster.lint.rules import RULES, Examined, Violation
 from isomesh_dagster.lint.select import chosen_rules, refuse_errors, violations
+from isomesh_dagster.lint.settings import LinterSettings
 from isomesh_dagster.model.kinds import Embedded, External, Full, Seed
 from isomesh_dagster.model.model import AuditCall, Model
-from isomesh_dagster.model.settings import LinterSettings
 
 ALL_ERRORS = chosen_rules(LinterSettings(rules=("all",)))
 

@@ -8,7 +8,7 @@ from isomesh_dagster.dialect.query import analyse
 from isomesh_dagster.graph.order import ModelGraph, build_graph
 from isomesh_dagster.model.kinds import Full, ModelKind
 from isomesh_dagster.model.model import Model
-from isomesh_dagster.model.settings import AutoCategorize
+from isomesh_dagster.plan.automatic import AutoCategorize
 from isomesh_dagster.plan.build import build_plan
 from isomesh_dagster.plan.columns import ColumnCatalog
 from isomesh_dagster.plan.decide import decide

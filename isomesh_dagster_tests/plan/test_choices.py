@@ -9,7 +9,7 @@ import pytest
 from isomesh_dagster.errors import GraphError, PlanError
 from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.model.kinds import Seed, View
-from isomesh_dagster.model.settings import AutoCategorize
+from isomesh_dagster.plan.automatic import AutoCategorize
 from isomesh_dagster.plan.choices import BY_HAND, check_choices
 from isomesh_dagster.plan.diff import Diff
 from isomesh_dagster.plan.plan import Change, ChangeType, Plan

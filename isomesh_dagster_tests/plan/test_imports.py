@@ -17,7 +17,7 @@ HEAVY = (
     "dateparser",
     "isomesh_dagster.plan.categorize",
     "isomesh_dagster.plan.decide",
-    "isomesh_dagster.model.git_config",
+    "isomesh_dagster.config.git",
     "isomesh_dagster.delivery",
     "isomesh_dagster.dialect.query",
 )

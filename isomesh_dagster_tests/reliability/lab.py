@@ -20,11 +20,11 @@ import psycopg2
 
 from isomesh_dagster.errors import IsomeshError
 from isomesh_dagster.execution.application import Application
-from isomesh_dagster.execution.events import Event
 from isomesh_dagster.execution.schedule import run_plan_steps
 from isomesh_dagster.execution.statements import StatementSettings
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.project import Project
+from isomesh_dagster.records.events import Event
 from isomesh_dagster_tests.postgres_server import PostgresServer
 from isomesh_dagster_tests.reliability.files import FIRST, RAW, raw_rows
 from isomesh_dagster_tests.state.forks import fork
@@ -50,8 +50,8 @@ LOADED_LATE = (
     "isomesh_dagster.dialect.tree",
     "isomesh_dagster.engine.duckdb",
     "isomesh_dagster.engine.postgres",
-    "isomesh_dagster.execution.log",
-    "isomesh_dagster.execution.project_code",
+    "isomesh_dagster.records.log",
+    "isomesh_dagster.evaluation.project_code",
     "isomesh_dagster.git.head",
     "isomesh_dagster.macros.evaluator",
     "isomesh_dagster.macros.expander",

@@ -15,11 +15,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from isomesh_dagster.execution.events import Evaluated
-from isomesh_dagster.execution.janitor import janitor
 from isomesh_dagster.execution.promote import rollback
 from isomesh_dagster.plan.wish import Wish
+from isomesh_dagster.records.events import Evaluated
 from isomesh_dagster.snapshot.interval import Interval
+from isomesh_dagster.upkeep.janitor import janitor
 from isomesh_dagster_tests.postgres_server import PostgresServer
 from isomesh_dagster_tests.reliability import files
 from isomesh_dagster_tests.reliability.files import CHANGE, FIRST, Files

@@ -14,8 +14,8 @@ from typing import Any
 
 import psycopg2
 
-from isomesh_dagster.execution.events import Promoted
-from isomesh_dagster.model.connections import PostgresConnection
+from isomesh_dagster.config.connections import PostgresConnection
+from isomesh_dagster.records.events import Promoted
 from isomesh_dagster_tests.factories import System, model, snapshots
 from isomesh_dagster_tests.reliability.lab import connect
 from isomesh_dagster_tests.reliability.observer import NOT_YET

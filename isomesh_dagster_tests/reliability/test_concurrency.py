@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from isomesh_dagster.execution.events import Evaluated, Event
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.project import Project
+from isomesh_dagster.records.events import Evaluated, Event
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster_tests.postgres_server import PostgresServer
 from isomesh_dagster_tests.reliability.files import Files

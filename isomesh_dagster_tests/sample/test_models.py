@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from isomesh_dagster import Project
-from isomesh_dagster.execution.events import Audited, Built, Promoted
+from isomesh_dagster.records.events import Audited, Built, Promoted
 from isomesh_dagster.sample.raw import TABLES, load
 from isomesh_dagster_tests.sample.test_raw import ROOT, copy_of_the_project
 

@@ -10,11 +10,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from isomesh_dagster.execution.events import Event
-from isomesh_dagster.model.connections import DuckDBConnection, WarehouseConnection
+from isomesh_dagster.config.connections import DuckDBConnection, WarehouseConnection
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.project import Project
+from isomesh_dagster.records.events import Event
 from isomesh_dagster.snapshot.snapshot import Category
 
 SOURCE = (

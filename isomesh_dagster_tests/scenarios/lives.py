@@ -11,11 +11,11 @@ from typing import Any
 
 import duckdb
 
-from isomesh_dagster.execution.events import Built, Event
-from isomesh_dagster.model.connections import PostgresConnection
+from isomesh_dagster.config.connections import PostgresConnection
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.plan.wish import RunWish, Wish
 from isomesh_dagster.project import Project
+from isomesh_dagster.records.events import Built, Event
 from isomesh_dagster.snapshot.interval import Interval, to_ms
 from isomesh_dagster_tests.postgres_server import connected, in_config
 

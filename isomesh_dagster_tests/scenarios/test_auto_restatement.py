@@ -9,9 +9,9 @@ import pytest
 
 from isomesh_dagster import Project
 from isomesh_dagster.errors import IsomeshError
-from isomesh_dagster.execution.events import Built, Event, Waiting
 from isomesh_dagster.plan.documents import plan_json
 from isomesh_dagster.plan.explain import plan_sections
+from isomesh_dagster.records.events import Built, Event, Waiting
 from isomesh_dagster_tests.postgres_server import in_config
 
 CONFIG = """

@@ -11,7 +11,7 @@ import pytest
 
 from isomesh_dagster import Project
 from isomesh_dagster.errors import ConflictingPlanError, PlanError
-from isomesh_dagster.execution.events import Built
+from isomesh_dagster.records.events import Built
 
 NOW = datetime(2024, 1, 8, 10, 30, tzinfo=timezone.utc)
 FILES = {

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 
 from isomesh_dagster.definitions.translator import IsomeshTranslator
 from isomesh_dagster.errors import ConflictingPlanError, EngineError, PlanError, SystemMismatch
-from isomesh_dagster.execution.destroy import destroy
-from isomesh_dagster.execution.doctor import Level
-from isomesh_dagster.execution.events import Dropped
 from isomesh_dagster.plan.layer import Layer
 from isomesh_dagster.project import Project
 from isomesh_dagster.project.upkeep import examine
+from isomesh_dagster.records.events import Dropped
+from isomesh_dagster.upkeep.destroy import destroy
+from isomesh_dagster.upkeep.doctor import Level
 
 NOW = datetime(2024, 1, 4, tzinfo=timezone.utc)
 TWO_FILES = "{type: duckdb, catalogs: {base: base.db, views: views.db}}"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from isomesh_dagster.config.connections import DuckDBConnection, WarehouseConnection
 from isomesh_dagster.errors import PlanError
-from isomesh_dagster.model.connections import DuckDBConnection, WarehouseConnection
 from isomesh_dagster.plan.documents import plan_markdown
 from isomesh_dagster.plan.explain import plan_steps
 from isomesh_dagster.plan.saved import plan_document, read_document

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from isomesh_dagster.config.connections import WarehouseConnection
 from isomesh_dagster.errors import EngineError, PlanError
-from isomesh_dagster.model.connections import WarehouseConnection
 from isomesh_dagster.plan.documents import plan_json, plan_markdown
 from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.project import Project

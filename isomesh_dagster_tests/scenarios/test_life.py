@@ -12,8 +12,8 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from isomesh_dagster.execution.events import Built, Promoted
 from isomesh_dagster.project import Project
+from isomesh_dagster.records.events import Built, Promoted
 
 NOW = datetime(2024, 1, 8, 12, tzinfo=timezone.utc)
 RAW = """

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from isomesh_dagster.model.connections import PostgresConnection
+from isomesh_dagster.config.connections import PostgresConnection
 from isomesh_dagster_tests.scenarios import test_plan_options as options
 from isomesh_dagster_tests.scenarios import test_restatement as restatement
 from isomesh_dagster_tests.scenarios.lives import MODELS, Life

@@ -23,10 +23,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from isomesh_dagster.errors import PlanError
-from isomesh_dagster.execution.events import Built, Promoted
 from isomesh_dagster.plan.plan import Plan
 from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.project import Project
+from isomesh_dagster.records.events import Built, Promoted
 from isomesh_dagster.snapshot.environment import PROD
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Category
