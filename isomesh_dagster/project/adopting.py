@@ -48,7 +48,7 @@ def adopt(project: Project, found: Adoption, *, let_go: Collection[str] = ()) ->
 
     Raises PlanError, with nothing done, for a name in `let_go` that the warehouse does not show or that can be kept.
     """
-    from isomesh_dagster.execution import adopt as execution
+    from isomesh_dagster.upkeep import adopt as execution
 
     whole = {name: one.snapshots.values() for name, one in found.environments.items() if not one.lost}
     for name in let_go:
