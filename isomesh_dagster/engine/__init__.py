@@ -5,7 +5,7 @@ Here      the `Connection` and `Session` protocols, and three files per engine t
           (`duckdb_session`). Beside them what only one engine has (`duckdb_catalogs`; `postgres_dependents`,
           `postgres_rights`, `postgres_types`), and what several share: data frames (`frames`), seeds (`seed_file`),
           both on their way to a server (`transfer`).
-Not here  what is written and in which order (`execution/`), what is remembered (`state/`).
+Not here  what is written and in which order (`evaluation/`, `execution/`), what is remembered (`state/`).
 Imports   model (connection settings), relation, errors; the driver inside the engine's own files, when it is opened.
 Decided   an engine is chosen by the type of its settings; a driver's error never leaves the room.
 """

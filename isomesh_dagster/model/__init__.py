@@ -4,8 +4,8 @@ Here: `Model` and its kinds, audits, header properties (`properties`, `kind_prop
 `decode`, refused by `header_checks`), a file as models (`parse`, by `entry`, with its `blueprints` and `statements`;
 `python_files`, `python_header` and `python_code` for one in Python), shared audits (`audit_blocks`), what a model uses
 of them and of signals (`uses`), external tables (`external`), rendering for one moment (`render`), what texts mention
-besides (`mentions`, `mentioned`), unit tests and their rows (`unit_tests`, `fixtures`), names, dates and crons (`cron`),
-and models as JSON (`codec`).
+besides (`mentions`, `mentioned`), unit tests and their rows (`unit_tests`, `fixtures`), names, dates and crons
+(`cron`), and models as JSON (`codec`).
 Not here: the configuration (config/), walking folders and remembering what files said (cache/), what makes a model the
 same model (snapshot/), who reads whom (graph/).
 

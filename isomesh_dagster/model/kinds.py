@@ -1,6 +1,6 @@
 """Model kinds: a closed sum type, matched with `match`.
 
-A kind says how rows reach the physical table. `execution/` has one file per kind that writes rows; everything else asks
+A kind says how rows reach the physical table. `evaluation/` has one file per kind that writes rows; everything else asks
 the small properties here.
 """
 

@@ -1,8 +1,8 @@
 """The decision: from files and what is known of an environment to a `Plan`, a value.
 
 Here: what people ask (`wish`, and `narrow`, which leaves models out); what changed (`diff`), what that means for rows
-(`categorize`, `columns`, `decide`, by itself where `automatic` lets it), also by what people say now (`choices`) or said before (`recorded`); forward-only
-changes (`forward_only`, `forward_steps`, and `migration` of their tables); which intervals are missing (`missing`) or
+(`categorize`, `columns`, `decide`, by itself where `automatic` lets it), also by what people say now (`choices`) or
+said before (`recorded`); forward-only changes (`forward_only`, `forward_steps`, and `migration` of their tables); which intervals are missing (`missing`) or
 only there in part (`coverage`), what the clock made due (`cadence`, `restatement` by cron) and what is made again
 (`restate`), or in a state that was lost (`recovered`); the plan (`build`, `steps`, `audits`, on a `layer`), what its
 warehouse cannot do (`limits`) and how long it may take (`expected`); its words for people (`explain`, `words`, folded
