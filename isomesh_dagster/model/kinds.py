@@ -1,7 +1,7 @@
 """Model kinds: a closed sum type, matched with `match`.
 
-A kind says how rows reach the physical table. `evaluation/` has one file per kind that writes rows; everything else asks
-the small properties here.
+A kind says how rows reach the physical table. `evaluation/` has one file per kind that writes rows; everything else
+asks the small properties here.
 """
 
 from __future__ import annotations

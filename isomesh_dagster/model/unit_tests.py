@@ -1,8 +1,8 @@
 """Unit tests of models: what a person writes in `tests/**/test*.yaml`, as values.
 
 In: the text of a file and the project's models. Out: `UnitTest` values, checked as far as that goes without running
-anything: every key known, every date fixed, every table the model reads given. Rows stay as written; `unit_tests/` makes
-tables of them.
+anything: every key known, every date fixed, every table the model reads given. Rows stay as written; `unit_tests/`
+makes tables of them.
 """
 
 from __future__ import annotations
