@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from sqlglot import exp
 
 from isomesh_dagster.dialect.qualified import TABLES, Schema, qualified, resolved
-from isomesh_dagster.dialect.rowcount import aggregates, multiplies_rows
+from isomesh_dagster.dialect.rowcount import aggregates, depends_on_rows, multiplies_rows
 from isomesh_dagster.dialect.scope import Computed, Derived, Scope, Source, Table, renamed
 from isomesh_dagster.dialect.scope import fingerprint as _hash
-from isomesh_dagster.dialect.summary import ALL, ROWS, ColumnSummary, Opaque, Summary
+from isomesh_dagster.dialect.summary import ALL, ROWS, ColumnSummary, Opaque, Reads, Summary
 from isomesh_dagster.dialect.tree import Tree
 from isomesh_dagster.errors import ModelError
 
@@ -166,7 +167,7 @@ class _Walk:
         scope: Scope,
     ) -> Summary:
         """ORDER BY and LIMIT. The order of the whole query is no matter of its rows unless a LIMIT cuts them."""
-        scope = Scope(sources=scope.sources, ctes=scope.ctes, windows=scope.windows, outputs=columns)
+        scope = replace(scope, outputs=columns)
         limits = [key for key in ("limit", "offset") if query.args.get(key) is not None]
         order = query.args.get("order")
         inside = query.parent is not None and not isinstance(query.parent, exp.SetOperation)
@@ -204,14 +205,19 @@ class _Walk:
             self._note(label, fingerprint)
             rows.append(_hash(name or label, fingerprint))
 
-        self._sources(query, scope, reads, rows)
-        scope.windows = {window.name: window for window in query.args.get("windows") or ()}
-        for key in ("where", "having", "qualify"):
+        def condition(key: str) -> None:
             if query.args.get(key) is not None:
                 part(key.upper(), self.expression(query.args[key].this, scope, reads))
+
+        self._sources(query, scope, reads, rows)
+        scope.windows = {window.name: window for window in query.args.get("windows") or ()}
+        condition("where")
         group = query.args.get("group")
         if group is not None:
             part("GROUP BY", self._group(group, scope, reads))
+        scope.level = _hash("level", *rows)
+        condition("having")
+        condition("qualify")
         columns: dict[str, ColumnSummary] = {}
         for item in query.expressions:
             name, column = self._output(item, scope)
@@ -272,7 +278,7 @@ class _Walk:
             part("DISTINCT", _hash(*(column.fingerprint for column in columns.values())))
             reads.update(*(column.reads for column in columns.values()))
             return
-        scope = Scope(scope.sources, scope.ctes, scope.windows, dict(columns))
+        scope = replace(scope, outputs=dict(columns))
         part("DISTINCT ON", self.expression(on, scope, reads))
         if query.args.get("order") is not None:  # it picks the row that stays
             part("ORDER BY", self._order(query.args["order"], columns, scope, reads))
@@ -280,11 +286,12 @@ class _Walk:
     # -- sources
 
     def _sources(self, query: exp.Select, scope: Scope, reads: _Gathered, rows: list[str]) -> None:
-        from_ = query.args.get("from_")
+        from_, joins = query.args.get("from_"), query.args.get("joins") or ()
         if from_ is not None:
-            rows.append(self._source(from_.this, scope, reads))
+            optional = any(_keeps_right(join) for part in (from_, *joins) for join in part.find_all(exp.Join))
+            rows.append(self._source(from_.this, scope, reads, optional=optional))
             self._note("FROM", _shown(from_.this))
-        rows += [self._join(join, scope, reads) for join in query.args.get("joins") or ()]
+        rows += [self._join(join, scope, reads) for join in joins]
         rows += [self._source(lateral, scope, reads) for lateral in query.args.get("laterals") or ()]
 
     def _join(self, join: exp.Join, scope: Scope, reads: _Gathered) -> str:
@@ -303,65 +310,68 @@ class _Walk:
         self._note(f"JOIN {_shown(join.this)}", how)
         return _hash("join", how, source)
 
-    def _source(self, node: exp.Expr, scope: Scope, reads: _Gathered) -> str:
-        """Put the source into the scope under its alias; the fingerprint of its rows."""
+    def _source(self, node: exp.Expr, scope: Scope, reads: _Gathered, *, optional: bool = False) -> str:
+        """Put the source into the scope under its alias; the fingerprint of its rows. `optional` as in `Scope.add`."""
         if isinstance(node, exp.Table):
-            return self._table(node, scope, reads)
+            return self._table(node, scope, reads, optional=optional)
         if isinstance(node, exp.Subquery) and isinstance(node.this, exp.Query):
-            with _Place(self, node.alias or "a subquery"):
-                summary = renamed(self.query(node, scope), node.args.get("alias"))
-            scope.sources[node.alias] = Derived(summary)
+            with _Place(self, node.alias or "a subquery"):  # which sees what is around the SELECT, not its neighbours
+                summary = renamed(self.query(node, scope.around or scope), node.args.get("alias"))
+            scope.add([node.alias], Derived(summary), summary.rows, optional=optional)
             reads |= summary.row_reads
             return summary.rows
         if isinstance(node, exp.Subquery) and not node.args.get("pivots"):
-            return _hash("parenthesis", self._source(node.this, scope, reads))
-        return self._computed(node, scope, reads)
+            return _hash("parenthesis", self._source(node.this, scope, reads, optional=optional))
+        return self._computed(node, scope, reads, optional=optional)
 
-    def _table(self, node: exp.Table, scope: Scope, reads: _Gathered) -> str:
-        name = node.alias_or_name
+    def _table(self, node: exp.Table, scope: Scope, reads: _Gathered, *, optional: bool) -> str:
+        names = [node.alias_or_name]
+        given = _given(node)
         source: Source
         if node.db == TABLES:
+            if given:
+                raise Opaque(f"{node.alias} has names of its own for columns")
             source, fingerprint = Table(node.name), f"rows {node.name!r}"
             reads.add((node.name, ROWS))
         elif isinstance(node.this, exp.Identifier) and not node.db:
             summary = scope.ctes.get(node.name)
             if summary is None:
                 raise Opaque(f"{node.name} is read before it is defined")
+            summary = renamed(summary, node.args.get("alias"))
             source, fingerprint = Derived(summary), summary.rows
             reads |= summary.row_reads
         else:  # a table function, a file, a stage, a name no model can have
             own: _Gathered = set()
             own_text = [self.expression(part, scope, own) for part in node.parts]
             fingerprint = _hash("function", *own_text)
-            source = Computed(fingerprint, frozenset(own))
+            source = Computed(fingerprint, frozenset(own), given)
             reads |= own
         if node.args.get("pivots"):
             row, all_reads = source.row()
             reads |= all_reads
             fingerprint = _hash("pivot", row, *map(_plain, node.args["pivots"]))
             source = Computed(fingerprint, frozenset(reads))
-            for pivot in node.args["pivots"]:
-                if pivot.alias:
-                    scope.sources[pivot.alias] = source
+            names += [pivot.alias for pivot in node.args["pivots"] if pivot.alias]
         modifiers = []
         for key, value in sorted(node.args.items()):
             if value and key not in ("this", "db", "catalog", "alias", "joins", "laterals", "pivots"):
                 modifiers.append(key + self._any(value, scope, reads))
                 self._note(f"{key.upper()} of {_shown(node)}", modifiers[-1])
-        scope.sources[name] = source
+        scope.add(names, source, fingerprint, optional=optional)
         joins = [self._join(join, scope, reads) for join in node.args.get("joins") or ()]
         joins += [self._source(lateral, scope, reads) for lateral in node.args.get("laterals") or ()]
         return _hash(fingerprint, *modifiers, *joins) if modifiers or joins else fingerprint
 
-    def _computed(self, node: exp.Expr, scope: Scope, reads: _Gathered) -> str:
+    def _computed(self, node: exp.Expr, scope: Scope, reads: _Gathered, *, optional: bool) -> str:
         """LATERAL, UNNEST, VALUES and the like: the rows depend on every argument."""
         inner = node.this if isinstance(node, exp.Lateral) else node
         if isinstance(inner, exp.Subquery) and isinstance(inner.this, exp.Query):
             with _Place(self, node.alias or "a subquery"):
                 summary = renamed(self.query(inner, scope), node.args.get("alias"))
-            scope.sources[node.alias] = Derived(summary)
+            rows = _hash("lateral", summary.rows, _plain(node, skip=("this", "alias")))
+            scope.add([node.alias], Derived(summary), rows, optional=optional)
             reads |= summary.row_reads
-            return _hash("lateral", summary.rows, _plain(node, skip=("this", "alias")))
+            return rows
         own: _Gathered = set()
         fingerprint = _hash(
             type(node).__name__,
@@ -370,18 +380,12 @@ class _Walk:
         )
         reads |= own
         self._note(f"{type(inner).__name__.upper()} {node.alias}".rstrip(), fingerprint)
-        source = Computed(fingerprint, frozenset(own))
-        alias = node.args.get("alias")
-        names = [
-            node.alias,
-            *(column.name for column in (alias.args.get("columns") or () if alias is not None else ())),
-        ]
+        given = _given(node)
+        source = Computed(fingerprint, frozenset(own), given)
         offset = node.args.get("offset")
-        if isinstance(offset, exp.Identifier):
-            names.append(offset.name)
-        for name in names:
-            if name:
-                scope.sources.setdefault(name, source)
+        names = [node.alias, *given, *([offset.name] if isinstance(offset, exp.Identifier) else [])]
+        free = [name for name in names if name and name not in scope.sources]
+        scope.add(free, source, fingerprint, optional=optional)
         return fingerprint
 
     # -- expressions
@@ -397,12 +401,12 @@ class _Walk:
                 reads |= summary.reads
                 return _hash("query", summary.rows, *(column.fingerprint for column in summary.columns.values()))
             if isinstance(node, exp.TableColumn):
-                return self._row(node.name, scope, reads)
+                return _gather(scope.row(node.name), reads)
             if isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count):
                 raise Opaque("a star inside an expression")
             if isinstance(node, exp.Window) and node.alias in scope.windows:
                 named = self.expression(scope.windows[node.alias], scope, reads, skip=("this",))
-                return _hash("window", named, self._arguments(node, scope, reads, (*skip, "alias")))
+                return _hash("window", scope.level, named, self._arguments(node, scope, reads, (*skip, "alias")))
         if isinstance(node, exp.Columns):
             raise Opaque("COLUMNS(…)")
         if isinstance(node, exp.Paren):
@@ -414,7 +418,8 @@ class _Walk:
         if isinstance(node, (exp.And, exp.Or)):
             operands = sorted({self.expression(operand, scope, reads) for operand in _flat(node, type(node))})
             return operands[0] if len(operands) == 1 else _hash(type(node).__name__, *operands)
-        return self._arguments(node, scope, reads, skip)
+        text = self._arguments(node, scope, reads, skip)
+        return _hash(scope.level, text) if scope is not None and depends_on_rows(node) else text
 
     def _arguments(self, node: exp.Expr, scope: Scope | None, reads: _Gathered, skip: Sequence[str] = ()) -> str:
         parts = [
@@ -432,35 +437,20 @@ class _Walk:
 
     def _column(self, column: exp.Column, scope: Scope, reads: _Gathered) -> str:
         table, name = column.table, column.name
-        if isinstance(column, exp.Pseudocolumn) or column.args.get("db") is not None:
+        if isinstance(column, exp.Pseudocolumn) or column.args.get("db") is not None or column.args.get("join_mark"):
             raise Opaque(f"{column.sql()} is no plain column")
         if isinstance(column.this, exp.Star):
             if not table:
                 raise Opaque("a star inside an expression")
-            return self._row(table, scope, reads)
-        if not table:
-            if name in scope.outputs:
-                reads |= scope.outputs[name].reads
-                return scope.outputs[name].fingerprint
-            source = scope.sources.get(name)
-            if not isinstance(source, Computed):  # UNNEST(…) AS e is a column and a source at once
-                return self._row(name, scope, reads)
-        else:
-            source = scope.sources.get(table)
-        if source is None:
-            raise Opaque(f"cannot tell which table {table}.{name} belongs to")
-        fingerprint, own = source.column(name)
-        reads |= own
-        return _hash("+", fingerprint) if column.args.get("join_mark") else fingerprint
-
-    def _row(self, name: str, scope: Scope, reads: _Gathered) -> str:
-        """A whole row of a source, as a value."""
-        source = scope.sources.get(name)
-        if source is None:
-            raise Opaque(f"cannot tell which table {name} belongs to")
-        fingerprint, own = source.row()
-        reads |= own
-        return fingerprint
+            return _gather(scope.row(table), reads)
+        if table:
+            return _gather(scope.column(table, name), reads)
+        if name in scope.outputs:
+            output = scope.outputs[name]
+            return _gather((output.fingerprint, output.reads), reads)
+        if isinstance(scope.sources.get(name), Computed):  # UNNEST(…) AS e is a column and a source at once
+            return _gather(scope.column(name, name), reads)
+        return _gather(scope.row(name), reads)
 
     def _note(self, label: str, fingerprint: str) -> None:
         if self._place is not None:
@@ -497,6 +487,23 @@ _SELECT_KEYS = frozenset({
 })  # fmt: skip
 # Arguments that make other columns than the ones written.
 _UNKNOWN_OUTPUT = ("kind", "exclude", "match", "pivots")
+
+
+def _gather(value: tuple[str, Reads], reads: _Gathered) -> str:
+    fingerprint, own = value
+    reads |= own
+    return fingerprint
+
+
+def _given(source: exp.Expr) -> list[str]:
+    """The names that an alias gives to a source's columns."""
+    alias = source.args.get("alias")
+    return [column.name for column in alias.args.get("columns") or ()] if alias is not None else []
+
+
+def _keeps_right(join: exp.Join) -> bool:
+    """Whether the join keeps rows of its right side to which there is none on the left."""
+    return str(join.args.get("side") or "").upper() in ("RIGHT", "FULL")
 
 
 def _plain(node: exp.Expr, skip: Sequence[str] = ()) -> str:

@@ -50,6 +50,14 @@ def multiplies_rows(item: exp.Expr, dialect: str) -> bool:
     return False
 
 
+def depends_on_rows(node: exp.Expr) -> bool:
+    """Whether the node's value depends on other rows than its own, or makes rows: what is computed in a subquery is
+    then something else than the same words around it.
+    """
+    kinds = (exp.AggFunc, exp.Window, exp.Anonymous, *_MULTIPLYING_NODES)
+    return isinstance(node, kinds) or type(node).__name__.endswith("Agg")
+
+
 def aggregates(select: exp.Select) -> str:
     """How a SELECT without GROUP BY comes to one row: "yes" by an aggregate or HAVING, "" not at all.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
@@ -45,15 +46,20 @@ class Derived:
 
 
 class Computed:
-    """Rows made by an expression (UNNEST, VALUES, PIVOT, a table function): a column may depend on all of it."""
+    """Rows made by an expression (UNNEST, VALUES, PIVOT, a table function): a column may depend on all of it.
 
-    def __init__(self, fingerprint: str, reads: Reads) -> None:
+    `names` are the columns' names where the query gives them; such a column is known by its position.
+    """
+
+    def __init__(self, fingerprint: str, reads: Reads, names: Sequence[str] = ()) -> None:
         self.fingerprint = fingerprint
         self.reads = reads
+        self.names = list(names)
 
     def column(self, name: str) -> tuple[str, Reads]:
         """The column as a value."""
-        return fingerprint("computed", self.fingerprint, name), self.reads
+        which = f"no. {self.names.index(name)}" if name in self.names else name
+        return fingerprint("computed", self.fingerprint, which), self.reads
 
     def row(self) -> tuple[str, Reads]:
         """All columns as one value."""
@@ -65,16 +71,65 @@ Source = Table | Derived | Computed
 
 @dataclass
 class Scope:
-    """What names mean at one place. `outputs` are the columns of the SELECT, which its ORDER BY may name."""
+    """What names mean at one place.
+
+    sources  by alias, those of queries around this one included
+    places   by alias: what tells the source's values from those of others at hand; "" when there is nothing to tell
+    before   the rows of all sources at hand, in order
+    windows  named windows
+    outputs  the columns of the SELECT, which its ORDER BY may name
+    level    the rows that aggregates and windows are computed over
+    around   the scope this one is in: what a subquery in FROM sees
+    """
 
     sources: dict[str, Source] = field(default_factory=dict)
     ctes: dict[str, Summary] = field(default_factory=dict)
+    places: dict[str, str] = field(default_factory=dict)
+    before: list[str] = field(default_factory=list)
     windows: dict[str, exp.Expr] = field(default_factory=dict)
     outputs: dict[str, ColumnSummary] = field(default_factory=dict)
+    level: str = ""
+    around: Scope | None = None
 
     def inner(self) -> Scope:
         """For a query inside: it sees the sources around it (correlation) and the CTEs, not windows and outputs."""
-        return Scope(sources=dict(self.sources), ctes=dict(self.ctes))
+        return Scope(
+            sources=dict(self.sources),
+            ctes=dict(self.ctes),
+            places=dict(self.places),
+            before=list(self.before),
+            around=self,
+        )
+
+    def add(self, names: Iterable[str], source: Source, rows: str, *, optional: bool) -> None:
+        """A further source under these names, and its rows. `optional`: a join may put NULL in the place of its row.
+
+        One table may be at hand twice, and what is computed in a subquery is not computed again where its row is
+        missing: so only the values of the one source that always has a row are what they are by themselves.
+        """
+        place = fingerprint("at", *self.before) if self.before else "optional" if optional else ""
+        for name in names:
+            self.sources[name] = source
+            self.places[name] = place
+        self.before.append(rows)
+
+    def column(self, alias: str, name: str) -> tuple[str, Reads]:
+        """The column of a source as a value. Raises Opaque when there is none."""
+        return self._placed(alias, self._source(alias, name).column(name))
+
+    def row(self, alias: str) -> tuple[str, Reads]:
+        """All columns of a source as one value. Raises Opaque when there is no such source."""
+        return self._placed(alias, self._source(alias, alias).row())
+
+    def _source(self, alias: str, name: str) -> Source:
+        if alias not in self.sources:
+            told = name if alias == name else f"{alias}.{name}"
+            raise Opaque(f"cannot tell which table {told} belongs to")
+        return self.sources[alias]
+
+    def _placed(self, alias: str, value: tuple[str, Reads]) -> tuple[str, Reads]:
+        place = self.places.get(alias)
+        return (fingerprint(place, value[0]), value[1]) if place else value
 
 
 def renamed(summary: Summary, alias: exp.Expr | None) -> Summary:

@@ -116,7 +116,7 @@ class Maker:
         shapes: Sequence[Callable[[str], str]] = (
             self._plain, self._grouped, self._grouped_by_alias, self._distinct, self._union, self._from_unnest,
             self._select_unnest, self._filtered_by_query, self._lateral_alias, self._shadowed, self._one_row, self._cut,
-            self._starred, self._windowed, self._base_tables, self._recursive,
+            self._starred, self._windowed, self._base_tables, self._recursive, self._twice,
         )  # fmt: skip
         return with_ + self.draw.choice(shapes)(source)
 
@@ -217,6 +217,14 @@ class Maker:
             f" (SELECT MAX(p.x0) AS o FROM {source}) AS z"
         )
 
+    def _twice(self, source: str) -> str:
+        left, right = self.pick("p", "db.t"), self.pick("db.t", "(SELECT id, a + 1 AS a, b FROM db.t)")
+        join = self.pick("LEFT JOIN", "JOIN", "RIGHT JOIN")
+        return (
+            f"SELECT y.id AS id, x.id AS o0, {self.number('x.id', 'y.a', 'y.b')} AS o1, COUNT(*) OVER () AS o2"
+            f" FROM {left} AS x {join} {right} AS y ON x.id > y.b{self.pick('', ' WHERE x.id > 2')}"
+        )
+
     def reader(self, columns: Sequence[str]) -> str:
         """A query over a model `db.m` with these columns, whatever their types."""
         item = [
@@ -257,6 +265,8 @@ class Maker:
                 yield "literal", partial(node.set, "this", str(int(node.this) + 1))
             elif isinstance(node, exp.Column) and (others := _NEIGHBOURS.get(node.name)):
                 yield "column", partial(node.set, "this", exp.to_identifier(self.pick(*others)))
+                if node.table in ("x", "y"):
+                    yield "table", partial(node.set, "table", exp.to_identifier("y" if node.table == "x" else "x"))
             elif isinstance(node, exp.Join) and node.args.get("side"):
                 yield "join", partial(node.set, "side", self.pick("LEFT", "FULL", "RIGHT", ""))
             elif isinstance(node, (exp.Sum, exp.Max, exp.Min)):
