@@ -6,7 +6,7 @@ What is here, by what it is about
                    internals, each with a fallback; deployed and reload (whose files they are of)
   models           assets, with a step each (steps, later); checks (audits), unit_tests, lineage_text
   environments     partitions of one asset (environments, history)
-  time             intervals and ledger (what is built), cadence (what is due)
+  time             intervals and ledger (what is built), cadence (what is due), tries (what is asked for again)
   jobs             jobs, plan_jobs, git_jobs, sync, doctor; ops is what they share, asked their configuration
   a repository     sensors
   a run            resource, session; events and provenance (what Dagster is told)

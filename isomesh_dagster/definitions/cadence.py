@@ -21,6 +21,7 @@ import dagster as dg
 
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.translator import IsomeshTranslator, is_built
+from isomesh_dagster.definitions.tries import next_try, what_stays
 from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.plan.cadence import Cadence
 from isomesh_dagster.project import Project
@@ -59,7 +60,7 @@ def build_due_job(
 
 @dataclass(frozen=True, slots=True)
 class Requests:
-    """What the sensor keeps: the key of the last run asked for, by environment, and the environment looked at last."""
+    """What the sensor keeps: the key of the work asked for last, by environment, and the environment looked at last."""
 
     asked: Mapping[str, str] = field(default_factory=dict)
     last: str = ""
@@ -76,6 +77,10 @@ class Requests:
     def after(self, environment: str, key: str) -> Requests:
         """With one more request."""
         return replace(self, asked={**self.asked, environment: key})
+
+    def without(self, environment: str) -> Requests:
+        """With none for the environment: what was asked for is done, and may be due again one day."""
+        return replace(self, asked={name: key for name, key in self.asked.items() if name != environment})
 
     def only(self, environments: Iterable[str]) -> Requests:
         """Without those for other environments."""
@@ -98,8 +103,9 @@ def build_cadence_sensor(
     """A sensor that launches one run of what is due in the default environment, or else in one of those that
     `scheduled_environments` names. `jobs` are those of the project.
 
-    The same work is requested once: a run that failed is not repeated until a cron ticks again, or somebody launches
-    `run`. While one is under way no other is requested. `is_on` None: on, but off under `dagster dev`.
+    The same work is requested once, and again, some times, when its run died or met only what passes, such as a locked
+    warehouse. Otherwise a run that failed is not repeated until a cron ticks again, or somebody launches `run`. While
+    one is under way no other is requested. `is_on` None: on, but off under `dagster dev`.
     """
     keys_of = {one: translator.get_asset_key(one) for one in project.graph.order if is_built(project.models[one])}
     graph, gateway, default = project.graph, project.gateway, project.settings.default_target_environment
@@ -136,13 +142,22 @@ def build_cadence_sensor(
                 cadence = opened.cadence(environment)
                 kept = kept if environment == default else replace(kept, last=environment)
                 if not cadence.due:
+                    kept = kept.without(environment)
                     told.append(_quiet(cadence, is_alone=not others))
                     continue
-                request = due_request(cadence, graph, keys_of if environment == default else {})
-                if kept.asked.get(environment) != request.run_key:
-                    context.update_cursor(kept.after(environment, request.run_key or "").text())
+                work = work_of(cadence)
+                same = dg.RunsFilter(tags={keys.WORK_TAG: work, keys.GATEWAY_TAG: gateway})
+                is_new = kept.asked.get(environment) != work
+                attempt = 1 if is_new else _attempt(context.instance, same, environment)
+                if isinstance(attempt, str):
+                    told.append(attempt)  # others are not kept waiting by one that failed
+                    continue
+                number = context.instance.get_runs_count(same) + 1
+                request = due_request(cadence, graph, keys_of if environment == default else {}, number, attempt)
+                if is_new or attempt > 1:
+                    context.update_cursor(kept.after(environment, work).text())
                     return request
-                again = again or request  # Dagster launches it once; others are not kept waiting by one that failed
+                again = again or request  # its run is not there: nobody else is to wait because of that
         context.update_cursor(kept.only((default, *others)).text())
         return again or dg.SkipReason("; ".join(told))
 
@@ -169,20 +184,39 @@ def _quiet(cadence: Cadence, *, is_alone: bool) -> str:
     return f"nothing is due{'' if is_alone else f' in {cadence.environment}'}; next {when}"
 
 
-def due_request(cadence: Cadence, graph: ModelGraph, keys_of: Mapping[str, dg.AssetKey]) -> dg.RunRequest:
-    """One run of what is due: of those models and what lies between them, which keeps their order.
+def _attempt(instance: dg.DagsterInstance, same: dg.RunsFilter, environment: str) -> int | str:
+    """Which try of what is due, and was requested, comes now; or why none does. `same` finds its runs."""
+    return next_try(
+        instance,
+        same,
+        f"of what is due in {environment}",
+        settled=lambda run: what_stays(instance, run),
+        remedy="what is left waits for the next tick of a cron, or for somebody who launches the job run",
+    )
+
+
+def due_request(
+    cadence: Cadence, graph: ModelGraph, keys_of: Mapping[str, dg.AssetKey], number: int = 1, attempt: int = 1
+) -> dg.RunRequest:
+    """One run of what is due: of those models and what lies between them, which keeps their order. `number` counts the
+    runs of this work, `attempt` those since it was last done.
 
     A model that is no asset of `keys_of`, since the files no longer have it, or since assets stand for what another
     environment shows: then the job that asks the state alone does it all.
     """
     due = [one.model for one in cadence.due]
     config = {"resources": {keys.RESOURCE: {"config": {"environment": cadence.environment}}}}
-    tags = {keys.DUE_TAG: "true", keys.ENVIRONMENT_TAG: cadence.environment}
+    work = key = work_of(cadence)
+    tags = {keys.DUE_TAG: "true", keys.ENVIRONMENT_TAG: cadence.environment, keys.WORK_TAG: work}
+    if number > 1:  # Dagster launches no key twice
+        key = f"{work}:{number}"
+    if attempt > 1:
+        tags[keys.ATTEMPT_TAG] = str(attempt)
     if any(name not in keys_of for name in due):
-        return dg.RunRequest(_run_key(cadence), config, job_name=WHOLE_JOB, tags=tags)
+        return dg.RunRequest(key, config, job_name=WHOLE_JOB, tags=tags)
     wanted = _connected(due, graph)
-    selected = [key for name, key in keys_of.items() if name in wanted]
-    return dg.RunRequest(_run_key(cadence), config, job_name=JOB, asset_selection=selected, tags=tags)
+    selected = [one for name, one in keys_of.items() if name in wanted]
+    return dg.RunRequest(key, config, job_name=JOB, asset_selection=selected, tags=tags)
 
 
 def _connected(models: Iterable[str], graph: ModelGraph) -> set[str]:
@@ -191,7 +225,7 @@ def _connected(models: Iterable[str], graph: ModelGraph) -> set[str]:
     return chosen | (graph.ancestors(chosen) & graph.descendants(chosen))
 
 
-def _run_key(cadence: Cadence) -> str:
-    """The same models with the same intervals give the same key."""
+def work_of(cadence: Cadence) -> str:
+    """The key of what is due: the same for the same models with the same intervals."""
     text = repr([cadence.environment, [(one.model, one.intervals) for one in cadence.due]])
     return f"{cadence.environment}:{hashlib.blake2b(text.encode(), digest_size=8).hexdigest()}"

@@ -37,7 +37,9 @@ def failures(retried: tuple[type[IsomeshError], ...] = RETRIED) -> Iterator[None
     try:
         yield
     except IsomeshError as error:
-        metadata = {name: value for name, value in (("place", error.place), ("hint", error.hint)) if value is not None}
+        told: tuple[tuple[str, Any], ...] = (("place", error.place), ("hint", error.hint))
+        told += ((keys.PASSES, True),) if isinstance(error, RETRIED) else ()
+        metadata = {name: value for name, value in told if value is not None}
         raise dg.Failure(description=str(error), metadata=metadata, allow_retries=isinstance(error, retried)) from None
 
 

@@ -15,10 +15,13 @@ RETRIED_BY_TAG = "dagster/auto_retry_run_id"  # and which run that is, once it i
 COMMIT_TAG = "isomesh/commit"  # on runs that were launched for a commit
 REF_TAG = "isomesh/ref"  # and of which ref it is the commit
 ENVIRONMENT_TAG = "isomesh/environment"  # and which environment follows that ref
-ATTEMPT_TAG = "isomesh/attempt"  # and which try it is, from the second on: those before recorded nothing
+ATTEMPT_TAG = "isomesh/attempt"  # which try of the same work it is, from the second on
+FAILURE_REASON_TAG = "dagster/failure_reason"  # on runs that failed; none where their process died
 DUE_TAG = "isomesh/due"  # on runs that load what the clock made due for what an environment shows
+WORK_TAG = "isomesh/work"  # and which work that was: the same intervals of the same models have the same
 GATEWAY_TAG = "isomesh/gateway"  # on runs: a queue can keep two runs off one warehouse by it
 
+PASSES = "isomesh/passes"  # on failures: what was in the way goes away by itself
 REUSED = "isomesh/reused"
 FINGERPRINT = "isomesh/fingerprint"
 VERSION = "isomesh/version"

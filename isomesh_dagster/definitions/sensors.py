@@ -19,6 +19,7 @@ from isomesh_dagster.config.git import short_ref
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.git_jobs import DEPLOY, DEPLOY_OP, PREVIEW, PREVIEW_OP
 from isomesh_dagster.definitions.reload import reload_location
+from isomesh_dagster.definitions.tries import next_try
 from isomesh_dagster.delivery import Delivery, Deploy, Due, Expire, Preview
 from isomesh_dagster.errors import RemoteError
 from isomesh_dagster.project import Project
@@ -28,9 +29,6 @@ JANITOR = "janitor"
 
 _SECONDS = 30
 """Of one tick's work after which the rest is left to the next one: Dagster gives a tick a minute."""
-
-_PAUSES = (0, 60, 240, 960)
-"""Seconds after a run that recorded nothing before the next one is requested; one try more than there are pauses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,23 +209,9 @@ def _attempt(
         keys.COMMIT_TAG: task.commit,
         keys.GATEWAY_TAG: delivery.settings.gateway,
     }
-    records = context.instance.get_run_records(dg.RunsFilter(job_name=job, tags=tags), limit=1)
-    if not records:
-        return 1  # somebody deleted it
-    run, ended = records[0].dagster_run, records[0].end_time
-    what = f"run {run.run_id[:8]} for {short_ref(task.ref)} at {task.commit[:12]}"
-    if not run.is_finished:
-        return f"{what} is under way"
-    if run.tags.get(keys.WILL_RETRY_TAG) == "true" and keys.RETRIED_BY_TAG not in run.tags:
-        return f"{what} ended without a result; Dagster launches it again"
-    if run.status == dg.DagsterRunStatus.CANCELED:
-        return f"{what} was canceled; launch it again, or push"
-    told = run.tags.get(keys.ATTEMPT_TAG, "")
-    tries = int(told) if told.isdecimal() else 1
-    if tries > len(_PAUSES):
-        return f"{what} ended without a result, as {tries - 1} before it; look at it, then launch it again, or push"
-    pause = _PAUSES[tries - 1] - (time.time() - (ended or 0))
-    return f"{what} ended without a result; it is requested again in {pause:.0f} s" if pause > 0 else tries + 1
+    what = f"for {short_ref(task.ref)} at {task.commit[:12]}"
+    requested = dg.RunsFilter(job_name=job, tags=tags)
+    return next_try(context.instance, requested, what, remedy="launch it again, or push")
 
 
 def _cancel_queued(context: dg.SensorEvaluationContext, delivery: Delivery, ref: str) -> None:

@@ -6,6 +6,9 @@ import dagster as dg
 import pytest
 
 from isomesh_dagster import Project
+from isomesh_dagster.definitions import tries
+from isomesh_dagster.definitions.events import failures
+from isomesh_dagster.errors import IsomeshError, LockedError, PlanError
 from isomesh_dagster_tests.definitions.conftest import Shop, checks, materialized, reused
 
 NIGHTLY = """
@@ -174,6 +177,88 @@ class TestOtherEnvironments:
         damaged, _ = self.tick(staged, "{")
         assert isinstance(damaged, dg.RunRequest)
         assert damaged.run_key == first.run_key
+
+
+class TestAgain:
+    """Work whose run died, or met what passes, is requested again, some times; other work that failed is not."""
+
+    @pytest.fixture
+    def due(self, loaded_shop: Shop) -> Shop:
+        applied(loaded_shop, timedelta(days=2))
+        return loaded_shop
+
+    @staticmethod
+    def crash(shop: Shop, request: dg.RunRequest) -> None:
+        """The run of a request, whose process was killed."""
+        job = shop.definitions().resolve_job_def(request.job_name or "")
+        tags = {**job.run_tags, **request.tags}
+        run = shop.instance.create_run_for_job(job, status=dg.DagsterRunStatus.STARTED, tags=tags)
+        shop.instance.report_run_failed(run)
+
+    def test_a_run_that_died(self, due: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+        first, cursor = TestOtherEnvironments.tick(due, None)
+        assert isinstance(first, dg.RunRequest)
+        self.crash(due, first)
+        second, cursor = TestOtherEnvironments.tick(due, cursor)
+        assert isinstance(second, dg.RunRequest)
+        assert (second.asset_selection, second.run_config) == (first.asset_selection, first.run_config)
+        assert second.run_key != first.run_key
+        assert second.tags["isomesh/attempt"] == "2"
+        self.crash(due, second)
+        pause, cursor = TestOtherEnvironments.tick(due, cursor)
+        assert isinstance(pause, dg.SkipReason)
+        assert "it is requested again in" in (pause.skip_message or "")
+
+        monkeypatch.setattr(tries, "PAUSES", (0,))
+        last, cursor = TestOtherEnvironments.tick(due, cursor)
+        assert isinstance(last, dg.SkipReason)
+        assert "ended without a result, as 1 before it" in (last.skip_message or "")
+        monkeypatch.setattr(tries, "PAUSES", (0, 0))
+        third, cursor = TestOtherEnvironments.tick(due, cursor)
+        assert isinstance(third, dg.RunRequest)
+        with Project.load(due.root) as project:
+            built = project.state().intervals([str(one.physical) for one in project.system.shown("prod").values()])
+        assert launch(due, third).success
+        quiet, cursor = TestOtherEnvironments.tick(due, cursor)
+        assert isinstance(quiet, dg.SkipReason)
+        assert "nothing is due" in (quiet.skip_message or "")
+
+        with Project.load(due.root) as project:  # the same rows are due again, as a restatement elsewhere may have it
+            project.state().add_intervals(built, replace=True)
+        anew, _ = TestOtherEnvironments.tick(due, cursor)
+        assert isinstance(anew, dg.RunRequest)
+        assert anew.run_key not in {first.run_key, second.run_key, third.run_key}
+        assert "isomesh/attempt" not in anew.tags
+
+    def test_a_step_that_failed(self, due: Shop) -> None:
+        """It is wrong until somebody mends it: the clock's next tick asks again."""
+        first, cursor = TestOtherEnvironments.tick(due, None)
+        assert isinstance(first, dg.RunRequest)
+        with Project.load(due.root) as project, project.connection().session() as session:
+            session.execute("DROP TABLE raw.orders CASCADE")
+        assert not launch(due, first).success
+        waits, _ = TestOtherEnvironments.tick(due, cursor)
+        assert isinstance(waits, dg.SkipReason)
+        assert "failed; what is left waits for the next tick of a cron" in (waits.skip_message or "")
+
+
+@pytest.mark.parametrize(
+    ("error", "stays"), [(LockedError("somebody has the file"), ""), (PlanError("nobody knows it"), "failed")]
+)
+def test_what_was_in_the_way_passes_or_stays(shop: Shop, error: IsomeshError, stays: str) -> None:
+    @dg.op
+    def work() -> None:
+        with failures():
+            raise error
+
+    @dg.job
+    def working() -> None:
+        work()
+
+    run_id = working.execute_in_process(instance=shop.instance, raise_on_error=False).run_id
+    run = shop.instance.get_run_by_id(run_id)
+    assert run is not None
+    assert tries.what_stays(shop.instance, run) == stays
 
 
 @pytest.mark.parametrize(("is_dev", "status"), [(True, "STOPPED"), (False, "RUNNING")])

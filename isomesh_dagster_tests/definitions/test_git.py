@@ -14,7 +14,7 @@ import pytest
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 
 from isomesh_dagster import build_definitions
-from isomesh_dagster.definitions import sensors
+from isomesh_dagster.definitions import tries
 from isomesh_dagster.definitions.sensors import Cursor
 from isomesh_dagster_tests.definitions.conftest import failure, materialized, reused
 from isomesh_dagster_tests.repositories import Team, team
@@ -290,7 +290,7 @@ def test_a_run_that_recorded_nothing_is_requested_again(
     assert not pause.run_requests
     assert "it is requested again in" in str(pause.skip_reason)
 
-    monkeypatch.setattr(sensors, "_PAUSES", (0, 0))
+    monkeypatch.setattr(tries, "PAUSES", (0, 0))
     (third,) = here.tick(sensor).run_requests or ()
     crashed(here, third)
     last = here.tick(sensor)
