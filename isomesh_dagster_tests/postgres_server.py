@@ -13,6 +13,7 @@ import importlib.util
 import json
 import os
 import pwd
+import random
 import shutil
 import socket
 import subprocess
@@ -241,8 +242,9 @@ def copied(installation: Path, root: Path) -> Path:
 
 
 def free_port() -> int:
-    """A port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port nobody listens on: one that no system hands out by itself, so that nobody else gets it before it is used."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)  # the tests of laws make the common chance repeat itself
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port

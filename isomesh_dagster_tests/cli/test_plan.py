@@ -8,6 +8,8 @@ import pty
 import subprocess
 import sys
 
+import duckdb
+
 from isomesh_dagster_tests.cli.conftest import Shop
 
 ORDERS = "models/shop/orders.sql"
@@ -199,15 +201,17 @@ def test_somebody_at_a_terminal_is_asked(shop: Shop) -> None:
 
 def test_who_waits_for_the_warehouse_is_told(planned: Shop) -> None:
     planned.edit(REVENUE, "COUNT(*) AS orders", "COUNT(*) + 1 AS orders")
-    script = "import sys, time, duckdb; held = duckdb.connect(sys.argv[1]); print('held', flush=True); time.sleep(1)"
-    command = [sys.executable, "-c", script, str(planned.root / ".systems" / "local.duckdb")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
-        result = planned("plan", "dev", "--auto-apply")
-    assert result.exit_code == 0, result.stderr
-    assert "waiting for the warehouse" in result.stderr
-    assert "waiting" not in result.stdout
+    code = "from isomesh_dagster.cli.main import main; main()"
+    command = [sys.executable, "-c", code, "--project", str(planned.root), "plan", "dev", "--auto-apply"]
+    environment = {key: value for key, value in os.environ.items() if key != "ISOMESH_GATEWAY"}
+    with duckdb.connect(str(planned.root / ".systems" / "local.duckdb")):
+        waiting = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        assert waiting.stderr is not None
+        told = next((line for line in waiting.stderr if "waiting for the warehouse" in line), None)
+    out, errors = waiting.communicate(timeout=120)
+    assert told is not None
+    assert waiting.returncode == 0, errors
+    assert "waiting" not in out
 
 
 def test_a_project_without_models_drops_nothing(planned: Shop) -> None:

@@ -24,7 +24,7 @@ def start() -> int:
 def _together(name: str) -> dg.OpDefinition:
     @dg.op(name=name)
     def op(value: int) -> int:
-        TOGETHER.wait(timeout=30)  # three steps are in here at the same time, or this breaks
+        TOGETHER.wait(timeout=120)  # three steps are in here at the same time, or this breaks
         SEEN.append((os.getpid(), threading.current_thread().name))
         return value
 

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import dagster as dg
 import duckdb
 import pytest
 
+from isomesh_dagster_tests.postgres_server import free_port
 from isomesh_dagster_tests.repositories import Team, team
 
 LOCATION = """
@@ -157,13 +157,6 @@ class Deployment:
                 log = (self.people.folder / "log").read_text()
                 pytest.fail(f"{what} did not happen; runs {[run.what for run in self.runs()]}\n{log[-3000:]}")
             time.sleep(1)
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-        return port
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

@@ -26,7 +26,7 @@ KIND = kinds.IncrementalByTimeRange(time_column="ds", batch_size=1, batch_concur
 DAILY = model("mart.daily", "SELECT ds, x FROM raw.numbers WHERE ds BETWEEN @start_ds AND @end_ds", KIND)
 BATCHES = {"mart.daily": [days(day, day + 1) for day in range(6)]}
 ALL = [(0,), (1,), (2,), (3,), (4,), (5,)]
-PATIENCE = 30
+PATIENCE = 120
 HOUR = DAY // 24
 
 
@@ -119,15 +119,15 @@ def test_one_batch_fails_and_the_others_stay(system):
 
 
 def test_of_two_batches_that_fail_the_error_and_the_audits_are_of_one(system):
-    slow = "pg_sleep(CASE x WHEN 3 THEN 0.2 ELSE 0 END) IS NOT NULL"
-    refuses = audit("neither", f"SELECT * FROM @this_model WHERE x IN (2, 3) AND {slow}")
+    refuses = audit("neither", "SELECT * FROM @this_model WHERE x IN (2, 3)")
     events = []
     application = system.application(system.plan(project(audits=(refuses,)), batches=BATCHES), tasks=3)
     with pytest.raises(AuditError):
         events.extend(run_plan_steps(application, 2))
     (failed,) = [event for event in events if isinstance(event, Failed)]
-    assert [one.interval for one in failed.audits] == [days(2, 3)]
-    assert "2020-01-03" in str(failed.error)
+    (told,) = [one.interval for one in failed.audits]
+    first = {days(2, 3): "2020-01-03", days(3, 4): "2020-01-04"}  # whichever failed first
+    assert [date for date in first.values() if date in str(failed.error)] == [first[told]]
 
 
 def per_day(intervals):

@@ -22,6 +22,7 @@ SOURCE = model("raw.source", "SELECT 1 AS id")
 MIDDLE = model("mart.middle", "SELECT id FROM raw.source", kinds.View())
 TOP = model("mart.top", "SELECT id FROM raw.source")
 ON_VIEW = model("mart.on_view", "SELECT id FROM mart.middle")
+PATIENCE = 120
 
 
 def generation(number: int, width: int = 6):
@@ -179,23 +180,27 @@ def test_readers_never_see_half_a_promotion(system):
     query = "SELECT " + ", ".join(f"(SELECT generation FROM mart.v{index})" for index in range(6))
     stop = threading.Event()
     seen: list[tuple[int, ...]] = []
+    again = threading.Event()
 
     def read() -> None:
         with system.connection.session() as session:
             while not stop.is_set():
                 seen.append(session.fetch(query)[0])
+                again.set()
 
     readers = [threading.Thread(target=read) for _ in range(3)]
     for reader in readers:
         reader.start()
     try:
         for number in range(1, 16):
+            again.clear()
             system.apply(system.plan(generation(number)))
+            assert again.wait(PATIENCE)
     finally:
         stop.set()
         for reader in readers:
             reader.join()
-    assert len(seen) > 15
+    assert len(seen) >= 15
     assert [row for row in seen if len(set(row)) > 1] == []
     assert system.rows(query) == [(15,) * 6]
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -17,7 +15,7 @@ import psycopg2
 from isomesh_dagster_tests.reliability.files import NUMBERED
 from isomesh_dagster_tests.reliability.lab import connect
 from isomesh_dagster_tests.reliability.verify import DAY, Numbers, torn
-from isomesh_dagster_tests.state.forks import fork, wait
+from isomesh_dagster_tests.state.forks import StartingLine, fork, wait
 
 REST_SECONDS = 0.004
 NOT_YET = ("42P01", "3F000")
@@ -50,11 +48,12 @@ class Observer:
 
     def __init__(self, place: Mapping[str, Any], folder: Path) -> None:
         self._path = folder / "observed.json"
-        self._child = fork(lambda: _observe(place, self._path))
+        self._end = StartingLine()
+        self._child = fork(lambda: _observe(place, self._path, self._end))
 
     def stop(self, known: Numbers) -> Observed:
         """End it; what it saw, judged by what the snapshots are known to hold."""
-        os.kill(self._child, signal.SIGTERM)
+        self._end.go()
         assert wait(self._child) == 0
         told = json.loads(self._path.read_text())
         wrong: list[str] = []
@@ -73,15 +72,13 @@ class Observer:
         return Observed(told["reads"], tuple(wrong), tuple(told["errors"]), told["longest"])
 
 
-def _observe(place: Mapping[str, Any], path: Path) -> None:
-    stopped: list[bool] = []
-    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
+def _observe(place: Mapping[str, Any], path: Path, end: StartingLine) -> None:
     seen: Counter[tuple[Any, ...]] = Counter()
     errors: list[str] = []
     longest, reads = 0.0, 0
     connection = connect(place, "observer")
     with connection.cursor() as cursor:
-        while not stopped:
+        while not end.wait(REST_SECONDS):
             began = time.monotonic()
             try:
                 cursor.execute(QUERY)
@@ -93,7 +90,6 @@ def _observe(place: Mapping[str, Any], path: Path) -> None:
                 reads += len(rows)
                 seen.update(rows)
             longest = max(longest, time.monotonic() - began)
-            time.sleep(REST_SECONDS)
     connection.close()
     path.write_text(
         json.dumps({"seen": list(seen.items()), "errors": errors, "longest": longest, "reads": reads}, default=int)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import random
-import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +17,7 @@ from isomesh_dagster.records.events import Promoted
 from isomesh_dagster_tests.factories import System, model, snapshots
 from isomesh_dagster_tests.reliability.lab import connect
 from isomesh_dagster_tests.reliability.observer import NOT_YET
-from isomesh_dagster_tests.state.forks import fork, wait
+from isomesh_dagster_tests.state.forks import StartingLine, fork, wait
 
 REST_SECONDS = 0.02
 
@@ -40,7 +38,10 @@ class Readings:
 def promote_under_readers(folder: Path, place: Mapping[str, Any], *, views: int, readers: int, rounds: int) -> Readings:
     """Make two generations of so many views, then promote one after the other, so many times."""
     folder.mkdir(exist_ok=True)
-    children = [fork(lambda seed=seed: _read(place, folder / f"{seed}.json", views, seed)) for seed in range(readers)]
+    end = StartingLine()
+    children = [
+        fork(lambda seed=seed: _read(place, folder / f"{seed}.json", views, seed, end)) for seed in range(readers)
+    ]
     readings = Readings()
     generations = [
         snapshots([model(f"m.v{number}", f"SELECT {generation} AS g") for number in range(views)])
@@ -53,8 +54,7 @@ def promote_under_readers(folder: Path, place: Mapping[str, Any], *, views: int,
                     if isinstance(event, Promoted) and number:
                         readings.promotions.append(event.seconds)
     finally:
-        for child in children:
-            os.kill(child, signal.SIGTERM)
+        end.go()
         ends = [wait(child) for child in children]
     assert ends == [0] * readers
     for seed in range(readers):
@@ -66,14 +66,12 @@ def promote_under_readers(folder: Path, place: Mapping[str, Any], *, views: int,
     return readings
 
 
-def _read(place: Mapping[str, Any], path: Path, views: int, seed: int) -> None:
-    stopped: list[bool] = []
-    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
+def _read(place: Mapping[str, Any], path: Path, views: int, seed: int, end: StartingLine) -> None:
     chance = random.Random(seed)
     reads, torn, errors, longest = 0, 0, [], 0.0
     connection = connect(place, "observer")
     with connection.cursor() as cursor:
-        while not stopped:
+        while not end.wait(REST_SECONDS):
             first, second = chance.sample(range(views), 2)
             began = time.monotonic()
             try:
@@ -91,6 +89,5 @@ def _read(place: Mapping[str, Any], path: Path, views: int, seed: int) -> None:
                 reads += 1
                 torn += len(seen) > 1
             longest = max(longest, time.monotonic() - began)
-            time.sleep(REST_SECONDS)
     connection.close()
     path.write_text(json.dumps({"reads": reads, "torn": torn, "errors": errors, "longest": longest}))

@@ -1,6 +1,7 @@
 """Children of this process that run one function: processes for races and kills, without starting Python again."""
 
 import os
+import select
 import signal
 import sys
 import traceback
@@ -33,17 +34,18 @@ def die() -> None:
 
 
 class StartingLine:
-    """Where processes wait until `go`, so that they start at the same moment."""
+    """Where processes wait until `go`, so that they start at the same moment; or work until then, to end together."""
 
     def __init__(self) -> None:
         self._reading, self._writing = os.pipe()
 
-    def wait(self) -> None:
-        """In a child."""
-        os.close(self._writing)
-        os.read(self._reading, 1)
+    def wait(self, seconds: float | None = None) -> bool:
+        """In a child, as often as it likes: wait for `go`, at most so long; whether it was said."""
+        # looked at and not read, so that it is there for everybody
+        return bool(select.select([self._reading], [], [], seconds)[0])
 
     def go(self) -> None:
         """In the parent, once."""
+        os.write(self._writing, b".")
         os.close(self._writing)
         os.close(self._reading)

@@ -1,6 +1,7 @@
 """Places that cannot hold a state, and what messages tell."""
 
 import os
+import socket
 import sqlite3
 import stat
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from sqlalchemy import text
 
 from isomesh_dagster.errors import StateError
 from isomesh_dagster.state.opening import open_database, open_state
-from isomesh_dagster_tests.postgres_server import PostgresServer, free_port
+from isomesh_dagster_tests.postgres_server import PostgresServer
 from isomesh_dagster_tests.state.examples import migrated, plan, promote, snapshot
 from isomesh_dagster_tests.state.forks import fork, wait
 
@@ -164,9 +165,12 @@ def test_a_busy_postgres_schema_is_told_apart(
 
 
 def test_an_unreachable_server_is_told_without_the_password() -> None:
-    location = {"host": "127.0.0.1", "port": free_port(), "user": "alice", "password": SECRET, "database": "shop"}
-    with pytest.raises(StateError, match="refused") as caught:
-        open_state(location)
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # taken, and nobody listens
+        port = nobody.getsockname()[1]
+        location = {"host": "127.0.0.1", "port": port, "user": "alice", "password": SECRET, "database": "shop"}
+        with pytest.raises(StateError, match="refused") as caught:
+            open_state(location)
     error: BaseException | None = caught.value
     assert "alice:***@127.0.0.1" in str(error)
     while error is not None:
