@@ -242,9 +242,9 @@ def copied(installation: Path, root: Path) -> Path:
 
 
 def free_port() -> int:
-    """A port nobody listens on: one that no system hands out by itself, so that nobody else gets it before it is used."""
+    """A port nobody listens on, and that no system hands out by itself: nobody else gets it before it is used."""
     while True:
-        port = random.SystemRandom().randrange(20_000, 32_000)  # the tests of laws make the common chance repeat itself
+        port = random.SystemRandom().randrange(20_000, 32_000)  # hypothesis makes the common chance repeat itself
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
