@@ -12,7 +12,7 @@ from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import PlanError
 from isomesh_dagster.evaluation.audit import refuse_failures, run_audits
 from isomesh_dagster.evaluation.evaluate import write
-from isomesh_dagster.evaluation.rows import Write, Written, create_empty, fitted, reads_itself
+from isomesh_dagster.evaluation.rows import Write, Written, create_empty, fitted
 from isomesh_dagster.evaluation.texts import BatchText, Surroundings, Texts
 from isomesh_dagster.model.kinds import Full, is_incremental
 from isomesh_dagster.plan.plan import Build
@@ -105,7 +105,7 @@ class Batch:
             around=self._around,
         )
         model = self.step.snapshot.model
-        if is_new and isinstance(model.kind, Full) and (model.python is not None or reads_itself(model)):
+        if is_new and isinstance(model.kind, Full) and (model.python is not None or model.reads_itself):
             create_empty(session, work, text.query)  # what the first batch may read; what Python reads nobody can tell
         with self._rows(session, text.query, typed, interval) as query:
             work = replace(work, query=query)

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import ModelError
-from isomesh_dagster.model.model import Model
 from isomesh_dagster.relation import Column, Relation, quote
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Snapshot
@@ -120,7 +119,7 @@ def create_empty(session: Session, work: Write, query: str) -> None:
         session.create_table(work.physical, [*((column.name, column.type) for column in work.typed), *managed])
         return
     model = work.snapshot.model
-    if reads_itself(model):
+    if model.reads_itself:
         raise ModelError(
             "the model reads itself, so its table must exist before the first batch, and its columns are not declared",
             model=model.name,
@@ -131,11 +130,6 @@ def create_empty(session: Session, work: Write, query: str) -> None:
     added = {name.lower() for name, _ in managed}
     returned = [column for column in session.query_columns(query) if column[0].lower() not in added]
     session.create_table(work.physical, [*returned, *managed])
-
-
-def reads_itself(model: Model) -> bool:
-    """Whether the query reads the model's own table, as earlier batches left it."""
-    return any(reference.name == model.name for reference in model.references)
 
 
 def names(columns: Columns) -> list[str]:

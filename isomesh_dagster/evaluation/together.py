@@ -19,7 +19,7 @@ from isomesh_dagster.engine.connection import Connection, Lead, Session
 from isomesh_dagster.errors import PlanError
 from isomesh_dagster.evaluation.batch import Batch, physical_of
 from isomesh_dagster.evaluation.evaluate import are_apart
-from isomesh_dagster.evaluation.rows import Written, reads_itself
+from isomesh_dagster.evaluation.rows import Written
 from isomesh_dagster.evaluation.texts import Surroundings, Texts
 from isomesh_dagster.evaluation.writing import BatchWriter
 from isomesh_dagster.model.kinds import IncrementalByTimeRange
@@ -74,7 +74,7 @@ def most_together(model: Model) -> int:
     if not isinstance(kind, IncrementalByTimeRange) or kind.batch_concurrency is None:
         return 1
     stands_alone = not (
-        reads_itself(model)
+        model.reads_itself
         or model.name in model.depends_on
         or "this_model" in model.query.lower()
         or model.pre_statements

@@ -168,6 +168,11 @@ class Model:
         return forward_only_by_default(self.kind) if self.forward_only is None else self.forward_only
 
     @property
+    def reads_itself(self) -> bool:
+        """Whether the query reads the model's own table, as earlier batches left it."""
+        return any(reference.name == self.name for reference in self.references)
+
+    @property
     def schema(self) -> str:
         """The schema part of the name."""
         parts = self.name.split(".")

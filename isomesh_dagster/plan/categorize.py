@@ -140,7 +140,7 @@ def _reading(
             reason=f"what its Python code reads of {_names(sorted({*hits, *additions}))} cannot be told",
             changed=ALL,
         )
-    if new.has_star and (hits or additions):
+    if (new.has_star and (hits or additions)) or _may_mean_others(new, hits, additions):
         return _star_reader(old, new, old_schema, new_schema, hits)
     if not hits:
         return Judgement(
@@ -150,6 +150,15 @@ def _reading(
             else "what it reads keeps its rows",
         )
     return _column_reader(new, new_schema, hits)
+
+
+def _may_mean_others(model: Model, hits: Mapping[str, frozenset[str]], additions: Mapping[str, frozenset[str]]) -> bool:
+    """Whether a name in the query may mean something else now that parents have other columns: one without a table is
+    a column before it is an alias, and one of the nearest query before one of those around it.
+    """
+    text = model.rendered.lower()
+    names = frozenset().union(*hits.values(), *additions.values())
+    return any(name.lower() in text for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,18 +174,23 @@ class _Sides:
 def _as_kind_writes(judgement: Judgement, sides: _Sides, breaking: Category) -> Judgement:
     """What a judgement about the query means for a table in which one batch's rows meet another's.
 
-    There a changed column may decide which rows stay, and what is built anew has lost what only the old table knew.
+    There a changed column may decide which rows stay, and what is built anew has lost what only the old table knew. A
+    changed time column moves rows between intervals, and what a model reads of itself are rows of every run before.
     """
     kind = sides.new.kind
-    if not depends_on_past(kind) or judgement.category in (Category.METADATA, Category.INDIRECT_NON_BREAKING):
+    if judgement.category in (Category.METADATA, Category.INDIRECT_NON_BREAKING) or judgement.changed == ALL:
+        return judgement
+    if sides.new.reads_itself:
+        return replace(judgement, category=breaking, changed=ALL, reason=f"{judgement.reason}; it reads itself")
+    if isinstance(kind, IncrementalByTimeRange) and kind.time_column in judgement.changed:
+        return replace(judgement, changed=ALL, reason=f"{judgement.reason}; {kind.time_column} says when rows are")
+    if not depends_on_past(kind):
         return judgement
     reason = WITHOUT_HISTORY
     if judgement.category is Category.NON_BREAKING and not keeps_history(kind):
         if not is_keyed(kind) or not (judgement.added or judgement.reordered) or _chooses_alike(sides):
             return judgement
         reason = "of several rows with one key another may stay"
-    elif judgement.changed == ALL:
-        return judgement
     elif not keeps_history(kind):
         reason = "they may decide which rows stay"
     return replace(judgement, category=breaking, changed=ALL, reason=f"{judgement.reason}; {reason}")
@@ -202,7 +216,7 @@ def _is_no_time(column_type: str) -> bool:
 def _column_reader(new: Model, schema: Schema, hits: Mapping[str, frozenset[str]]) -> Judgement:
     """Whether a reader without star uses one of the changed columns."""
     breaking = Judgement(category=Category.INDIRECT_BREAKING, reason=f"reads {_hits_text(hits)}", changed=ALL)
-    if new.pre_statements or new.post_statements or _has_time_column_in(new, hits):
+    if new.pre_statements or new.post_statements:
         return breaking
     try:
         summary = summarize(new.rendered, new.dialect, schema)
@@ -455,13 +469,6 @@ def _storage_change(old: Model, new: Model) -> str | None:
 def _may_stay_as_stored(old: Model, new: Model) -> bool:
     """Whether the old table may go on to be used: it has the name and the intervals of the new one."""
     return (old.physical_schema, old.stamp, old.interval_unit) == (new.physical_schema, new.stamp, new.interval_unit)
-
-
-def _has_time_column_in(model: Model, hits: Mapping[str, frozenset[str]]) -> bool:
-    """A time column that comes from a changed column moves rows between intervals."""
-    if not isinstance(model.kind, IncrementalByTimeRange):
-        return False
-    return any(model.kind.time_column in columns for columns in hits.values())
 
 
 def _breaking(reason: str) -> Judgement:

@@ -137,9 +137,11 @@ class _Judge:
 
     def _judge(self, name: str, change: ChangeType, chooser: Chooser) -> Judgement:
         if change is ChangeType.ADDED:
-            # nothing in this environment read it as a model before, so for its readers everything about it is new
-            new_one = Judgement(category=Category.BREAKING, reason=NEW, changed=ALL)
-            return chooser.of_new(self._graph.models[name], new_one)
+            # nothing in this environment read it as a model before, so for its readers everything about it is new; but
+            # of a table that was there before somebody declared it
+            new = self._graph.models[name]
+            changed = frozenset[str]() if isinstance(new.kind, External) else ALL
+            return chooser.of_new(new, Judgement(category=Category.BREAKING, reason=NEW, changed=changed))
         if change is ChangeType.METADATA:
             told = metadata_words(self._shown[name].model, self._graph.models[name])
             return Judgement(category=Category.METADATA, reason=told)

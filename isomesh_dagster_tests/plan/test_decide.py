@@ -188,6 +188,15 @@ def test_external_columns_that_go_are_breaking_new_ones_are_not():
     assert built(system.plan(graph(fewer, model("s.stg", STG)))) == {"s.stg"}
 
 
+def test_declaring_a_table_that_is_read_already_builds_nothing():
+    for query in (STG, "SELECT * FROM raw.t"):
+        system = System()
+        system.apply(system.plan(graph(model("s.stg", query))))
+        plan = system.plan(graph(RAW, model("s.stg", query)))
+        assert category(plan, "s.stg") is Category.INDIRECT_NON_BREAKING
+        assert not plan.builds
+
+
 def test_intervals_stop_where_prod_stops_and_are_not_built_twice():
     kind = IncrementalByTimeRange(time_column="ds", batch_size=1)
     query = "SELECT id, ds FROM raw.e WHERE ds BETWEEN '1970-01-01' AND '1970-01-01'"
@@ -241,3 +250,52 @@ def test_the_same_decision_has_the_same_id_and_every_other_another():
     assert system.plan(changed).id == system.plan(changed).id
     assert system.plan(changed).id != system.plan(project(stg=STG + " WHERE a > 1")).id
     assert system.plan(changed).id != system.plan(changed, "dev").id
+
+
+def test_a_name_that_becomes_a_column_of_a_parent_means_something_else():
+    def project(near: str, far: str, reader: str):
+        return graph(
+            model("s.near", f"SELECT {near} FROM raw.a"),
+            model("s.far", f"SELECT {far} FROM raw.b"),
+            model("s.reader", reader),
+        )
+
+    correlated = "SELECT id, (SELECT MAX(v) FROM s.near WHERE k = x) AS m FROM s.far"
+    aliased = "SELECT id, v + 1 AS x, x * 2 AS y FROM s.far"
+    for reader, before, after in (
+        (correlated, ("a.k, a.v", "b.id, b.x"), ("a.k, a.v, a.x", "b.id, b.x")),  # it was the outer one's
+        (correlated, ("a.k, a.v, a.x", "b.id, b.x"), ("a.k, a.v", "b.id, b.x")),
+        (aliased, ("a.k", "b.id, b.v"), ("a.k", "b.id, b.v, b.x")),  # it was the alias
+    ):
+        system = System()
+        system.apply(system.plan(project(*before, reader)))
+        assert category(system.plan(project(*after, reader)), "s.reader") is Category.INDIRECT_BREAKING
+
+
+def test_another_time_column_moves_rows_between_intervals():
+    kind = IncrementalByTimeRange(time_column="ds")
+
+    def project(at: str, day: str):
+        return graph(
+            model("s.stg", f"SELECT e.id, {at} AS at FROM raw.e"),
+            model("s.inc", f"SELECT id, {day} AS ds FROM s.stg", kind),
+            model("s.reader", "SELECT id FROM s.inc"),
+        )
+
+    system = System()
+    system.apply(system.plan(project("e.at", "at")))
+    assert category(system.plan(project("e.at", "at + 1")), "s.reader") is Category.INDIRECT_BREAKING
+    assert category(system.plan(project("e.at + 1", "at")), "s.reader") is Category.INDIRECT_BREAKING
+
+
+def test_what_a_model_reads_of_itself_changes_with_every_column():
+    kind = IncrementalByTimeRange(time_column="ds")
+
+    def project(columns: str):
+        query = f"SELECT e.ds, {columns}, (SELECT SUM(x) FROM s.inc) AS total FROM raw.e"
+        return graph(model("s.inc", query, kind), model("s.reader", "SELECT total FROM s.inc"))
+
+    system = System()
+    system.apply(system.plan(project("e.x")))
+    for columns in ("e.x + 1 AS x", "e.x, e.y"):
+        assert category(system.plan(project(columns)), "s.reader") is Category.INDIRECT_BREAKING
