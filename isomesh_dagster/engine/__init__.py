@@ -4,7 +4,7 @@ Here      the `Connection` and `Session` protocols, and three files per engine t
           in the same order: opening and closing (`duckdb`), statements (`duckdb_statements`) and relations
           (`duckdb_session`). Beside them what only one engine has (`duckdb_catalogs`; `postgres_dependents`,
           `postgres_rights`, `postgres_types`), and what several share: data frames (`frames`), seeds (`seed_file`),
-          both on their way to a server (`transfer`).
+          both on their way to a server (`transfer`), who may end a transaction (`transactions`).
 Not here  what is written and in which order (`evaluation/`, `execution/`), what is remembered (`state/`).
 Imports   model (connection settings), relation, errors; the driver inside the engine's own files, when it is opened.
 Decided   an engine is chosen by the type of its settings; a driver's error never leaves the room.

@@ -55,7 +55,10 @@ class Session(Protocol):
         ...
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int | None:
-        """Run one statement; the number of rows it wrote where the engine tells, else None. `?` marks parameters."""
+        """Run one statement; the number of rows it wrote where the engine tells, else None. `?` marks parameters.
+
+        EngineError for one that would begin or end a transaction inside of one.
+        """
         ...
 
     def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
@@ -123,6 +126,10 @@ class Session(Protocol):
 
     def same(self, left: Sequence[str], right: Sequence[str]) -> str:
         """The condition that two keys, of the same types, are the same; what is missing in both is the same, too."""
+        ...
+
+    def placed(self, relation: Relation) -> Relation:
+        """The same relation, with its catalog where without one the name could mean something else here."""
         ...
 
     def exists(self, relation: Relation) -> bool:

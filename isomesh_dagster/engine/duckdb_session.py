@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 
@@ -51,11 +52,14 @@ class DuckDBSession(DuckDBStatements):
         )
         return bool(found)
 
-    def _sql(self, relation: Relation) -> str:
-        # "x"."t" is ambiguous when a catalog is called x too, as with a file named like a schema
+    def placed(self, relation: Relation) -> Relation:
+        """See `Session`: "x"."t" is ambiguous when a catalog is called x too, as with a file named like a schema."""
         if relation.catalog is None and relation.schema.lower() in self._catalogs.names:
-            return f"{quote(self.default_catalog)}.{relation.sql}"
-        return relation.sql
+            return replace(relation, catalog=self.default_catalog)
+        return relation
+
+    def _sql(self, relation: Relation) -> str:
+        return self.placed(relation).sql
 
     def list_relations(self, schema: str) -> list[tuple[str, str]]:
         """Name and type ("table" or "view") of everything in the schema; empty when there is no such schema."""

@@ -16,6 +16,7 @@ import duckdb
 from isomesh_dagster.engine import frames
 from isomesh_dagster.engine.connection import Capabilities, Lead
 from isomesh_dagster.engine.duckdb_catalogs import DuckDBCatalogs
+from isomesh_dagster.engine.transactions import refuse_end
 from isomesh_dagster.errors import EngineError, ModelError, WriteConflict
 from isomesh_dagster.relation import Relation, quote
 
@@ -45,7 +46,11 @@ class DuckDBStatements:
     # ---- statements --------------------------------------------------------------------------------------
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int | None:
-        """Run one statement; the number of rows it wrote where DuckDB tells, else None."""
+        """Run one statement; the number of rows it wrote where DuckDB tells, else None. EngineError for one that would
+        end the transaction it is in.
+        """
+        if self._in_transaction:
+            refuse_end(sql)
         return row_count(self._run(sql, parameters))
 
     def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:

@@ -30,6 +30,19 @@ _MERGE_SINCE = 150_000
 _QUERY = re.compile(r"\s*(?:(?:select|with|values)\b|\()", re.IGNORECASE)
 _BODY = "$isomesh_reads$"
 _PING_AFTER_SECONDS = 5.0
+_MEANINGS = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "client_encoding": "UTF8",
+    "standard_conforming_strings": "on",
+    "array_nulls": "on",
+    "extra_float_digits": "1",
+    "default_transaction_isolation": r"read\ committed",
+}
+"""What decides how SQL and rows are read, and what a waiting transaction sees: a server, a database or a role may have
+settings of its own for all of them, and what is written here means one thing.
+"""
 
 
 def _bytes(value: Any, cursor: Any) -> bytes | None:
@@ -173,7 +186,7 @@ class PostgresWarehouse:
                 password=settings.password.get_secret_value(),
                 dbname=settings.database,
                 connect_timeout=settings.connect_timeout,
-                options="-c TimeZone=UTC -c DateStyle=ISO -c client_encoding=UTF8",
+                options=" ".join(f"-c {name}={value}" for name, value in _MEANINGS.items()),
                 **{name: value for name, value in options.items() if value is not None},
             )
         except psycopg2.Error as error:

@@ -51,6 +51,10 @@ class PostgresSession(PostgresStatements):
         """
         return " AND ".join(f"ARRAY[{one}] = ARRAY[{other}]" for one, other in zip(left, right, strict=True))
 
+    def placed(self, relation: Relation) -> Relation:
+        """The relation: a connection sees one database."""
+        return relation
+
     def exists(self, relation: Relation) -> bool:
         """Whether a table or view of that name exists."""
         return self._kind(relation) is not None

@@ -21,6 +21,7 @@ from psycopg2.extensions import TRANSACTION_STATUS_IDLE, TRANSACTION_STATUS_INER
 from isomesh_dagster.engine import frames, transfer
 from isomesh_dagster.engine import postgres_types as types
 from isomesh_dagster.engine.connection import Lead
+from isomesh_dagster.engine.transactions import refuse_end
 from isomesh_dagster.errors import EngineError, WriteConflict
 from isomesh_dagster.relation import Relation, quote
 
@@ -49,7 +50,14 @@ class PostgresStatements:
     # ---- statements --------------------------------------------------------------------------------------
 
     def execute(self, sql: str, parameters: Sequence[Any] = ()) -> int | None:
-        """Run one statement; the number of rows it wrote where Postgres tells, else None."""
+        """Run one statement; the number of rows it wrote where Postgres tells, else None. EngineError for one that
+        would end the transaction it is in.
+        """
+        if self._in_transaction:
+            refuse_end(sql)
+        return self._execute(sql, parameters)
+
+    def _execute(self, sql: str, parameters: Sequence[Any] = ()) -> int | None:
         with self._run(sql, parameters) as cursor:
             return row_count(cursor)
 
@@ -184,15 +192,18 @@ class PostgresStatements:
             raise EngineError("transactions do not nest")
         self._in_transaction = True
         try:
-            self.execute(begin)
+            self._execute(begin)
             if claim is not None and lead is not None:
                 self._share(claim, lead)
             elif claim is not None:
                 self.claim(claim)
             yield
-            if self._connection.info.transaction_status == TRANSACTION_STATUS_INERROR:
+            status = self._connection.info.transaction_status
+            if status == TRANSACTION_STATUS_INERROR:
                 raise EngineError("a statement of this transaction failed, nothing of it was kept")
-            self.execute("COMMIT")
+            if status == TRANSACTION_STATUS_IDLE:  # it was among several in one text
+                raise EngineError("a statement ended this transaction", hint="leave its COMMIT or ROLLBACK out")
+            self._execute("COMMIT")
         except BaseException:
             with suppress(psycopg2.Error):  # without a connection there is nothing to roll back
                 if self._connection.info.transaction_status != TRANSACTION_STATUS_IDLE:

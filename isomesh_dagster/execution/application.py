@@ -178,7 +178,7 @@ class Application:
         plan = self.plan
         views = (plan.promote.target if plan.promote is not None else unchanged_target(self.plan, self._state)).views
         first, self._after_all = (
-            statements.rendered(texts, stage, plan, views, self._around, self._statements)
+            statements.rendered(session, texts, stage, plan, views, self._around, self._statements)
             for stage, texts in (("before_all", plan.before_all), ("after_all", plan.after_all))
         )
         statements.run(session, first, "before_all")

@@ -153,15 +153,16 @@ def _swap_views(session: Session, state: StateStore, work: Swap, checkpoint: Cal
         session.replace_view(Relation.parse(view), view_query(physical, view, session.default_catalog))
         snapshot = work.around.snapshots.get(models[view]) if has_comments else None
         if snapshot is not None:
-            comment_on(session, Relation.parse(view), snapshot.model)
+            comment_on(session, session.placed(Relation.parse(view)), snapshot.model)
         checkpoint("view")
-    views = {name: view.view for name, view in promote.target.views.items()}
+    views = {name: str(session.placed(Relation.parse(view.view))) for name, view in promote.target.views.items()}
     for view in sorted({*promote.create, *changed, *again}):
         snapshot = work.around.snapshots.get(models[view])
         if snapshot is not None:
             _grant(session, Relation.parse(view), snapshot)
             history = partial(_history, session, snapshot)
-            for statement in Texts(snapshot, work.around).virtual_update(Relation.parse(view), views, history):
+            place = session.placed(Relation.parse(view))
+            for statement in Texts(snapshot, work.around).virtual_update(place, views, history):
                 session.execute(statement)
     drop_empty_schemas(session, gone)
     promoted_at = work.promoted_at

@@ -32,6 +32,7 @@ class StatementSettings:
 
 
 def rendered(
+    session: Session,
     texts: Iterable[str],
     stage: str,
     plan: Plan,
@@ -66,7 +67,7 @@ def rendered(
         line=None,
         macros=around.macros,
     )
-    replacements = {name: view.sql for name, view in shown.items()}
+    replacements = {name: session.placed(view).sql for name, view in shown.items()}
     result = []
     try:
         for text in map(settings.fill, texts):

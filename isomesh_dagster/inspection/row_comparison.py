@@ -244,7 +244,7 @@ class _Comparing:
         """A query for the compared columns of one side."""
         columns = zip(self._layout.columns, self._layout.names(), strict=True)
         listed = ", ".join(f"{expression(column)} AS {name}" for column, name in columns)
-        return f"SELECT {listed} FROM {side.relation.sql}{where}"
+        return f"SELECT {listed} FROM {self._session.placed(side.relation).sql}{where}"
 
     def _keep_uneven(self) -> None:
         """Rows, each once, that are not as often on both sides; `excess` is how much more often on the source's."""

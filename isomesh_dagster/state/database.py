@@ -39,6 +39,8 @@ class Database:
         self.path = path
         self._engine = engine
         self._writer = engine.execution_options(writes=True)
+        # SQLite's readers see one moment anyway
+        self._reader = engine if path is not None else engine.execution_options(isolation_level="REPEATABLE READ")
         self._process = os.getpid()
         if path is None:
             key = int.from_bytes(hashlib.sha256(f"isomesh state {schema}".encode()).digest()[:8], "big", signed=True)
@@ -47,8 +49,8 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """A transaction that only reads."""
-        with self._told(), self._mine(self._engine).begin() as connection:
+        """A transaction that only reads, and sees the state as it is at one moment."""
+        with self._told(), self._mine(self._reader).begin() as connection:
             yield connection
 
     @contextmanager
@@ -182,6 +184,7 @@ def open_postgres(
     engine = create_engine(
         url,
         hide_parameters=True,
+        isolation_level="READ COMMITTED",  # whatever the role has: who waited for the lock sees what was written
         pool_pre_ping=True,
         executemany_mode="values_plus_batch",
         connect_args={name: value for name, value in options.items() if value is not None},

@@ -13,6 +13,7 @@ from isomesh_dagster.config.connections import PostgresConnection
 from isomesh_dagster.engine import open_connection
 from isomesh_dagster.errors import EngineError, ModelError, WriteConflict
 from isomesh_dagster.relation import ColumnChange, Relation
+from isomesh_dagster_tests.postgres_server import connected
 
 T = Relation(schema="s", name="t")
 V = Relation(schema="s", name="v")
@@ -546,3 +547,17 @@ def test_a_connection_that_is_cut_is_told_with_what_to_do(connection, session):
     assert "run the same command again" in str(caught.value.hint)
     with connection.session() as another:
         assert another.fetch("SELECT 1") == [(1,)]
+
+
+def test_settings_of_a_database_do_not_change_what_sql_means(second_postgres):
+    name = second_postgres.database
+    admin = connected(second_postgres)
+    for setting in ("standard_conforming_strings = off", "default_transaction_isolation = 'serializable'"):
+        admin.cursor().execute(f"ALTER DATABASE {name} SET {setting}")
+    admin.close()
+    connection = open_connection(second_postgres)
+    with connection.session() as session:
+        assert session.fetch(r"SELECT 'a\b'") == [(r"a\b",)]
+        with session.transaction():
+            assert session.fetch("SHOW transaction_isolation") == [("read committed",)]
+    connection.close()

@@ -16,7 +16,7 @@ from isomesh_dagster.execution.schedule import run_plan_steps
 from isomesh_dagster.model import kinds
 from isomesh_dagster.records.events import Built, Failed, Promoted, Reused, Skipped
 from isomesh_dagster.state.protocol import Identity
-from isomesh_dagster_tests.factories import System, days, model, snapshots
+from isomesh_dagster_tests.factories import System, audit, days, model, snapshots
 
 SOURCE = model("raw.source", "SELECT 1 AS id")
 MIDDLE = model("mart.middle", "SELECT id FROM raw.source", kinds.View())
@@ -449,3 +449,12 @@ def test_where_nothing_helps_the_first_complaint_is_told(system):
     wrong = model("mart.wrong", "SELECT 1 AS id FROM nothing_there")
     with pytest.raises(EngineError, match="nothing_there"):
         system.apply(system.plan(snapshots([wrong])))
+
+
+@pytest.mark.parametrize("statement", ["COMMIT", "/* x */ rollback", "BEGIN"])
+def test_no_statement_ends_the_transaction_of_its_batch(system, statement):
+    bad = audit("bad", "SELECT * FROM @this_model")
+    shown = snapshots([model("mart.m", "SELECT 1 AS id", post_statements=(statement,), audits=(bad,))])
+    with pytest.raises(EngineError, match="may not begin or end a transaction"):
+        system.apply(system.plan(shown))
+    assert system.relations("isomesh__mart") == []

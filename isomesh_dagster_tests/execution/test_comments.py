@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from isomesh_dagster.config.connections import DuckDBConnection
 from isomesh_dagster.execution.promote import rollback
 from isomesh_dagster_tests.factories import System, model, snapshots
 
@@ -63,3 +64,13 @@ def test_statements_of_a_changed_model_run_although_its_table_stays(system):
     system.apply(system.plan(shown()))
     system.apply(system.plan(edited(shown(), on_virtual_update=("CREATE TABLE mart.log AS SELECT 1 AS x",))))
     assert system.rows("SELECT x FROM mart.log") == [(1,)]
+
+
+def test_in_a_file_that_is_named_like_the_schema(tmp_path):
+    warehouse = DuckDBConnection(database=str(tmp_path / "mart.duckdb"))
+    with System(tmp_path, warehouse) as system:
+        system.apply(
+            system.plan(shown(on_virtual_update=("CREATE TABLE seen AS SELECT * FROM @this_model",))), comments=True
+        )
+        assert comments(system) == ["it's", "the key", None]
+        assert system.rows("SELECT * FROM seen") == [(1, 2)]

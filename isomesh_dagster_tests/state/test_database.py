@@ -9,11 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from isomesh_dagster.errors import StateError
+from isomesh_dagster.state import tables
 from isomesh_dagster.state.opening import open_database, open_state
 from isomesh_dagster_tests.postgres_server import PostgresServer
+from isomesh_dagster_tests.state.conftest import Location
 from isomesh_dagster_tests.state.examples import migrated, plan, promote, snapshot
 from isomesh_dagster_tests.state.forks import fork, wait
 
@@ -221,3 +223,12 @@ def test_connections_come_back_after_the_server_dropped_them(
         )
         connection.close()
         assert store.environments() == []
+
+
+def test_who_reads_sees_one_moment(location: Location) -> None:
+    database = open_database(location)
+    with open_state(location) as store, database.read() as connection:
+        assert connection.scalar(select(func.count()).select_from(tables.environments)) == 0
+        promote(store, "p1", snapshot("shop.t"))
+        assert connection.scalar(select(func.count()).select_from(tables.promotions)) == 0
+    database.close()
