@@ -89,8 +89,9 @@ class DuckDBSession(DuckDBStatements):
         ):
             if (catalog.lower(), schema.lower(), name.lower()) in ours:
                 continue
-            for read in statement_facts(text, self.capabilities.dialect).reads:
-                parts = tuple(read.lower().split("."))
+            # all that is mentioned: of a text that the SQL library does not parse it cannot tell what is read
+            for read in statement_facts(text, self.capabilities.dialect).references:
+                parts = tuple(read.name.lower().split("."))
                 place = parts if len(parts) == 3 else (catalog.lower(), *parts)
                 found |= {(f"{schema}.{name}", one) for key, one in ours.items() if key == place}
         return sorted(found, key=lambda pair: (pair[0], str(pair[1])))

@@ -179,6 +179,16 @@ def one_per_key(query: str, keys: Sequence[str], columns: Columns, latest: str |
     )
 
 
+_WITHOUT_EQUALITY = re.compile(r"(JSON|XML|POINT|LINE|LSEG|BOX|PATH|POLYGON|CIRCLE)\Z", re.IGNORECASE)
+
+
+def equatable(column: str, column_type: str) -> str:
+    """The column as something that can be told equal: some types of Postgres have no equality, or not the one of their
+    texts.
+    """
+    return f"CAST({column} AS VARCHAR)" if _WITHOUT_EQUALITY.match(column_type) else column
+
+
 def _comparable(name: str, column_type: str) -> str:
     """The column as something that has an order: not every type has one on every engine, its text has."""
     return quote(name) if _ORDERED.match(column_type) else f"CAST({quote(name)} AS VARCHAR)"

@@ -19,6 +19,7 @@ from isomesh_dagster.evaluation.rows import (
     cast,
     conformed,
     create_empty,
+    equatable,
     key_names,
     keyed,
     names,
@@ -48,7 +49,7 @@ def write_versions(session: Session, work: Write, kind: ScdType2) -> Written:
     own = tuple((name, type_) for name, type_ in columns if name not in managed)
     if isinstance(kind, ScdType2ByTime):
         query = _with_times(query, own, kind.updated_at_name, time_type)
-    statements = _Statements(work, kind, names(own), time_type, session.same)
+    statements = _Statements(work, kind, own, time_type, session.same)
     latest = one_per_key(conformed(query, own), work.texts.keys, own, latest=kind.updated_at_name)
     session.execute(
         f"CREATE TEMPORARY TABLE {_SOURCE} AS\nSELECT *, {keyed(work.texts.keys)}\nFROM (\n{latest}\n) AS _batch"
@@ -70,15 +71,16 @@ class _Statements:
         self,
         work: Write,
         kind: ScdType2,
-        columns: Sequence[str],
+        columns: Columns,
         time_type: str,
         same: Callable[[Sequence[str], Sequence[str]], str],
     ) -> None:
         self._same = same
         self._kind = kind
         self._table = work.physical.sql
-        self._names_of_columns = tuple(columns)
-        self._columns = [quote(name) for name in columns]
+        self._names_of_columns = tuple(names(columns))
+        self._types = {name.lower(): type_ for name, type_ in columns}
+        self._columns = [quote(name) for name in self._names_of_columns]
         self._keys = work.texts.keys
         self._names = key_names(len(self._keys))
         self._from, self._to = quote(kind.valid_from_name), quote(kind.valid_to_name)
@@ -90,8 +92,8 @@ class _Statements:
     def versions(self) -> str:
         """The rows of the source that begin a version, and when it begins."""
         on = self._same([f"source.{name}" for name in self._names], [f"{{0}}.{name}" for name in self._names])
-        compared = [quote(name) for name in self._compared()]
-        old = "".join(f", {name} AS {_old(number)}" for number, name in enumerate(compared))
+        compared = self._compared()
+        old = "".join(f", {quote(name)} AS {_old(number)}" for number, name in enumerate(compared))
         return (
             f"SELECT source.*, {self._begin()} AS {_BEGIN}\n"
             f"FROM {_SOURCE} AS source\n"
@@ -134,10 +136,16 @@ class _Statements:
         if isinstance(self._kind, ScdType2ByTime):
             (name,) = compared
             old = f"open_version.{_old(0)}"
-            return f"source.{name} > {old} OR ({old} IS NULL AND source.{name} IS NOT NULL)"
+            now = f"source.{quote(name)}"
+            return f"{now} > {old} OR ({old} IS NULL AND {now} IS NOT NULL)"
         return " OR ".join(
-            f"source.{name} IS DISTINCT FROM open_version.{_old(number)}" for number, name in enumerate(compared)
+            f"{self._equatable(f'source.{quote(name)}', name)} IS DISTINCT FROM"
+            f" {self._equatable(f'open_version.{_old(number)}', name)}"
+            for number, name in enumerate(compared)
         )
+
+    def _equatable(self, column: str, name: str) -> str:
+        return equatable(column, self._types.get(name.lower(), ""))
 
     def _begin(self) -> str:
         """When a version begins: never before the one it follows began or ended, whatever the source's times say."""

@@ -331,3 +331,9 @@ def test_what_the_parser_takes_is_told_without_running_it():
     assert not connection.reads("SELECT * FROM a JOIN b")
     assert not connection.reads("SELECT (1")
     connection.close()
+
+
+def test_a_view_that_the_sql_library_does_not_parse_is_seen(session):
+    session.replace_table(T, "SELECT 1 AS a")
+    session.execute("CREATE VIEW s.theirs AS SELECT {'x': 1}.x, [i FOR i IN [1, 2] IF i > 1], t.a FROM s.t")
+    assert session.standing_on([T]) == [("s.theirs", T)]

@@ -288,3 +288,11 @@ def test_the_same_source_again_changes_nothing(tmp_path_factory, new_warehouse, 
             assert life.table() == first
 
     law()
+
+
+def test_by_columns_of_a_type_that_has_no_equality(system):
+    query = "SELECT id, CAST('{\"v\": ' || CAST(v AS VARCHAR) || '}' AS JSON) AS j FROM ext.customers"
+    life = Life(system, kinds.ScdType2ByColumn(unique_key=KEY, columns=("j",)), query=query)
+    life.load(10, (1, 10, 5), (2, 20, 5))
+    life.load(11, (1, 11, 5), (2, 20, 5))
+    assert system.rows("SELECT id, COUNT(*) FROM mart.customers GROUP BY id ORDER BY id") == [(1, 2), (2, 1)]

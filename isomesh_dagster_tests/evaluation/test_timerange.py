@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from isomesh_dagster.errors import ModelError
 from isomesh_dagster.evaluation.timerange import time_condition
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster_tests.factories import T0, days
@@ -56,3 +57,30 @@ def test_touching_batches_split_timestamps_exactly(cuts):
         total = connection.execute(count + time_condition("t", "TIMESTAMP", "", whole)).fetchone()
         assert total is not None
         assert sum(part[0] for part in parts if part) == total[0]
+
+
+@pytest.mark.parametrize(
+    ("column_type", "time_format", "written"),
+    [
+        ("VARCHAR", "%d.%m.%Y", "strftime(m, '%d.%m.%Y')"),
+        ("VARCHAR", "%Y-%m-%-d", "strftime(m, '%Y-%m-%-d')"),
+        ("VARCHAR", "%d/%m/%Y %H:%M", "strftime(m, '%d/%m/%Y %H:%M')"),
+        ("BIGINT", "%d%m%Y", "CAST(strftime(m, '%d%m%Y') AS BIGINT)"),
+        ("BIGINT", "%s", "CAST(epoch(m) AS BIGINT)"),
+    ],
+)
+def test_text_that_does_not_sort_as_time_loses_no_row(column_type, time_format, written):
+    condition = time_condition("t", column_type, time_format, days(28, 33))
+    hours = "SELECT TIMESTAMP '2020-01-01' + INTERVAL (h) HOUR AS m FROM range(0, 24 * 60) AS r(h)"
+    with duckdb.connect() as connection:
+        found = connection.execute(
+            f"SELECT COUNT(*), MIN(m), MAX(m) FROM (SELECT m, {written} AS t FROM ({hours})) WHERE {condition}"
+        ).fetchone()
+    first = T0.replace(tzinfo=None) + timedelta(days=28)
+    assert found == (5 * 24, first, first + timedelta(days=5, hours=-1))
+
+
+@pytest.mark.parametrize("time_format", ["%I:%M %p %d.%m.%Y", "%H:%M %d.%m.%Y", "%d.%m.%Y %M:%H"])
+def test_text_that_sorts_not_even_within_a_day_is_refused(time_format):
+    with pytest.raises(ModelError, match="does not sort as time does"):
+        time_condition("t", "VARCHAR", time_format, days(0, 1))
