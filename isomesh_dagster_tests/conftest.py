@@ -1,9 +1,10 @@
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from isomesh_dagster.config.connections import DuckDBConnection, PostgresConnection, WarehouseConnection
 from isomesh_dagster_tests.postgres_server import PostgresServer
@@ -15,9 +16,21 @@ IS_LONG = os.environ.get("ISOMESH_TESTS_LONG") == "1"
 # Many tests start processes, which import much: they compile it once, even where the environment would rather not.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# How long an example takes says how busy the machine is: the first with an irregular cron imports a library.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# How long an example takes says how busy the machine is. What is tried is the same each time, so that nobody's change
+# fails by chance; ISOMESH_TESTS_LONG=1 looks for more.
+settings.register_profile(
+    "steady", deadline=None, derandomize=not IS_LONG, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
+
+SECONDS_BEFORE_THE_HOUR = 10
+
+
+def pytest_runtest_setup() -> None:
+    """No test begins right before an hour or a day is over: what is due would change while it runs."""
+    left = 3600 - time.time() % 3600
+    if left < SECONDS_BEFORE_THE_HOUR:
+        time.sleep(left)
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import date, datetime, timezone
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -55,16 +58,22 @@ def shop(tmp_path: Path) -> Shop:
 
 
 @pytest.fixture(scope="session")
-def _planned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = _new(tmp_path_factory.mktemp("planned") / "shop")
-    result = made("plan", "dev", "--auto-apply")
-    assert result.exit_code == 0, result.output
-    return made.root
+def _planned(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Path]:
+    """A project that was planned today, made once: after midnight another day would be due."""
+
+    @cache
+    def made(day: date) -> Path:
+        shop = _new(tmp_path_factory.mktemp(f"planned_{day}") / "shop")
+        result = shop("plan", "dev", "--auto-apply")
+        assert result.exit_code == 0, result.output
+        return shop.root
+
+    return lambda: made(datetime.now(timezone.utc).date())
 
 
 @pytest.fixture
-def planned(_planned: Path, tmp_path: Path) -> Shop:
+def planned(_planned: Callable[[], Path], tmp_path: Path) -> Shop:
     """A project whose dev environment shows its files, on the first gateway."""
     root = tmp_path / "shop"
-    shutil.copytree(_planned, root)
+    shutil.copytree(_planned(), root)
     return Shop(root)

