@@ -14,7 +14,7 @@ WORKERS ?= 2
 # (user: a superuser; databases are made and dropped there). ISOMESH_TESTS_LONG=1 tries as much on it as on DuckDB.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup data demo dev dev-production test lint types layers check format lock clean
+.PHONY: help setup data demo dev dev-production test pictures lint types layers check format lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-15s %s\n", $$1, $$2}'
@@ -52,6 +52,11 @@ dev-production: data ## Open the Dagster UI of the production system, http://loc
 
 test: setup ## Run the tests
 	$(BIN)/pytest -n $(WORKERS) --dist worksteal
+
+# Takes minutes, and Chromium on PATH. `$(BIN)/python -m isomesh_dagster_tests.browser --help`: without renewing pictures.
+pictures: setup ## Prove the UI in a browser, click by click, and take the pictures of docs/ again
+	@$(BIN)/uv sync --quiet --locked --inexact --all-extras --group dev --group browser
+	@$(BIN)/python -m isomesh_dagster_tests.browser --docs
 
 lint: setup ## Check style and format
 	$(BIN)/ruff check .

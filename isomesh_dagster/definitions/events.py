@@ -52,9 +52,9 @@ def built_result(
     waiting: Sequence[Waiting] = (),
 ) -> dg.MaterializeResult[Any]:
     """The model's rows were made in this run; `waiting` is what was left out."""
-    metadata = {**_common(plan, snapshot, lineage), keys.REUSED: False, keys.SECONDS: round(built.seconds, 3)}
-    metadata.update(waiting_metadata(waiting, snapshot.model))
+    # what people look for comes first
     model = snapshot.model
+    metadata: dict[str, Any] = {keys.REUSED: False}
     if built.repoint:
         metadata["isomesh/repointed"] = True
     if built.rows is not None:
@@ -66,6 +66,8 @@ def built_result(
     if is_incremental(model.kind) and built.intervals:
         intervals = merge(built.intervals)
         metadata[keys.INTERVALS] = range_words(intervals, model.interval_unit)
+    metadata.update(waiting_metadata(waiting, model))
+    metadata |= {keys.SECONDS: round(built.seconds, 3), **_common(plan, snapshot, lineage)}
     if built.columns:
         columns = tuple(Column(name=name, type=type_) for name, type_ in built.columns)
         metadata["dagster/column_schema"] = column_schema(columns, model.described_columns)
@@ -82,7 +84,7 @@ def reused_result(
     """The model's snapshot was built before, by whomever: nothing ran, the data version is the same. Also when all that
     is due is `waiting`.
     """
-    metadata = {**_common(plan, snapshot, lineage), keys.REUSED: True, **waiting_metadata(waiting, snapshot.model)}
+    metadata = {keys.REUSED: True, **waiting_metadata(waiting, snapshot.model), **_common(plan, snapshot, lineage)}
     if not snapshot.is_physical:
         metadata["isomesh/embedded"] = "inlined where it is read; it has no table"
     return dg.MaterializeResult(asset_key=key, metadata=metadata, data_version=dg.DataVersion(snapshot.version))
@@ -140,11 +142,11 @@ def promoted_metadata(promoted: Promoted, plan: Plan | None = None) -> dict[str,
 def plan_metadata(plan: Plan) -> dict[str, Any]:
     """The plan as people read it, and how each of its models comes about."""
     builds = {build.snapshot.name for build in plan.builds}
+    # no physical tables: their long names would widen the page, and each model's asset tells its own
     rows = [
         {
             "model": name,
             "version": snapshot.version,
-            "physical table": str(snapshot.physical or ""),
             "rows": "built" if name in builds else "reused" if snapshot.is_physical else "embedded",
         }
         for name, snapshot in plan.snapshots.items()

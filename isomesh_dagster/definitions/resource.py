@@ -28,7 +28,7 @@ class IsomeshResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """
 
     environment: str | None = Field(
-        default=None,
+        default="",  # not None: the launchpad offers what has a default, and this is what people change
         description="The environment to plan for, where the run has no partition of the environment asset to say it;"
         " by default the project's default_target_environment.",
     )
@@ -107,7 +107,7 @@ class IsomeshResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             raise PlanError(
                 "the resource serves no project", hint="use build_definitions(), or IsomeshResource.serving()"
             )
-        environment = self.environment
+        environment = self.environment or None
         tags = context.run.tags if context.run is not None else {}
         partition = tags.get(keys.PARTITION_TAG)
         # partitions of other assets (days, regions) are none of our business

@@ -1,0 +1,152 @@
+"""What somebody does in the UI from an empty warehouse on, and what the pages must say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from isomesh_dagster_tests.browser.person import Person
+from isomesh_dagster_tests.browser.site import Site
+
+_CARRIER_DAYS = "models/marts/carrier_days.sql"
+_PLAIN = "  COUNT(*) AS flights,\n"
+_WORST = f"{_PLAIN}  MAX(departure_delay) AS worst_delay,\n"
+
+
+def _environment(name: str) -> str:
+    return f"resources:\n  isomesh:\n    config:\n      environment: {name}\n"
+
+
+def load(person: Person, site: Site) -> None:
+    """Load the raw tables from the graph of assets."""
+    person.open("/asset-groups")
+    person.sees("shared_preview")
+    person.write('group:"raw"')
+    person.key("Enter")
+    person.press("Materialize all")
+    person.follow()
+    person.wait_for_run()
+    person.sees("raw__flights")
+
+
+def apply(person: Person, site: Site) -> None:
+    """Build everything and let prod show it, with a configuration given in the dialog."""
+    person.open("/locations/definitions.py/jobs/apply")
+    person.sees("A failed blocking audit leaves the environment as it was.")
+    person.press("Materialize all…")
+    person.click("Select a partition or create one")
+    person.click("prod")
+    person.click("Partition selection")
+    person.sees("1 partition")
+    person.click("Config")
+    person.press("Add config")
+    person.sees("No errors")
+    person.write("resources:\n  isomesh:\n    config:\n      no_gaps: true\n")
+    person.press("Save config")
+    person.sees("no_gaps: true")
+    person.picture("launch")
+    person.press("Launch 1 run")
+    person.follow()
+    person.wait_for_run()
+    person.sees("partition: prod")
+
+
+def look(person: Person, site: Site) -> None:
+    """The graph, a model with its description, columns and checks, and what its columns are made of."""
+    person.open("/asset-groups")
+    person.sees("shared_preview", "environments", "intervals")
+    person.picture("graph")
+    person.open("/assets/core/flights")
+    person.sees("The fact of the project", "6,042", "DuckDB", "models/core/flights.sql")
+    person.picture("asset")
+    person.open("/assets/core/flights?view=checks")
+    person.sees("Checks (6)", "accepted_values", "unique_values", "This is a blocking asset check.", "Passed")
+
+
+def ledger(person: Person, site: Site) -> None:
+    """The days of a model as partitions."""
+    person.open("/assets/core/flights_intervals?view=partitions")
+    person.sees("365 Partitions Selected", "Materialized (365)", "Missing (0)")
+    person.picture("intervals")
+
+
+def plan(person: Person, site: Site) -> None:
+    """Edit a model, see that it is out of date, and what a plan would do about it."""
+    site.edit(_CARRIER_DAYS, _PLAIN, _WORST)
+    person.reload_definitions()
+    person.open("/assets/marts/carrier_days")
+    person.sees("Unsynced (1)")
+    person.launch("plan", _environment("dev_jo"))
+    person.wait_for_run()
+    person.click("[Show Markdown]")
+    person.sees(
+        "Plan for dev_jo on gateway nonproduction",
+        "marts.carrier_days non-breaking: adds column worst_delay",
+        "reports.carrier_months indirect-non-breaking: reads no changed column of marts.carrier_days",
+    )
+    person.picture("plan")
+
+
+def promote(person: Person, site: Site) -> None:
+    """Build the edited model from its page, which changes no environment; then let prod show it."""
+    person.open("/assets/marts/carrier_days")
+    person.sees("Unsynced (1)")
+    person.press("Materialize")
+    person.follow()
+    person.wait_for_run()
+    person.launch("promote", _environment("prod"))
+    person.wait_for_run()
+    person.open("/assets/environment?view=partitions&partition=prod")
+    person.sees("edited marts.carrier_days", "To go back to 1:")
+
+
+def reuse(person: Person, site: Site) -> None:
+    """Apply again: nothing is built, and the checks say that they know it already."""
+    person.open("/locations/definitions.py/jobs/build")
+    person.press("Materialize all")
+    person.follow()
+    person.wait_for_run()
+    person.open("/assets/core/flights?view=checks")
+    person.sees("isomesh/reused true", "Passed")
+    person.picture("checks")
+
+
+def roll_back(person: Person, site: Site) -> None:
+    """Go back, and read in the environment's history who did what."""
+    person.launch("rollback", _environment("prod"))
+    person.wait_for_run()
+    person.open("/assets/environment?view=partitions&partition=prod")
+    person.sees("rollback to 1", "edited marts.carrier_days", "new 23 models", "To go back to 2:")
+    person.picture("environment")
+
+
+def fail(person: Person, site: Site) -> None:
+    """SQL that the warehouse refuses, then rows that a blocking audit refuses: the run says where and why."""
+    site.edit(_CARRIER_DAYS, "SUM(distance_miles)", "SUM(distance_kilometres)")
+    person.reload_definitions()
+    person.open("/assets/marts/carrier_days")
+    person.press("Materialize")
+    person.follow()
+    person.wait_for_run("Failure")
+    person.picture("failed_query")
+    site.edit(_CARRIER_DAYS, "SUM(distance_kilometres)", "SUM(distance_miles)")
+    site.edit(_CARRIER_DAYS, "outcome = 'on time') AS", "outcome <> 'late') AS")
+    person.reload_definitions()
+    person.open("/assets/marts/carrier_days")
+    person.press("Materialize")
+    person.follow()
+    person.wait_for_run("Failure")
+    person.picture("failed_audit")
+
+
+CHAPTERS: tuple[Callable[[Person, Site], None], ...] = (
+    load,
+    apply,
+    look,
+    ledger,
+    plan,
+    promote,
+    reuse,
+    roll_back,
+    fail,
+)
+"""In the order of the story: each begins where the one before it ended."""
