@@ -10,6 +10,7 @@ import click
 
 from isomesh_dagster.cli.outcome import DONE, FAILED, NOT_APPLIED
 from isomesh_dagster.cli.session import Session, json_option, pass_session, remember_gateway
+from isomesh_dagster.errors import RemoteError
 
 if TYPE_CHECKING:
     from isomesh_dagster.delivery import Delivery, Due, Report
@@ -62,16 +63,24 @@ def sync(session: Session, *, dry_run: bool, as_json: bool) -> None:
             session.console.note(due.unknown, "yellow")
         for refused in due.refused:
             session.console.note(f"{refused.ref}: {refused.reason}", "yellow")
-        reports = []
+        reports, away = [], []
         for task in due.tasks:
-            reports.append(delivery.do(task, on_event=_progress(as_json)))
+            try:
+                reports.append(delivery.do(task, on_event=_progress(as_json)))
+            except RemoteError as error:  # a commit that cannot be fetched keeps no other ref waiting
+                away.append(error)
+                continue
             if not as_json:
                 _tell(session, delivery, reports[-1], markdown=False)
         delivery.clean()
     if as_json:
         _tell_json(session, reports)
-    elif not reports:
+    elif not reports and not away:
         session.console.line("Nothing is due.", "bold green")
+    for other in away[:-1]:
+        session.console.note(str(other), "yellow")
+    if away:
+        raise away[-1]
     _end(reports)
 
 

@@ -33,6 +33,7 @@ from isomesh_dagster.definitions.loader import pinned_definitions
 from isomesh_dagster.definitions.project import IsomeshProject
 from isomesh_dagster.definitions.resource import IsomeshResource
 from isomesh_dagster.definitions.translator import IsomeshTranslator
+from isomesh_dagster.definitions.watch import build_watch_sensor
 from isomesh_dagster.errors import ConfigError
 from isomesh_dagster.project import Project
 
@@ -117,6 +118,7 @@ def definitions_of(
             sensors=[
                 build_cadence_sensor(project, manifest, translator, jobs, is_on=run_when_due),
                 build_environments_sensor(manifest),
+                build_watch_sensor(manifest, [*jobs, *git_jobs]),
                 *git_sensors,
             ],
             resources={**(resources or {}), keys.RESOURCE: resource},

@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.5  # how long a finished run, a free slot or an interrupt may go unnoticed
 _DEFAULT_CONCURRENCY = 4
 
+WHOLE_RUNS: set[str] = set()
+"""The runs of which this process does all steps."""
+
 
 class _AbsentChecks(logging.Filter):
     """Silences Dagster's warning that a blocking check gave no result.
@@ -87,6 +90,7 @@ if THREADED:
             self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
         ) -> Iterator[DagsterEvent]:
             """The events of all steps, as they happen."""
+            WHOLE_RUNS.add(plan_context.run_id)
             yield DagsterEvent.engine_event(
                 plan_context,
                 f"Executing steps in up to {self._max_concurrent} threads (pid: {os.getpid()})",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -11,7 +12,9 @@ import dagster as dg
 from pydantic import Field, PrivateAttr
 
 from isomesh_dagster.definitions import keys
+from isomesh_dagster.definitions.alive import marked, runs_folder
 from isomesh_dagster.definitions.asked import Asked
+from isomesh_dagster.definitions.executor import WHOLE_RUNS
 from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.errors import InvalidName, PlanError
 from isomesh_dagster.model.names import validate_environment
@@ -71,6 +74,7 @@ class IsomeshResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     manifest: ClassVar[Path | None] = None
 
     _session: RunSession | None = PrivateAttr(default=None)
+    _marks: ExitStack = PrivateAttr(default_factory=ExitStack)
 
     @classmethod
     def of(cls, project: IsomeshProject) -> dg.ResourceDefinition | Any:
@@ -128,6 +132,9 @@ class IsomeshResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             asked=Asked(**{one.name: getattr(self, one.name) for one in fields(Asked)}),
             only_due=tags.get(keys.DUE_TAG) == "true",
         )
+        if context.run is not None:
+            run_id = context.run.run_id
+            self._marks.enter_context(marked(runs_folder(self.manifest), run_id, is_whole=run_id in WHOLE_RUNS))
         if context.instance is not None:
             register_environments(context.instance, [self._session.environment])
 
@@ -136,6 +143,7 @@ class IsomeshResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         if self._session is not None:
             self._session.close()
             self._session = None
+        self._marks.close()
 
 
 def register_environments(instance: dg.DagsterInstance, names: Collection[str]) -> None:

@@ -107,13 +107,14 @@ def _deploy(context: dg.SensorEvaluationContext, delivery: Delivery, loaded: str
     cursor = Cursor.read(context.cursor).only(due)
     task = next((task for task in due.tasks if isinstance(task, Deploy)), None)
     if task is None:
-        return _follow(context, delivery, cursor, loaded)
+        wrong = [f"{one.ref}: {one.reason}" for one in due.refused if one.ref == delivery.config.deploy_ref]
+        return _skipped(wrong[0], cursor) if wrong else _follow(context, delivery, cursor, loaded)
     attempt = _attempt(context, delivery, cursor, task, DEPLOY)
     if isinstance(attempt, str):
         return _skipped(attempt, cursor)
-    broken = delivery.examine(task)
+    broken = _broken(delivery, task)
     if broken is not None:
-        return _skipped(broken.told, cursor)
+        return _skipped(broken, cursor)
     cursor = cursor.after(task.ref, task.commit)
     request = _request(DEPLOY, DEPLOY_OP, {"commit": task.commit}, task, "prod", delivery, cursor, attempt)
     return dg.SensorResult(run_requests=[request], cursor=cursor.text())
@@ -140,9 +141,9 @@ def _preview(context: dg.SensorEvaluationContext, delivery: Delivery) -> dg.Sens
         if isinstance(attempt, str):
             waiting.append(attempt)
             continue
-        broken = delivery.examine(task)
+        broken = _broken(delivery, task)
         if broken is not None:
-            told.append(broken.told)
+            told.append(broken)
             continue
         _cancel_queued(context, delivery, task.ref)
         cursor = cursor.after(task.ref, task.commit)
@@ -166,6 +167,15 @@ def _due(delivery: Delivery) -> Due | str:
         return delivery.due()
     except RemoteError as error:
         return str(error)
+
+
+def _broken(delivery: Delivery, task: Deploy | Preview) -> str | None:
+    """Why the commit cannot be compiled; None when it can. One that cannot be fetched keeps no other ref waiting."""
+    try:
+        report = delivery.examine(task)
+    except RemoteError as error:
+        return str(error)
+    return report.told if report is not None else None
 
 
 def _request(

@@ -12,11 +12,11 @@ from typing import Any, Literal
 
 from isomesh_dagster import dates
 from isomesh_dagster.cache.manifest import Source, read_manifest
-from isomesh_dagster.config.git import GitConfig, pull_request_of, short_ref
+from isomesh_dagster.config.git import GitConfig, environment_of, pull_request_of, short_ref
 from isomesh_dagster.config.read import load_settings
 from isomesh_dagster.config.settings import Settings
 from isomesh_dagster.delivery import gates
-from isomesh_dagster.delivery.due import Deploy, Due, Expire, Preview, Task, due
+from isomesh_dagster.delivery.due import Deploy, Due, Expire, Preview, Refused, Task, due
 from isomesh_dagster.delivery.host import only_open
 from isomesh_dagster.delivery.report import Outcome, Report, applied_words
 from isomesh_dagster.delivery.tell import Teller
@@ -112,7 +112,13 @@ class Delivery:
         state = self._system.checked()
         records = state.git_refs()
         refs, unknown = only_open(self.config, self._environ, self.mirror.refs(), {record.ref for record in records})
-        return replace(due(self.config, refs, records, _living(state.environments())), unknown=unknown)
+        found = due(self.config, refs, records, _living(state.environments()))
+        if self.config.deploy_ref not in refs:
+            reason = "the remote has no such branch; git.deploy_branch says which one prod shows"
+            found = replace(
+                found, refused=(Refused(ref=self.config.deploy_ref, commit="", reason=reason), *found.refused)
+            )
+        return replace(found, unknown=unknown)
 
     def records(self) -> list[GitRef]:
         """What was last done about each ref."""
@@ -212,7 +218,8 @@ class Delivery:
         return self.deploy(record.commit, approve=plan, on_event=on_event)
 
     def preview(self, ref: str, commit: str | None = None, *, on_event: OnEvent = _nothing) -> Report:
-        """Let the environment of a ref show its newest commit; an older `commit` is skipped, a closed pull request too.
+        """Let the environment of a ref show its newest commit; an older `commit` is skipped; so is one of a ref that is
+        gone, or of a pull request that is closed.
 
         Raises GitError when there is no such ref, or the configuration has no preview for it.
         """
@@ -220,11 +227,15 @@ class Delivery:
         if not self.config.is_preview(name):
             patterns = ", ".join(self.config.previews) or "none"
             raise GitError(f"{short_ref(name)} gets no preview", hint=f"git.previews has these patterns: {patterns}")
+        own = self._record(name)
+        if commit is not None and self.mirror.head(name) is None:
+            environment = own.environment if own is not None else environment_of(name, self.config.pr_environment_name)
+            told = f"{short_ref(name)} is gone"
+            return self._report("preview", name, check_commit(commit), environment, "skipped", told, _Found())
         head = self._head(name)
         state = self._system.checked()
         others = [record for record in state.git_refs() if record.ref != name]
         wanted = due(self.config, {name: head}, others, _living(state.environments()))
-        own = self._record(name)
         if own is not None and own.environment:
             environment = own.environment
         elif wanted.refused:

@@ -32,8 +32,10 @@ class Teller:
         """Write the report, give it to the hook, set the commit's status. The report, with warnings of what failed."""
         settings, config = self._settings, self._config
         document = self.without_secrets(json.dumps(report_json(report), indent=1, ensure_ascii=False) + "\n")
-        page = _write_report(settings.root, settings.gateway, config, report, self.markdown(report), document)
+        folder = settings.root / (config.reports or f"{FOLDER}/{settings.gateway}/reports")
+        page, unwritten = _write_report(folder, report, self.markdown(report), document)
         warnings = (
+            unwritten,
             _run_hook(settings.root, config, report, page, document, self._environ),
             self.status(report.commit.id, report.environment, report.outcome, report.told),
         )
@@ -55,23 +57,21 @@ class Teller:
         return without_secrets(text)
 
 
-def _write_report(root: Path, gateway: str, config: GitConfig, report: Report, markdown: str, document: str) -> Path:
-    """Write the report's two texts, `<commit>.<kind>.<environment>.md` and `.json`; the path of the Markdown.
-
-    What a commit had before is replaced.
+def _write_report(folder: Path, report: Report, markdown: str, document: str) -> tuple[Path, str | None]:
+    """Write the report's two texts, `<commit>.<kind>.<environment>.md` and `.json`; the path of the Markdown, and a
+    warning when that fails. What a commit had before is replaced.
     """
-    folder = root / config.reports if config.reports is not None else root / FOLDER / gateway / "reports"
-    folder.mkdir(parents=True, exist_ok=True)
     name = f"{report.commit.id}.{report.kind}.{report.environment}"
     page = folder / f"{name}.md"
-    for path, text in (
-        (page, markdown),
-        (folder / f"{name}.json", document),
-    ):
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    return page
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for path, text in ((page, markdown), (folder / f"{name}.json", document)):
+            part = path.with_name(f".{path.name}.{os.getpid()}")
+            part.write_text(text, encoding="utf-8")
+            part.replace(path)
+    except OSError as error:
+        return page, f"git.reports: {error}"
+    return page, None
 
 
 def _run_hook(

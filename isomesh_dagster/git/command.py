@@ -23,6 +23,8 @@ from isomesh_dagster.errors import GitError, RemoteError
 MAX_ANSWER = 64 * 1024 * 1024
 """Bytes of an answer, unless more is asked for."""
 
+_SECONDS_TO_END = 3
+
 _KEPT = (
     *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME", "SYSTEMROOT"),
     *(
@@ -161,13 +163,16 @@ def _limit_files(pid: int, size: int) -> None:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """End git and everything it started."""
-    with suppress(ProcessLookupError, PermissionError):
-        if hasattr(os, "killpg"):
-            os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-    process.wait()
+    """End git and everything it started; first as it takes its locks with it."""
+    if not hasattr(os, "killpg"):
+        process.kill()
+        process.wait()
+        return
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=_SECONDS_TO_END)
 
 
 def _refusal(complaint: bytes, command: str, access: Access) -> GitError:

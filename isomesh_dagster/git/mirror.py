@@ -7,6 +7,7 @@ of that: what the tree says is what is written, or it is refused.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -34,6 +35,8 @@ from isomesh_dagster.git.command import MAX_ANSWER, Access, run
 COMMIT = re.compile(r"(?:[0-9a-f]{40}|[0-9a-f]{64})\Z")
 _LFS = b"version https://git-lfs.github.com/spec/"
 _KEPT_DAYS = 14
+_NEVER = (errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR, errno.EINVAL, errno.EILSEQ, errno.ELOOP)
+"""What the file system says of names that it does not take; another time it does not, either."""
 _FETCH = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
 
 
@@ -140,6 +143,7 @@ class Mirror:
         name = check_ref(ref)
         with self._held():
             self._has(newer)
+            self._unlock()
             with suppress(GitError):
                 self._git(*_FETCH, "--depth=500", "--", self._access.remote, name)
             if not (self._has(older) and self._has(newer)):
@@ -193,12 +197,11 @@ class Mirror:
         return run(self._access, arguments, folder=self._repository, given=given, most=most, environ=self._environ)
 
     def _has(self, commit: str) -> bool:
-        if not (self._repository / "HEAD").is_file():
-            run(
-                self._access,
-                ["init", "--quiet", "--bare", "--template=", "--", str(self._repository)],
-                environ=self._environ,
-            )
+        if not self._repository.is_dir():
+            with tempfile.TemporaryDirectory(dir=self._folder, prefix=".new-") as work:
+                made = Path(work, "mirror.git")
+                run(self._access, ["init", "--quiet", "--bare", "--template=", "--", str(made)], environ=self._environ)
+                made.rename(self._repository)  # there whole or not at all, whoever is killed
             return False
         found = self._git("cat-file", "--batch-check", given=f"{commit}\n".encode())
         return found.split(b" ")[1:2] == [b"commit"]
@@ -206,6 +209,7 @@ class Mirror:
     def _fetch(self, commit: str, ref: str) -> None:
         """Fetch the ref, and the commit itself where the ref has moved on."""
         told: GitError | None = None
+        self._unlock()
         for wanted in (ref, commit):
             try:
                 self._git(*_FETCH, "--depth=1", "--", self._access.remote, wanted)
@@ -217,6 +221,14 @@ class Mirror:
         if told is not None:
             raise RemoteError(f"{message}: {told.message}", hint=told.hint) from told
         raise RemoteError(message, hint="was it forced away? the next look finds the newest one")
+
+    def _unlock(self) -> None:
+        """Remove what a git that was killed has left: the mirror is ours, and no command takes longer than this."""
+        oldest = time.time() - self.config.limits.seconds
+        for lock in self._repository.glob("*.lock"):
+            with suppress(OSError):
+                if lock.stat().st_mtime < oldest:
+                    lock.unlink()
 
     def _tree(self, commit: str) -> str:
         place = f"{commit}:{self.config.path}"
@@ -236,8 +248,10 @@ class Mirror:
             self._contents(entries, work, commit)
             work.chmod(0o755)
             work.rename(place)
-        except BaseException:
+        except BaseException as error:
             shutil.rmtree(work, ignore_errors=True)
+            if isinstance(error, OSError) and error.errno in _NEVER:
+                raise GitError(f"commit {commit[:12]} cannot be written here: {error.strerror or error}") from error
             raise
 
     def _entries(self, tree: str, commit: str) -> list[_Entry]:
@@ -289,11 +303,15 @@ class Mirror:
                 file = work / entry.path
                 file.parent.mkdir(parents=True, exist_ok=True)
                 file.write_bytes(content)
-        for entry, target in links:
-            _link(work, entry.path, target, commit)
+        for entry, text in links:
+            _link(work, entry.path, text, commit)
         inside = work.resolve()
         for entry, _ in links:
-            if not (work / entry.path).resolve().is_relative_to(inside):
+            try:
+                target = (work / entry.path).resolve()
+            except (OSError, RuntimeError):  # which of them depends on Python's version
+                raise GitError(f"{entry.path} in commit {commit[:12]} is a link that leads in a circle") from None
+            if not target.is_relative_to(inside):
                 raise _leaving(entry.path, commit)
 
 

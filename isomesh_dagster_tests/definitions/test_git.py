@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -314,6 +315,26 @@ def test_a_remote_that_is_away_is_a_skipped_tick(here: Deployment) -> None:
     assert "git ls-remote" in str(here.tick().skip_reason)
     (here.people.folder / "elsewhere.git").rename(here.people.remote)
     assert len(here.tick().run_requests or []) == 1
+
+
+def test_a_commit_that_cannot_be_fetched_keeps_no_other_waiting(here: Deployment) -> None:
+    """One whose objects git does not take, however it came into the remote."""
+    good = here.people.commit("One", {"models/orders.sql": AMOUNT.format(1)}, branch="feature/b")
+    blob = here.people.git("rev-parse", f"{good}:models/orders.sql")
+    tree = subprocess.run(
+        ["git", "mktree"],
+        input=f"100644 blob {blob}\t.git\n".encode(),
+        cwd=here.people.work,
+        capture_output=True,
+        check=True,
+    )
+    bad = here.people.git("commit-tree", tree.stdout.decode().strip(), "-m", "x")
+    here.people.git("push", "-q", "--force", "origin", f"{bad}:refs/heads/feature/a")
+    (request,) = here.tick("preview_on_push").run_requests or ()
+    assert request.tags["isomesh/commit"] == good
+    again = here.tick("preview_on_push")
+    assert not again.run_requests
+    assert f"commit {bad[:12]} of feature/a cannot be fetched" in str(again.skip_reason)
 
 
 def test_a_host_that_is_away_is_told_and_ends_no_preview(here: Deployment) -> None:

@@ -397,6 +397,44 @@ def test_a_hook_that_fails_is_a_warning(team: Team) -> None:
     assert (report.outcome, report.also) == ("shown", ("git.hook ended with code 1",))
 
 
+def test_reports_that_cannot_be_written_are_a_warning(team: Team) -> None:
+    team.configure(reports="config.yaml/reports")
+    with team.delivery() as delivery:
+        report = delivery.deploy()
+    assert report.outcome == "shown"
+    assert "git.reports" in report.also[0]
+
+
+def test_a_preview_whose_branch_went_meanwhile_is_skipped(team: Team) -> None:
+    commit = team.commit("Twenty", {"models/orders.sql": AMOUNT.format(20)}, branch="feature/x")
+    team.git("push", "-q", "origin", ":feature/x")
+    with team.delivery() as delivery:
+        report = delivery.preview("feature/x", commit)
+        assert (report.outcome, report.told, report.environment) == ("skipped", "feature/x is gone", "feature_x")
+        with pytest.raises(GitError, match="the remote has no feature/x"):  # somebody names it
+            delivery.preview("feature/x")
+
+
+def test_a_deploy_branch_that_is_renamed(team: Team) -> None:
+    with team.delivery() as delivery:
+        delivery.deploy()
+    team.git("branch", "-m", "main", "trunk")
+    team.git("push", "-q", "origin", "trunk")
+    team.git("symbolic-ref", "HEAD", "refs/heads/trunk", at=team.remote)
+    team.git("push", "-q", "origin", ":main")
+    with team.delivery() as delivery:
+        found = delivery.due()
+        assert found.tasks == ()
+        assert [(one.ref, one.reason[:30]) for one in found.refused] == [
+            ("refs/heads/main", "the remote has no such branch;")
+        ]
+    team.configure(deploy_branch="trunk")
+    with team.delivery() as delivery:
+        (task,) = delivery.due().tasks
+        assert delivery.do(task).told.endswith("nothing differs from what it showed")
+        assert delivery.due() == Due()
+
+
 def test_a_preview_ends_with_its_branch_and_only_then(team: Team) -> None:
     sync(team)
     team.commit("X", {"models/orders.sql": AMOUNT.format(2)}, branch=BRANCH)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from isomesh_dagster.config.git import GitConfig
-from isomesh_dagster.errors import GitError
+from isomesh_dagster.errors import GitError, RemoteError
 from isomesh_dagster.git.command import Access, run
 from isomesh_dagster.git.mirror import Mirror
 from isomesh_dagster_tests.repositories import Team, team
@@ -112,6 +112,30 @@ class TestFiles:
         commit = commit_tree(people, ("100644", "a.sql", "1"), ("100644", "A.sql", "2"))
         with pytest.raises(GitError, match="differ in case only"):
             mirror(people).files(commit, "feature/x")
+
+    @pytest.mark.parametrize(
+        ("entries", "told"),
+        [
+            ((("120000", "a", "b"), ("120000", "b", "a")), "leads in a circle"),
+            ((("100644", "a" * 300, "x"),), "cannot be written here: File name too long"),
+        ],
+    )
+    def test_what_no_folder_can_hold(self, people: Team, entries: tuple[tuple[str, str, str], ...], told: str) -> None:
+        commit = commit_tree(people, *entries)
+        with pytest.raises(GitError, match=told):
+            mirror(people).files(commit, "feature/x")
+        assert not list((people.system / "mirror/trees").iterdir())
+
+    def test_a_lock_of_a_git_that_was_killed(self, people: Team) -> None:
+        ours = mirror(people)
+        ours.files(people.git("rev-parse", "HEAD"), "main")
+        later = people.commit("Later", {"models/a.sql": "x"})
+        lock = people.system / "mirror/mirror.git/shallow.lock"
+        lock.touch()
+        with pytest.raises(RemoteError, match="cannot be fetched"):  # it may be at work
+            ours.files(later, "main")
+        os.utime(lock, (0, 0))
+        assert (ours.files(later, "main") / "models/a.sql").read_text() == "x"
 
     def test_limits(self, people: Team) -> None:
         commit = people.commit("Big", {"big.csv": "x" * (2 * 1024 * 1024)})
