@@ -187,11 +187,13 @@ class EngineError(IsomeshError):
     """The warehouse refused a statement.
 
     `statement` is its text, None when it is not known; `spot` where in it the engine points, from and to (exclusive) in
-    characters. Neither is told to people: names in the text are not those they wrote.
+    characters. Neither is told to people: names in the text are not those they wrote. `is_syntax`: the engine's parser
+    refused the text, nothing of it ran.
     """
 
     statement: str | None = None
     spot: tuple[int, int] | None = None
+    is_syntax: bool = False
 
 
 class LockedError(EngineError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections import Counter
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 import click
@@ -122,6 +121,8 @@ def _versions() -> dict[str, str]:
 
 
 def _version(package: str) -> str | None:
+    from importlib.metadata import PackageNotFoundError, version  # every command would load it
+
     try:
         return version(package)
     except PackageNotFoundError:

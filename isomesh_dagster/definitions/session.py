@@ -157,8 +157,17 @@ class RunSession:
     def check_parents(self, model: str) -> None:
         """Raises PlanError when something the model reads is neither built nor was built by this run."""
         graph = self.project.graph
-        above = graph.ancestors([model]).union(graph.models[model].audit_reads)
+        todo = list(graph.parents[model])
+        above = set(todo)
         with self._lock:
+            while todo:
+                name = todo.pop()
+                if name in self._built:  # what it reads was built before it
+                    continue
+                new = set(graph.parents[name]) - above
+                above |= new
+                todo += new
+            above.update(graph.models[model].audit_reads)
             missing = sorted(name for name in above if name in self._steps and name not in self._built)
         if missing:
             raise PlanError(

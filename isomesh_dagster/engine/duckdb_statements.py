@@ -210,6 +210,7 @@ def engine_error(error: duckdb.Error, sql: str | None = None) -> EngineError:
         )
     lost_race = isinstance(error, duckdb.TransactionException) and ("conflict" in text.lower() or "PRIMARY KEY" in text)
     ours = (WriteConflict if lost_race else EngineError)(short(text))
+    ours.is_syntax = isinstance(error, duckdb.ParserException)
     if sql is not None and (excerpt := _EXCERPT.search(text)) is not None:
         ours.statement, ours.spot = sql, _spot(sql, excerpt)
     return ours

@@ -291,7 +291,7 @@ def engine_error(error: psycopg2.Error, sql: str | None = None) -> EngineError:
     if state in _TRY_AGAIN or message == "tuple concurrently updated":  # two grants on one table
         return WriteConflict(message[:1000], hint=hint)
     refused = RefusedError(message[:1000], hint=hint)
-    refused.state = state
+    refused.state, refused.is_syntax = state, state == errorcodes.SYNTAX_ERROR
     if sql is not None and diagnosis.statement_position is not None:
         start = int(diagnosis.statement_position) - 1
         named = _NAME.match(sql, start)

@@ -12,21 +12,22 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from isomesh_dagster.engine.connection import Connection, Lead, Session
-from isomesh_dagster.errors import PlanError
+from isomesh_dagster.errors import EngineError, PlanError
 from isomesh_dagster.evaluation.batch import Batch, physical_of
 from isomesh_dagster.evaluation.evaluate import are_apart
 from isomesh_dagster.evaluation.rows import Written
 from isomesh_dagster.evaluation.texts import Surroundings, Texts
 from isomesh_dagster.evaluation.writing import BatchWriter
-from isomesh_dagster.model.kinds import IncrementalByTimeRange
+from isomesh_dagster.model.kinds import Custom, IncrementalByTimeRange
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.plan.plan import Build
 from isomesh_dagster.records.events import Audited
 from isomesh_dagster.snapshot.interval import Interval
+from isomesh_dagster.snapshot.snapshot import Snapshot
 
 
 class Budget:
@@ -121,7 +122,7 @@ class Batches:
             self._budget.enter()
             session = stack.enter_context(self._connection.session())
             around = self._surroundings(session)
-            desk = _Desk(session=session, texts=self._texts(session, around), around=around)
+            desk = self._desk(session, around)
             most = min(most_together(self._step.snapshot.model), len(todo) - 1)
             if most < 2 or self._step.hollow or not self._connection.capabilities.shared_claims:
                 for interval in todo:
@@ -143,23 +144,27 @@ class Batches:
         """Write one; empty when it was there already."""
         if self._stopped.is_set():
             raise PlanError("stopped between two batches", model=self._step.snapshot.name)
-        batch = Batch(
-            self._step,
-            physical_of(self._step),
-            interval,
-            desk.texts,
-            desk.around,
-            self._root,
-            is_empty=self._is_empty(interval),
-            known=self._known,
-        )
         begun = time.perf_counter()
-        try:
-            written = self._writer.write(desk.session, batch, lead)
-        except BaseException as error:
-            self._failures.append((error, batch))
-            raise
-        return [Done(batch=batch, written=written, seconds=time.perf_counter() - begun)] if written is not None else []
+        while True:
+            batch = Batch(
+                self._step,
+                physical_of(self._step),
+                interval,
+                desk.texts,
+                desk.around,
+                self._root,
+                is_empty=self._is_empty(interval),
+                known=self._known,
+            )
+            try:
+                written = self._writer.write(desk.session, batch, lead)
+            except BaseException as error:
+                if isinstance(error, EngineError) and error.is_syntax and desk.asks_from_now_on():
+                    continue
+                self._failures.append((error, batch))
+                raise
+            seconds = time.perf_counter() - begun
+            return [Done(batch=batch, written=written, seconds=seconds)] if written is not None else []
 
     def _several(
         self, stack: ExitStack, desk: _Desk, rest: Sequence[Interval], most: int, lead: Lead
@@ -191,22 +196,40 @@ class Batches:
                     self._budget.leave()
 
     def _another(self, stack: ExitStack, desk: _Desk) -> _Desk:
-        session = stack.enter_context(self._connection.session())
-        return _Desk(session=session, texts=self._texts(session, desk.around), around=desk.around)
+        return self._desk(stack.enter_context(self._connection.session()), desk.around)
 
-    def _texts(self, session: Session, around: Surroundings) -> Texts:
-        """What the session runs; the model's settings are set in it."""
-        texts = Texts(self._step.snapshot, around)
-        for setting, value in texts.settings().items():
+    def _desk(self, session: Session, around: Surroundings) -> _Desk:
+        """A desk at this session, in which the model's settings are set."""
+        snapshot = self._step.snapshot
+        desk = _Desk(snapshot, session, around)
+        for setting, value in desk.texts.settings().items():
             if session.knows_setting(setting):  # the plan told which it does not
                 session.execute(f"SET SESSION {setting} = {value}")
-        return texts
+        return desk
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class _Desk:
-    """Where one batch at a time is written."""
+    """Where one batch at a time is written: a session, what texts depend on, and the texts.
 
-    session: Session
-    texts: Texts
-    around: Surroundings
+    To ask the engine's parser about every text costs a good part of running it. So the texts of a model that runs
+    nothing but queries are run unasked until the parser refuses one; the transaction is rolled back, the batch runs
+    again, and what follows is asked about. Statements and code of a project's own may leave things behind: they are
+    asked first.
+    """
+
+    def __init__(self, snapshot: Snapshot, session: Session, around: Surroundings) -> None:
+        model = snapshot.model
+        self._snapshot = snapshot
+        self._asks = bool(
+            model.python is not None or model.pre_statements or model.post_statements or isinstance(model.kind, Custom)
+        )
+        self.session = session
+        self.around = around
+        self.texts = Texts(snapshot, around if self._asks else replace(around, reads=None))
+
+    def asks_from_now_on(self) -> bool:
+        """Ask the engine whether it reads a text before it is run; False where that is done already."""
+        if self._asks:
+            return False
+        self._asks, self.texts = True, Texts(self._snapshot, self.around)
+        return True

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Table, and_, bindparam, delete, insert, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from isomesh_dagster.plan.expected import KEPT, Duration
 from isomesh_dagster.plan.restatement import Restatement
@@ -19,9 +18,17 @@ from isomesh_dagster.state import rows, tables
 
 def insert_new(connection: Connection, table: Table, new: Sequence[Mapping[str, Any]]) -> None:
     """Insert the rows whose key is not there yet."""
-    if new:
-        insert_of = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
-        connection.execute(insert_of(table).on_conflict_do_nothing(), new)
+    if not new:
+        return
+    # the state's own dialect only: each takes its time to load, and every command would wait for both
+    if connection.dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        connection.execute(sqlite.insert(table).on_conflict_do_nothing(), new)
+    else:
+        from sqlalchemy.dialects import postgresql
+
+        connection.execute(postgresql.insert(table).on_conflict_do_nothing(), new)
 
 
 def put_restatement(connection: Connection, physical: str, known: Restatement) -> None:
