@@ -29,13 +29,15 @@ TABLES = "="
 
 
 def resolved(sql: str, dialect: str, schema: Schema) -> Tree:
-    """The query's tree with its mentions named as `schema` knows them. Raises as `query.analyse`.
-
-    A mention of three parts that `schema` lacks is looked up without its catalog.
-    """
+    """The query's tree with its mentions named as `schema` knows them. Raises as `query.analyse`."""
     root, tokens = parse(sql, dialect)
     tree = Tree(root, dialect)
     refuse_effects(sql, tokens, tree)
+    return with_known_names(tree, schema)
+
+
+def with_known_names(tree: Tree, schema: Schema) -> Tree:
+    """The tree (changed in place), its mentions of three parts that `schema` lacks known without their catalog."""
     for index, mention in enumerate(tree.mentions):
         short = mention.name.partition(".")[2]
         if mention.name not in schema and short in schema and len(mention.parts) == 3:

@@ -110,8 +110,18 @@ def splice(sql: str, references: Sequence[Reference], replacements: Mapping[str,
     return "".join(pieces) + sql[position:]
 
 
-def transpile(sql: str, read: str, write: str, *, reads: Callable[[str], bool] | None = None) -> str:
+def transpile(
+    sql: str,
+    read: str,
+    write: str,
+    *,
+    reads: Callable[[str], bool] | None = None,
+    schema: Callable[[], Mapping[str, Sequence[Column]]] = dict,
+) -> str:
     """`sql` in another dialect; several statements stay several. The same dialect twice returns the text as it is.
+
+    What an expression means may hang on types (`a / b` of whole numbers): `schema` gives the columns of the tables that
+    are read, as far as they are known, by normalised name, their types as `read` writes them.
 
     `reads` tells whether the engine's parser takes a text: one in its own dialect that only the library reads
     (`a JOIN b` without a condition) is written again from its tree, if that is what the engine takes.
@@ -122,9 +132,9 @@ def transpile(sql: str, read: str, write: str, *, reads: Callable[[str], bool] |
     from isomesh_dagster.dialect import rewrite
 
     if read != write or reads is None:
-        return rewrite.transpile(sql, read, write)
+        return rewrite.transpile(sql, read, write, schema())
     try:
-        again = rewrite.transpile(sql, read, write)
+        again = rewrite.transpile(sql, read, write, {})
     except (ModelError, UnsupportedError):
         return sql  # the engine tells what is wrong with it
     return again if reads(again) else sql

@@ -13,7 +13,7 @@ from isomesh_dagster.dialect.canonical import sql_dialect, tokenize
 from isomesh_dagster.dialect.facts import Places
 from isomesh_dagster.dialect.tree import Tree, normal_parts, parse, parse_error, parse_statement
 from isomesh_dagster.errors import ModelError, UnsupportedError
-from isomesh_dagster.relation import Reference
+from isomesh_dagster.relation import Column, Reference
 
 _NAME_RULE = "write schema.table or catalog.schema.table; a part may be quoted, and holds no dot"
 
@@ -37,12 +37,19 @@ def replace_tables(sql: str, references: Sequence[Reference], replacements: Mapp
         raise ModelError(f"this query cannot be pointed to other tables: {error}", hint=hint) from error
 
 
-def transpile(sql: str, read: str, write: str) -> str:
+def transpile(sql: str, read: str, write: str, schema: Mapping[str, Sequence[Column]]) -> str:
     """See `query.transpile`."""
     tokens = tokenize(sql, read)
     target = sql_dialect(write)
     try:
         statements = [statement for statement in sql_dialect(read).parser().parse(tokens, sql) if statement is not None]
+        if read != write:
+            from isomesh_dagster.dialect.idioms import put_in_words  # they load what resolves columns
+            from isomesh_dagster.dialect.typed import give_types
+
+            for position, statement in enumerate(statements):
+                give_types(statement, read, schema)
+                statements[position] = put_in_words(statement, read, write)
         return ";\n".join(statement.sql(dialect=target, unsupported_level=ErrorLevel.RAISE) for statement in statements)
     except ParseError as error:
         raise parse_error(error) from error

@@ -20,6 +20,7 @@ from isomesh_dagster.dialect import query as sql
 from isomesh_dagster.errors import MacroError
 from isomesh_dagster.evaluation.pointing import pointing
 from isomesh_dagster.evaluation.rows import KindTexts
+from isomesh_dagster.evaluation.schemas import Schemas, quoted
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.kinds import (
     Embedded,
@@ -31,7 +32,6 @@ from isomesh_dagster.model.kinds import (
     unique_key,
 )
 from isomesh_dagster.model.model import SESSION_LABELS, AuditCall, Model
-from isomesh_dagster.plan.columns import ColumnCatalog
 from isomesh_dagster.relation import Column, KnownColumns, Reference, Relation, quote
 from isomesh_dagster.snapshot.interval import Interval, to_ms
 from isomesh_dagster.snapshot.snapshot import Snapshot
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
     from isomesh_dagster.engine.connection import Session
     from isomesh_dagster.macros.warehouse import Warehouse
     from isomesh_dagster.model.render import RenderContext, Rendered
-
-# where names are quoted as on our engines; elsewhere the dialect is asked
-_DOUBLE_QUOTED = frozenset({"", "duckdb", "postgres", "redshift", "snowflake", "trino", "presto"})
 
 _NO_INTERVAL = Interval(start=0, end=86_400_000)
 
@@ -67,7 +64,7 @@ class Surroundings:
     whether the engine's parser takes a text; None where there is no engine to ask. `sessions` are those in which macros
     read the warehouse, beside the batch's transaction. `stand_ins` are queries in the engine's dialect, by model, that
     are read in place of tables which are not yet as they will be. `files` is the project's folder, in whose files
-    the engine's errors find their place.
+    the engine's errors find their place. `schemas` tells the columns of the snapshots.
     """
 
     snapshots: Mapping[str, Snapshot]
@@ -79,6 +76,10 @@ class Surroundings:
     sessions: Callable[[], AbstractContextManager[Session]] | None = None
     stand_ins: Mapping[str, str] = field(default_factory=dict)
     files: Path | None = None
+    schemas: Schemas = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "schemas", Schemas(self.snapshots))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -279,7 +280,9 @@ class Texts:
                 continue
             if snapshot is not None and isinstance(snapshot.model.kind, Embedded):
                 inner, inner_varies = self._resolved(snapshot.model, run)
-                inner = sql.transpile(inner, snapshot.model.dialect or dialect, dialect or snapshot.model.dialect)
+                its_own = snapshot.model.dialect or dialect
+                schema = partial(self._around.schemas.around, snapshot.model, its_own)
+                inner = sql.transpile(inner, its_own, dialect or its_own, schema=schema)
                 embedded[name] = f"(\n{inner}\n)"
                 vary = vary or inner_varies
         return embedded, vary
@@ -291,7 +294,7 @@ class Texts:
             if snapshot is None or reference.name in replacements or isinstance(snapshot.model.kind, External):
                 continue
             if snapshot.physical is not None:
-                replacements[reference.name] = _quoted(snapshot.physical, dialect)
+                replacements[reference.name] = quoted(snapshot.physical, dialect)
         return sql.splice(text, references, replacements, dialect) if replacements else text
 
     def _statements(
@@ -307,12 +310,13 @@ class Texts:
         references = sql.statement_facts(text, dialect, default_catalog=self._around.default_catalog).references
         replacements, _ = self._embedded(references, dialect, run)
         for name in {reference.name for reference in references} & (views or {}).keys():
-            replacements[name] = _quoted(Relation.parse((views or {})[name]), dialect)
+            replacements[name] = quoted(Relation.parse((views or {})[name]), dialect)
         return self._splice(text, references, dialect, replacements)
 
     def _to_engine(self, text: str, dialect: str) -> str:
         engine = self._around.engine_dialect
-        return sql.transpile(text, dialect or engine, engine, reads=self._around.reads)
+        schema = partial(self._around.schemas.around, self._snapshot.model, dialect)
+        return sql.transpile(text, dialect or engine, engine, reads=self._around.reads, schema=schema)
 
     def _type(self, name: str) -> str:
         if name.upper() == "UNKNOWN":
@@ -355,11 +359,9 @@ class Texts:
             if candidate in model.schemas:
                 return model.schemas[candidate]
             if candidate == model.name or candidate in model.depends_on:
-                models = {known: snapshot.model for known, snapshot in self._around.snapshots.items()}
-                columns = ColumnCatalog(models).of(candidate)
+                columns = self._around.schemas.of(candidate)
                 if columns is not None:
-                    asked = models[candidate]
-                    return KnownColumns(columns=columns, dialect=asked.dialect, is_declared=asked.columns is not None)
+                    return columns
         raise MacroError(
             f"the columns of {name} are not known",
             hint="give it `columns (…)`, declare the table in external_models.yaml, or ask at stage `loading` too",
@@ -401,13 +403,3 @@ def view_query(physical: str, view: str, default_catalog: str) -> str:
     if relation.catalog is None and Relation.parse(view).catalog is not None:
         relation = replace(relation, catalog=default_catalog)
     return f"SELECT * FROM {relation.sql}"
-
-
-def _quoted(relation: Relation, dialect: str) -> str:
-    if dialect in _DOUBLE_QUOTED:
-        return relation.sql
-    from isomesh_dagster.dialect import rewrite  # only for dialects that quote in their own way
-
-    return ".".join(
-        rewrite.quote_name(part, dialect) for part in (relation.catalog, relation.schema, relation.name) if part
-    )

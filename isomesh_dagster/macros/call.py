@@ -82,6 +82,13 @@ class Call:
             if name in self.named and position == len(self.positional):
                 self.positional.append(self.named.pop(name))
 
+    def take_by_position(self, options: tuple[str, ...], after: int) -> None:
+        """Counts positional arguments beyond the first `after` as the options of their position."""
+        for name in options[: max(len(self.positional) - after, 0)]:
+            if name in self.named:
+                raise self.error(f"@{self.name} is given `{name}` twice", "give it by name or by position")
+            self.named[name] = self.positional.pop(after)
+
     def allow(self, options: tuple[str, ...]) -> None:
         """Refuses arguments given by other names."""
         for name in self.named:

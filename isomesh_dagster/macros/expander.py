@@ -385,6 +385,8 @@ class Expander:
             with self.scope.call():
                 return call.closing + 1, self._python(lower, call)
         call.take_by_name(macro.names)
+        if macro.most is not None:
+            call.take_by_position(macro.options, macro.most)
         call.allow(macro.options)
         if call.count < macro.least or (macro.most is not None and call.count > macro.most):
             raise call.error(f"@{name} takes {macro.arity} arguments, got {call.count}")

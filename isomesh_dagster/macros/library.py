@@ -23,7 +23,7 @@ Function = Callable[[Call], list[str]]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Macro:
     """A macro's function and its arguments: how many (`most` None: any number), the `names` they may also be given by,
-    and the options that are given by name only.
+    and the options, given by name or, where `most` is a number, by their position after those.
     """
 
     function: Function
@@ -37,7 +37,8 @@ class Macro:
         """The numbers of arguments it takes, in words."""
         if self.most is None:
             return f"at least {self.least}"
-        return str(self.least) if self.least == self.most else f"{self.least} to {self.most}"
+        most = self.most + len(self.options)
+        return str(self.least) if self.least == most else f"{self.least} to {most}"
 
 
 def _if(call: Call) -> list[str]:
@@ -178,7 +179,7 @@ MACROS: dict[str, Macro] = {
         least=2,
         most=2,
         names=("column", "values"),
-        options=("agg", "alias", "cmp", "distinct", "else_value", "prefix", "quote", "suffix", "then_value"),
+        options=("alias", "agg", "cmp", "prefix", "suffix", "then_value", "else_value", "quote", "distinct"),
     ),
     "reduce": Macro(function=_reduce, least=2),
     "safe_add": Macro(function=_safe_sum("+"), least=1),
@@ -191,7 +192,7 @@ MACROS: dict[str, Macro] = {
         least=1,
         most=2,
         names=("relation", "alias"),
-        options=("exclude", "except_", "prefix", "suffix", "quote_identifiers"),
+        options=("exclude", "prefix", "suffix", "quote_identifiers", "except_"),
     ),
     "union": Macro(function=union, least=2),
     "var": Macro(function=_var, least=1, most=2),

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 from isomesh_dagster.config.connections import DuckDBConnection, DuckDBExtension
 from isomesh_dagster.dialect import query as sql
-from isomesh_dagster.dialect.rewrite import quote_name, transpile_type
+from isomesh_dagster.dialect.rewrite import transpile_type
 from isomesh_dagster.dialect.testable import cte_names, frozen, is_ordered, up_to_cte
 from isomesh_dagster.engine import open_connection
 from isomesh_dagster.errors import IsomeshError, ModelError
 from isomesh_dagster.evaluation.python_model import PythonCall, python_rows
+from isomesh_dagster.evaluation.schemas import quoted, said_in
 from isomesh_dagster.evaluation.texts import Surroundings
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.decode import nearest
@@ -142,7 +143,8 @@ class _Trial:
         if self._model.python is not None:
             return self._called(self._model)
         text, dialect = self._resolved(self._model, frozenset())
-        query = sql.transpile(text, dialect, ENGINE_DIALECT, reads=self.reads)
+        schema = partial(self._columns_in, dialect)
+        query = sql.transpile(text, dialect, ENGINE_DIALECT, reads=self.reads, schema=schema)
         now = self.test.execution_time
         return query if now is None else frozen(query, ENGINE_DIALECT, _EPOCH + timedelta(milliseconds=now))
 
@@ -191,16 +193,27 @@ class _Trial:
         if fixture is None and name == reader.name:  # it reads what it wrote before: nothing yet
             fixture = self._make(name, Rows(columns=(), cells=(), line=self.test.line))
         if fixture is not None:
-            return f"{quote_name(fixture.schema, dialect)}.{quote_name(fixture.name, dialect)}"
+            return quoted(fixture, dialect)
         if parent is not None and isinstance(parent.kind, Embedded) and name not in inside:
             inner, its_dialect = self._resolved(parent, inside)
-            return f"(\n{sql.transpile(inner, its_dialect, dialect)}\n)"
+            return f"(\n{sql.transpile(inner, its_dialect, dialect, schema=partial(self._columns_in, its_dialect))}\n)"
         raise ModelError(
             f"{reader.name} reads {name}, which `inputs` does not give",
             path=self.test.path,
             line=self.test.line,
             hint=nearest(name, self.test.inputs) or f"add {name}: with its rows, or `rows: []`",
         )
+
+    def _columns_in(self, dialect: str) -> dict[str, tuple[Column, ...]]:
+        """The columns of the fixtures, by name, as the dialect has them."""
+        found = {}
+        for name, relation in self.fixtures.items():
+            model, columns = self.bed.models.get(name), self.bed.columns(name)
+            if model is not None and columns is not None:
+                its_own = self._dialect(model)
+                key = sql.normalize_name(quoted(relation, dialect), dialect)
+                found[key] = tuple(said_in(column, its_own, dialect) for column in columns)
+        return found
 
     def _called(self, model: Model) -> str:
         """Call the model's function over the fixtures; a query of the rows it made."""

@@ -50,12 +50,18 @@ A = f'{A_ID} AS "id", {A_DAY} AS "day", CAST("a"."x y" AS TEXT) AS "x y"'
             "@STAR(raw.a, exclude := [\"x y\"], prefix := 'p_', suffix := '_s')",
             f'{A_ID} AS "p_id_s", {A_DAY} AS "p_day_s"',
         ),
+        ("@STAR(raw.a, T, [day], 'p_', suffix := '_s', except_ := ['x y'])", 'CAST("t"."id" AS INT) AS "p_id_s"'),
         ("@STAR(raw.a, exclude := ['x y', day], quote_identifiers := false)", "CAST(a.id AS INT) AS id"),
         ("@STAR(raw.c)", '"c"."id" AS "id", "c"."n" AS "n"'),
     ],
 )
 def test_star(written: str, given: str) -> None:
     assert expanded(f"SELECT {written} FROM t") == f"SELECT {given} FROM t"
+
+
+def test_an_option_is_given_once() -> None:
+    with pytest.raises(MacroError, match="@STAR is given `exclude` twice"):
+        expanded("SELECT @STAR(raw.a, t, [day], exclude := [id]) FROM t")
 
 
 def test_star_in_another_dialect_names_types_and_quotes_as_that_one() -> None:
