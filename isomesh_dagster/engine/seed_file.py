@@ -7,6 +7,7 @@ one, whole numbers with a gap are DOUBLE, and dates are text. All values are loo
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,12 +57,14 @@ def parsed(path: str, settings: Mapping[str, Any]) -> tuple[list[str], list[list
     nobody knows or that is not the file's.
     """
     try:
-        with open(path, encoding=settings.get("encoding") or "utf-8", newline="") as file:
+        encoding = (settings.get("encoding") or "utf-8").lower()
+        # what begins an UTF-8 file of some editors is no part of the first column's name
+        with open(path, encoding="utf-8-sig" if encoding in ("utf-8", "utf8") else encoding, newline="") as file:
             text = file.read()
         if terminator := settings.get("lineterminator"):
             text = text.replace(terminator, "\n")
         reader = csv.reader(
-            text.splitlines(keepends=True),
+            io.StringIO(text, newline=""),  # lines as CSV has them: no others, as a form feed is for `splitlines`
             delimiter=settings.get("delimiter") or ",",
             quotechar=settings.get("quotechar") or '"',
             escapechar=settings.get("escapechar"),

@@ -68,7 +68,15 @@ def _write_seed(session: Session, work: Write, kind: Seed) -> Written:
         raise ModelError(
             f"the seed's file {kind.path} is missing", model=work.snapshot.name, path=work.snapshot.model.path
         )
-    if seed_hash(path.read_bytes()) != kind.content_hash:
+    content = path.read_bytes()
+    if not content.strip():
+        raise ModelError(
+            f"the seed's file {kind.path} is empty",
+            model=work.snapshot.name,
+            path=work.snapshot.model.path,
+            hint="its first line names the columns",
+        )
+    if seed_hash(content) != kind.content_hash:
         raise ModelError(
             f"the seed's file {kind.path} is not what it was when the plan was made",
             model=work.snapshot.name,

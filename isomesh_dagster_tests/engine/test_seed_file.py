@@ -75,6 +75,7 @@ def test_which_values_are_missing_is_set_by_the_model(session, tmp_path):
         ({}, "\ufeffa,b\n1,€5\n".encode()),
         ({"lineterminator": "|"}, "a,b|1,€5|".encode()),
         ({"skipinitialspace": True}, "a, b\n1, €5\n".encode()),
+        ({"skipinitialspace": True}, "\ufeffa, b\r1, €5\r".encode()),
         ({"delimiter": ";", "escapechar": "!"}, "a;b\n1;!€5\n".encode()),
     ],
 )
@@ -107,3 +108,10 @@ def test_a_row_that_ends_early_has_missing_values(session, tmp_path):
     file.write_text("a, b\n1, x\n2\n")
     session.load_csv(T, str(file), None, {"skipinitialspace": True})
     assert session.fetch("SELECT * FROM s.t ORDER BY a") == [(1, "x"), (2, None)]
+
+
+def test_only_ends_of_lines_end_lines(session, tmp_path):
+    file = tmp_path / "seed.csv"
+    file.write_text("a,b\n1, x\x0cy\u2028z\n", encoding="utf-8")
+    assert session.load_csv(T, str(file), None, {"skipinitialspace": True}) == 1
+    assert session.fetch("SELECT b FROM s.t") == [("x\x0cy\u2028z",)]
