@@ -11,10 +11,10 @@ from typing import Any
 
 from isomesh_dagster.dialect import query as sql
 from isomesh_dagster.engine.connection import Session
-from isomesh_dagster.errors import IsomeshError, ModelError
+from isomesh_dagster.errors import IsomeshError, ModelError, UnsupportedError
 from isomesh_dagster.evaluation.texts import Surroundings, may_mention
 from isomesh_dagster.macros.project import ProjectMacros
-from isomesh_dagster.macros.warehouse import SeenSnapshot
+from isomesh_dagster.macros.warehouse import ASK_FIRST, NOTHING_BUILT, SeenSnapshot
 from isomesh_dagster.model.kinds import External
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.records import warehouse
@@ -284,6 +284,7 @@ class ReadingAdapter:
 
     @contextmanager
     def _open(self) -> Iterator[EngineAdapter]:
-        assert self._around.sessions is not None  # who has none makes no adapter
+        if self._around.sessions is None:
+            raise UnsupportedError(NOTHING_BUILT, hint=ASK_FIRST)
         with self._around.sessions() as session:
             yield EngineAdapter(session, self._around)

@@ -348,7 +348,7 @@ class Texts:
             extra={} if self._around.default_catalog is None else {"default_catalog": self._around.default_catalog},
             columns=partial(self._columns, model or self._snapshot.model),
             macros=self._around.macros,
-            warehouse=None if self._around.sessions is None else self._warehouse(run.interval),
+            warehouse=self._warehouse(run.interval),
         )
 
     def _columns(self, model: Model, name: str) -> KnownColumns:

@@ -15,7 +15,7 @@ from isomesh_dagster.errors import ConfigError, IsomeshError, LintError
 from isomesh_dagster.lint.fixes import Edit, NewFile, Repair
 from isomesh_dagster.lint.rules import Examined, Rule, Violation
 from isomesh_dagster.macros import lint_rules
-from isomesh_dagster.macros.lint_rules import ExternalModel, Kind, PythonModel, SeedModel, SqlModel
+from isomesh_dagster.macros.lint_rules import ExternalModel, IntervalUnit, Kind, PythonModel, SeedModel, SqlModel
 from isomesh_dagster.macros.project import ProjectMacros
 from isomesh_dagster.macros.python_models import ModelKindName
 from isomesh_dagster.model.kinds import External, Seed, kind_name
@@ -106,8 +106,8 @@ def _told(rule: str, path: str, model: str | None = None) -> Iterator[None]:
 
     try:
         yield
-    except IsomeshError:
-        raise
+    except IsomeshError as error:
+        raise error.located(path=path, model=model) from None
     except Exception as error:
         raise LintError(
             f"lint rule {rule} failed with {type(error).__name__}: {error}",
@@ -132,25 +132,25 @@ def linted(model: Model, columns: Sequence[Column] | None, root: Path, gateway: 
         fqn=Relation.parse(model.name).sql,
         path=root / model.path,
         dialect=model.dialect,
-        kind=Kind(ModelKindName(kind_name(model.kind)), parameters),
+        kind=Kind(ModelKindName(kind_name(model.kind)), parameters, model.dialect),
         sql=model.rendered,
-        columns_to_types=None if columns is None else {column.name: column.type for column in columns},
+        columns_sql=None if columns is None else {column.name: column.type for column in columns},
         column_descriptions=dict(model.described_columns),
         depends_on=frozenset(model.depends_on),
-        audits=[(call.name, dict(call.arguments)) for call in model.audits],
+        audits_sql=[(call.name, dict(call.arguments)) for call in model.audits],
         description=model.description,
         owner=model.owner,
         tags=list(model.tags),
         stamp=model.stamp,
         cron=model.cron,
         cron_tz=model.cron_tz,
-        interval_unit=model.interval_unit,
+        interval_unit=IntervalUnit(model.interval_unit),
         start=model.start,
         end=model.end,
-        grains=list(model.grains),
-        references=list(model.references_keys),
-        partitioned_by=list(model.partitioned_by),
-        clustered_by=list(model.clustered_by),
+        grains_sql=list(model.grains),
+        references_sql=list(model.references_keys),
+        partitioned_by_sql=list(model.partitioned_by),
+        clustered_by_sql=list(model.clustered_by),
         physical_properties=dict(model.physical_properties),
         virtual_properties=dict(model.virtual_properties),
         session_properties=dict(model.session_properties),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, MutableMapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from isomesh_dagster.errors import MacroError, UnsupportedError
 from isomesh_dagster.macros.arguments import SQL, bind
 from isomesh_dagster.macros.conditions import evaluate
 from isomesh_dagster.macros.values import Fragment, to_sql
+from isomesh_dagster.macros.warehouse import ASK_FIRST, NOTHING_BUILT
 from isomesh_dagster.relation import Relation
 
 if TYPE_CHECKING:
@@ -177,15 +179,12 @@ class MacroEvaluator:
 
     @property
     def engine_adapter(self) -> Any:
-        """The warehouse, to be read: `fetchone`, `fetchall`, `fetchdf`. Raises UnsupportedError where nothing is built:
-        ask `runtime_stage` first.
+        """The warehouse: its `dialect`, and `fetchone`, `fetchall`, `fetchdf` where a model is built or tested. Raises
+        UnsupportedError while files are read: ask `runtime_stage` first.
         """
         self._expander.scope.note("runtime_stage")  # what it answers is not known before
         if self._expander.warehouse is None:
-            raise UnsupportedError(
-                "a macro reaches the warehouse only where its model is built, and here it is not",
-                hint="ask first: if evaluator.runtime_stage == 'evaluating': …",
-            )
+            raise UnsupportedError(NOTHING_BUILT, hint=ASK_FIRST)
         return self._expander.warehouse.adapter
 
     def resolve_table(self, name: str | exp.Table) -> str:
@@ -316,7 +315,7 @@ def tree(text: str, dialect: str) -> Any:
     stock = stock_dialect(dialect)
     reason = "expected one expression"
     try:
-        if text.lstrip("( ")[:6].upper() in ("SELECT", "WITH "):
+        if _QUERY.match(text):
             return stock.parse(text)[0]
         parsed: Any = stock.parse(f"SELECT {text}")[0]
         is_alone = isinstance(parsed, exp.Select) and not any(parsed.args[key] for key in parsed.args.keys() - _ALONE)
@@ -328,6 +327,28 @@ def tree(text: str, dialect: str) -> Any:
 
 
 _ALONE = {"expressions"}
+_QUERY = re.compile(r"[\s(]*(SELECT|WITH)\b", re.IGNORECASE)
+
+
+def _text(found: exp.Expr, dialect: str) -> str:
+    """The SQL of a tree. Compiled, the SQL library insists on lists and texts where the plain one takes tuples and
+    numbers too.
+    """
+    try:
+        return found.sql(dialect=dialect)
+    except TypeError:
+        _make_strict(found)
+        return found.sql(dialect=dialect)
+
+
+def _make_strict(node: exp.Expr) -> None:
+    for key, value in list(node.args.items()):
+        if isinstance(value, tuple):
+            node.set(key, list(value))
+        elif isinstance(node, exp.Literal) and key == "this":
+            node.set(key, str(value))
+    for child in node.iter_expressions():
+        _make_strict(child)
 
 
 def _pieces(result: Any, expander: Expander) -> Iterator[str]:
@@ -339,7 +360,7 @@ def _pieces(result: Any, expander: Expander) -> Iterator[str]:
             yield from _pieces(item, expander)
         return
     if isinstance(result, exp.Expr):
-        text = result.sql(dialect=expander.dialect)
+        text = _text(result, expander.dialect)
     elif isinstance(result, str):
         text = result.rstrip().rstrip(";")  # people end a query they write so
     elif isinstance(result, bool | int | float):

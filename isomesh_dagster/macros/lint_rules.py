@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -123,13 +124,61 @@ class LintContext:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeColumn:
+    """The time column of a model: the tree of its name, and its format where it is a text or a number."""
+
+    column: Any
+    format: str | None = None
+
+
+class IntervalUnit(str, Enum):
+    """How long an interval of a model is."""
+
+    YEAR = "year"
+    MONTH = "month"
+    DAY = "day"
+    HOUR = "hour"
+    HALF_HOUR = "half_hour"
+    QUARTER_HOUR = "quarter_hour"
+    FIVE_MINUTE = "five_minute"
+
+    @property
+    def seconds(self) -> int:
+        """Seconds of one interval; a month has 28 days here, a year 365."""
+        return _SECONDS[self.value]
+
+    def __getattr__(self, name: str) -> Any:
+        if not name.startswith("is_"):
+            raise AttributeError(name)
+        return self.value == name.removeprefix("is_")
+
+
+_SECONDS = {
+    "year": 365 * 86_400,
+    "month": 28 * 86_400,
+    "day": 86_400,
+    "hour": 3_600,
+    "half_hour": 1_800,
+    "quarter_hour": 900,
+    "five_minute": 300,
+}
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
-    """A model's kind: `name`, and its parameters as attributes, None for those it does not have."""
+    """A model's kind: `name`, and its parameters as attributes, None for those it does not have. `time_column` has a
+    `column` and a `format`; `unique_key` are trees.
+    """
 
     name: ModelKindName
     parameters: Mapping[str, Any]
+    dialect: str = ""
 
     def __getattr__(self, name: str) -> Any:
+        if name == "time_column" and name in self.parameters:
+            return TimeColumn(_column(self.parameters[name]), self.parameters.get("time_format"))
+        if name == "unique_key":
+            return [_tree(key, self.dialect) for key in self.parameters.get(name) or ()]
         if name.startswith("is_"):
             wanted = name.removeprefix("is_").upper()
             if wanted == "INCREMENTAL":
@@ -142,14 +191,26 @@ class Kind:
         return self.parameters.get(name)
 
 
+def _tree(text: str, dialect: str) -> Any:
+    from isomesh_dagster.macros.evaluator import tree
+
+    return tree(text, dialect)
+
+
+def _column(name: str) -> Any:
+    from sqlglot import exp
+
+    return exp.column(exp.to_identifier(name))
+
+
 @dataclass(frozen=True, kw_only=True)
 class Model:
     """A model as a lint rule sees it. What its header does not say has the default of the model format.
 
-    `fqn` is the name in quotes. `depends_on` are names of models and tables, `audits` pairs of a name and its arguments
-    as SQL by name, `columns_to_types` what its query returns as far as that is known: types are SQL texts. `path` is
-    that of its file, absolute. Statements, the query and other SQL are texts as rendered; `query` and `render_query()`
-    are the query's tree.
+    `fqn` is the name in quotes. `depends_on` are names of models and tables. `path` is that of its file, absolute.
+    Statements are texts as rendered. Trees are what SQLMesh's files expect as such: `query` and `render_query()`, the
+    items of `partitioned_by`, `clustered_by`, `grains` and `references`, the arguments of `audits`, and the types of
+    `columns_to_types`, what the query returns as far as that is known. The texts of these are the fields `…_sql`.
     """
 
     name: str
@@ -158,23 +219,23 @@ class Model:
     dialect: str
     kind: Kind
     sql: str
-    columns_to_types: Mapping[str, str] | None
+    columns_sql: Mapping[str, str] | None
     column_descriptions: Mapping[str, str]
     depends_on: frozenset[str]
-    audits: list[tuple[str, dict[str, str]]]
+    audits_sql: list[tuple[str, dict[str, str]]]
     description: str | None
     owner: str | None
     tags: list[str]
     stamp: str | None
     cron: str
     cron_tz: str
-    interval_unit: str
+    interval_unit: IntervalUnit
     start: str | None
     end: str | None
-    grains: list[str]
-    references: list[str]
-    partitioned_by: list[str]
-    clustered_by: list[str]
+    grains_sql: list[str]
+    references_sql: list[str]
+    partitioned_by_sql: list[str]
+    clustered_by_sql: list[str]
     physical_properties: Mapping[str, str]
     virtual_properties: Mapping[str, str]
     session_properties: Mapping[str, str]
@@ -218,11 +279,61 @@ class Model:
         return isinstance(self, SeedModel)
 
     @cached_property
+    def columns_to_types(self) -> dict[str, Any] | None:
+        """The types of the columns that it returns by name; None when nobody knows them."""
+        from sqlglot import exp
+
+        if self.columns_sql is None:
+            return None
+        return {
+            name: exp.DataType.build("unknown" if given.upper() == "UNKNOWN" else given, self.dialect or None, udt=True)
+            for name, given in self.columns_sql.items()
+        }
+
+    @cached_property
+    def audits(self) -> list[tuple[str, dict[str, Any]]]:
+        """Its audits: pairs of a name and the arguments by name."""
+        return [
+            (name, {key: _tree(text, self.dialect) for key, text in arguments.items()})
+            for name, arguments in self.audits_sql
+        ]
+
+    @cached_property
+    def partitioned_by(self) -> list[Any]:
+        """What its table is partitioned by."""
+        return [_tree(text, self.dialect) for text in self.partitioned_by_sql]
+
+    @cached_property
+    def clustered_by(self) -> list[Any]:
+        """What its table is clustered by."""
+        return [_tree(text, self.dialect) for text in self.clustered_by_sql]
+
+    @cached_property
+    def grains(self) -> list[Any]:
+        """What makes a row of it one."""
+        return [_tree(text, self.dialect) for text in self.grains_sql]
+
+    @cached_property
+    def references(self) -> list[Any]:
+        """What joins it to others."""
+        return [_tree(text, self.dialect) for text in self.references_sql]
+
+    @property
+    def time_column(self) -> TimeColumn | None:
+        """The time column of its kind."""
+        found: TimeColumn | None = self.kind.time_column
+        return found
+
+    @property
+    def unique_key(self) -> list[Any]:
+        """The unique key of its kind."""
+        found: list[Any] = self.kind.unique_key
+        return found
+
+    @cached_property
     def query(self) -> Any:
         """The tree of the query; None for a model without one."""
-        from isomesh_dagster.macros.evaluator import tree
-
-        return tree(self.sql, self.dialect) if self.sql else None
+        return _tree(self.sql, self.dialect) if self.sql else None
 
     def render_query(self, **options: Any) -> Any:
         """The same; macros are expanded already."""

@@ -207,6 +207,7 @@ _STAND_INS: Mapping[str, tuple[str, ...]] = {
     ),
     "sqlmesh.core": (),
     "sqlmesh.core.context": ("ExecutionContext", "Context"),
+    "sqlmesh.core.dialect": ("MacroFunc", "MacroVar", "parse", "parse_one"),
     "sqlmesh.core.engine_adapter": ("EngineAdapter",),
     "sqlmesh.core.linter": (),
     "sqlmesh.core.linter.rule": LINTING,
@@ -215,6 +216,7 @@ _STAND_INS: Mapping[str, tuple[str, ...]] = {
     "sqlmesh.core.model.decorator": ("model",),
     "sqlmesh.core.model.definition": MODELS,
     "sqlmesh.core.model.kind": ("ModelKindName", "TimeColumn", "CustomKind", *KINDS),
+    "sqlmesh.core.node": ("IntervalUnit",),
     "sqlmesh.core.signal": ("signal",),
     "sqlmesh.core.snapshot": ("Snapshot",),
     "sqlmesh.utils": (),
@@ -239,15 +241,18 @@ def _stand_ins() -> dict[str, ModuleType]:
     from isomesh_dagster.macros import lint_rules
     from isomesh_dagster.macros.decorator import macro
     from isomesh_dagster.macros.evaluator import SQL, MacroEvaluator, RuntimeStage
+    from isomesh_dagster.macros.macro_trees import TREES
 
     values: dict[str, Any] = {
         **KINDS,
         **DATE_FUNCTIONS,
+        **TREES,
         "model": model,
         "ExecutionContext": ExecutionContext,
         "Context": lint_rules.LintContext,  # who asks for one is a lint rule
         "ModelKindName": ModelKindName,
         "TimeColumn": TimeColumn,
+        "IntervalUnit": lint_rules.IntervalUnit,
         "CustomMaterialization": CustomMaterialization,
         "CustomKind": CustomKind,
         **{name: getattr(lint_rules, name) for name in (*LINTING, *MODELS)},

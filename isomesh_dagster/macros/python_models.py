@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from isomesh_dagster.macros.decorator import MARK as MACRO_MARK
@@ -124,19 +123,35 @@ def TimeColumn(column: Any, format: str | None = None) -> dict[str, Any]:
     return {"column": column, "format": format}
 
 
-def _kind(name: ModelKindName, **parameters: Any) -> dict[str, Any]:
-    return {**parameters, "name": name}
+class _KindClass(type):
+    """The class of a kind's class: calling it writes the kind, as for `@model`; a kind that a lint rule sees is an
+    instance of it.
+    """
+
+    its_name: ModelKindName
+
+    def __call__(cls, **parameters: Any) -> Any:
+        return {**parameters, "name": cls.its_name}
+
+    def __instancecheck__(cls, kind: Any) -> bool:
+        return getattr(kind, "name", None) is cls.its_name
 
 
-KINDS: Mapping[str, Callable[..., dict[str, Any]]] = {
-    "ViewKind": partial(_kind, ModelKindName.VIEW),
-    "FullKind": partial(_kind, ModelKindName.FULL),
-    "IncrementalByTimeRangeKind": partial(_kind, ModelKindName.INCREMENTAL_BY_TIME_RANGE),
-    "IncrementalByUniqueKeyKind": partial(_kind, ModelKindName.INCREMENTAL_BY_UNIQUE_KEY),
-    "IncrementalByPartitionKind": partial(_kind, ModelKindName.INCREMENTAL_BY_PARTITION),
-    "IncrementalUnmanagedKind": partial(_kind, ModelKindName.INCREMENTAL_UNMANAGED),
-    "SCDType2ByTimeKind": partial(_kind, ModelKindName.SCD_TYPE_2_BY_TIME),
-    "SCDType2ByColumnKind": partial(_kind, ModelKindName.SCD_TYPE_2_BY_COLUMN),
-    "EmbeddedKind": partial(_kind, ModelKindName.EMBEDDED),
+def _kind(name: ModelKindName) -> Any:
+    return _KindClass(name.value, (), {"its_name": name})
+
+
+KINDS: Mapping[str, Any] = {
+    "ViewKind": _kind(ModelKindName.VIEW),
+    "FullKind": _kind(ModelKindName.FULL),
+    "IncrementalByTimeRangeKind": _kind(ModelKindName.INCREMENTAL_BY_TIME_RANGE),
+    "IncrementalByUniqueKeyKind": _kind(ModelKindName.INCREMENTAL_BY_UNIQUE_KEY),
+    "IncrementalByPartitionKind": _kind(ModelKindName.INCREMENTAL_BY_PARTITION),
+    "IncrementalUnmanagedKind": _kind(ModelKindName.INCREMENTAL_UNMANAGED),
+    "SCDType2ByTimeKind": _kind(ModelKindName.SCD_TYPE_2_BY_TIME),
+    "SCDType2ByColumnKind": _kind(ModelKindName.SCD_TYPE_2_BY_COLUMN),
+    "SeedKind": _kind(ModelKindName.SEED),
+    "EmbeddedKind": _kind(ModelKindName.EMBEDDED),
+    "ExternalKind": _kind(ModelKindName.EXTERNAL),
 }
-"""The kinds by the names of their classes: `kind=FullKind()`."""
+"""The kinds by the names of their classes: `kind=FullKind()`, `isinstance(model.kind, FullKind)`."""

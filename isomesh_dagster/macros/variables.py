@@ -12,12 +12,13 @@ Ends are written inclusive, though intervals are half-open everywhere else: the 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache
 
 from sqlglot import exp
 
-from isomesh_dagster.macros.values import Fragment, Variable
+from isomesh_dagster.macros.values import Fragment, Variable, to_sql
 
 _PREFIXES = ("start", "end", "execution", "latest")
 _FORMS = ("dt", "dtntz", "date", "ds", "ts", "tstz", "hour", "epoch", "millis")
@@ -67,6 +68,23 @@ def _forms(prefix: str, at: datetime, dialect: str) -> dict[str, Variable]:
         f"{prefix}_epoch": millis / 1000,
         f"{prefix}_millis": millis,
     }
+
+
+def given_range(values: Mapping[str, object], dialect: str, *, start: bool, end: bool) -> dict[str, str]:
+    """Those forms of a range that were given by themselves, `start_ds: 2024-01-01`, as SQL texts. `start` and `end`
+    tell whether the range's own ends were given: these win.
+    """
+    found: dict[str, str] = {}
+    for name in RANGE_VARIABLES & values.keys():
+        value = values[name]
+        if start if name.startswith("start_") else end:
+            continue
+        if isinstance(value, str) and name.endswith(("_dt", "_dtntz", "_date")):
+            kind = exp.DType.DATE if len(value) == len("2024-01-01") else exp.DType.TIMESTAMPNTZ
+            found[name] = _cast(value, kind, dialect)
+        elif isinstance(value, str | int | float):
+            found[name] = Fragment(to_sql(value, dialect))
+    return found
 
 
 def _cast(text: str, kind: exp.DType, dialect: str) -> Fragment:

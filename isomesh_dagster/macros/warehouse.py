@@ -30,6 +30,10 @@ class SeenSnapshot:
         return self.physical or ""
 
 
+NOTHING_BUILT = "a macro reads the warehouse only where its model is built, and here it is not"
+ASK_FIRST = "ask first: if evaluator.runtime_stage == 'evaluating': …"
+
+
 class Warehouse(Protocol):
     """The warehouse as macros written in Python may read it."""
 

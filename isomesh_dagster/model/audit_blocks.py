@@ -15,7 +15,7 @@ from isomesh_dagster.model.mentioned import is_jinja
 from isomesh_dagster.model.mentions import audit_reads
 from isomesh_dagster.model.model import AuditCall, Json, Model
 from isomesh_dagster.model.properties import AUDIT_PROPERTIES, STANDALONE_KEYS, read_properties
-from isomesh_dagster.model.render import LOADING, render_audit
+from isomesh_dagster.model.render import LOADING, render_audit_at_load
 
 
 def parse_audits(text: str, path: str, context: ParseContext) -> tuple[AuditDefinition, ...]:
@@ -100,8 +100,7 @@ def _standalone(audit: AuditDefinition, depends_on: tuple[str, ...], context: Pa
     variables: dict[str, Json] = {**context.variables, "gateway": context.gateway}
     nobody = Model(name=audit.name, path=audit.path or "", dialect=audit.dialect, kind=Full(), variables=variables)
     read: set[str] = set()
-    moment = replace(LOADING, stage="auditing")
-    text = render_audit(call, nobody, moment, read)
+    text = render_audit_at_load(call, nobody, LOADING, read)
     if "this_model" in read:
         raise ModelError("a standalone audit has no @this_model", hint="write the name of the table it reads")
     tables = {*audit_reads(text, audit.dialect, context.default_catalog, ""), *depends_on}

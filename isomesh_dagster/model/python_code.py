@@ -23,14 +23,15 @@ from isomesh_dagster.model.model import Json, Model
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCode:
-    """A function under `@model(…)`: its name, its digest, its text, and what the code asks of `context`, each with the
-    path of its file.
+    """A function under `@model(…)`: its name, its digest, its text, what the code asks of `context`, each with the path
+    of its file, and the names of its parameters.
     """
 
     function: str
     digest: str
     source: str
     uses: tuple[tuple[str, ContextUse], ...] = ()
+    parameters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,9 @@ class CodeReads:
         return frozenset(key.partition(" ")[2] for key in self.variables)
 
 
+CALLED_WITH = frozenset({"context", "start", "end", "execution_time", "latest", "runtime_stage"})
+"""What every function is given; any other parameter is a variable of that name."""
+
 NO_CODE_READS = CodeReads(tables=frozenset(), variables=frozenset())
 
 
@@ -60,6 +64,7 @@ def code_reads(
 ) -> CodeReads:
     """What the code reads; tables only `with_tables`. Raises ModelError at an argument that cannot be computed."""
     context = _Asked(variables, blueprint)
+    context.asked |= {f"var {name.lower()}" for name in code.parameters if name not in CALLED_WITH}
     tables: set[str] = set()
     for path, use in code.uses:
         if use.asks == "gateway":

@@ -75,6 +75,7 @@ class _PythonModel:
                 digest=self.context.macros.function_digest(self.path, self.found.function) or "",
                 source=ast.get_source_segment(self.text, node) or "",
                 uses=self.context.macros.context_uses(self.path, self.found.function),
+                parameters=tuple(one.arg for one in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)),
             )
             return parse_definition(definition, self.text, self.path, self.context, around, code)
         except IsomeshError as error:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from isomesh_dagster.errors import MacroError, ModelError
+from isomesh_dagster.errors import MacroError, ModelError, UnsupportedError
 from isomesh_dagster.model.kinds import Full, View, kind_name
 from isomesh_dagster.model.mentioned import is_jinja
 from isomesh_dagster.model.model import AuditCall, Model, SignalCall
@@ -162,6 +162,16 @@ def _named(query: str, model: Model) -> str:
 def is_template(text: str) -> bool:
     """Whether there is anything to render in a text."""
     return "@" in text or is_jinja(text)
+
+
+def render_audit_at_load(audit: AuditCall, model: Model, context: RenderContext, reads: set[str]) -> str:
+    """`render_audit` while files are read. A macro that asks the warehouse what to write is asked what it writes while
+    it cannot: audits are looked at now, and rendered where they run.
+    """
+    try:
+        return render_audit(audit, model, replace(context, stage="auditing"), reads)
+    except UnsupportedError:
+        return render_audit(audit, model, context, reads)
 
 
 def render_audit(audit: AuditCall, model: Model, context: RenderContext, reads: set[str] | None = None) -> str:

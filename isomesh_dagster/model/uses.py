@@ -12,10 +12,10 @@ from isomesh_dagster.model.kinds import Embedded, External, ModelKind, kind_name
 from isomesh_dagster.model.mentions import audit_reads, may_read
 from isomesh_dagster.model.model import AuditCall, Model, SignalCall
 from isomesh_dagster.model.properties import Header
-from isomesh_dagster.model.render import LOADING, RenderContext, is_template, render_audit, render_signal
+from isomesh_dagster.model.render import LOADING, RenderContext, is_template, render_audit_at_load, render_signal
 from isomesh_dagster.model.signals import resolve as resolve_signals
 
-_AUDITING = replace(LOADING, stage="auditing", this_model="audited")
+_AUDITED = replace(LOADING, this_model="audited")
 
 
 class Uses:
@@ -91,7 +91,7 @@ class Uses:
             if not may_read(call) and not any("@" in text for text in call.arguments.values()):
                 continue
             try:
-                text = render_audit(call, model, self._loading(_AUDITING), reads)
+                text = render_audit_at_load(call, model, self._loading(_AUDITED), reads)
             except ModelError as error:
                 raise error.located(line=header.lines.get("audits")) from None
             if may_read(call):

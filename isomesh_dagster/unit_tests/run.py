@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -20,10 +20,12 @@ from isomesh_dagster.dialect.rewrite import transpile_type
 from isomesh_dagster.dialect.testable import cte_names, frozen, is_ordered, up_to_cte
 from isomesh_dagster.engine import open_connection
 from isomesh_dagster.errors import IsomeshError, ModelError
+from isomesh_dagster.evaluation.project_code import MacroWarehouse
 from isomesh_dagster.evaluation.python_model import PythonCall, python_rows
 from isomesh_dagster.evaluation.schemas import quoted, said_in
 from isomesh_dagster.evaluation.texts import Surroundings
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
+from isomesh_dagster.macros.variables import given_range
 from isomesh_dagster.model.decode import nearest
 from isomesh_dagster.model.fixtures import Fixture, FixtureQuery, Rows
 from isomesh_dagster.model.kinds import Embedded
@@ -222,13 +224,7 @@ class _Trial:
         call = PythonCall(
             model=replace(model, variables={**model.variables, **self.test.variables}),
             table=partial(self._table_of, model),
-            around=Surroundings(
-                snapshots={},
-                engine_dialect=ENGINE_DIALECT,
-                default_catalog=self.bed.default_catalog,
-                execution_time=_EPOCH + timedelta(milliseconds=self.test.execution_time or 0),
-                macros=self.bed.macros,
-            ),
+            around=self._surroundings,
             typed=tuple(
                 replace(column, type=transpile_type(column.type, dialect, ENGINE_DIALECT))
                 for column in model.columns or ()
@@ -248,6 +244,17 @@ class _Trial:
         return sql.transpile(text, self._dialect(model), ENGINE_DIALECT) if fixture is None else fixture.sql
 
     @property
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            snapshots={},
+            engine_dialect=ENGINE_DIALECT,
+            default_catalog=self.bed.default_catalog,
+            execution_time=_EPOCH + timedelta(milliseconds=self.test.execution_time or 0),
+            macros=self.bed.macros,
+            sessions=partial(nullcontext, self.session),
+        )
+
+    @property
     def _range(self) -> tuple[int, int]:
         return (0, _DAY) if self.test.start is None or self.test.end is None else (self.test.start, self.test.end)
 
@@ -258,9 +265,16 @@ class _Trial:
             end=end,
             execution_time=self.test.execution_time or 0,
             stage="testing",
+            extra=given_range(
+                self.test.variables,
+                model.dialect,
+                start=self.test.start is not None,
+                end=self.test.end is not None,
+            ),
             columns=partial(self._known, model),
             macros=self.bed.macros,
             is_loading=True,
+            warehouse=MacroWarehouse(self._surroundings, str),
         )
         variables = {**model.variables, **self.test.variables}
         query = render(replace(model, variables=variables), context).query

@@ -108,6 +108,38 @@ def test_rules_of_the_project_are_asked_like_ours(shop: Shop) -> None:
     assert [one["rule"] for one in document["violations"]] == ["nomissingowner"]
 
 
+KINDS = """
+from sqlglot import exp
+from sqlmesh.core.linter.rule import Rule
+from sqlmesh.core.model import FullKind, IncrementalByTimeRangeKind
+
+
+class Seen(Rule):
+    \"\"\"What a rule sees.\"\"\"
+
+    def check_model(self, model):
+        if not isinstance(model.kind, IncrementalByTimeRangeKind) or isinstance(model.kind, FullKind):
+            return None
+        time = model.time_column
+        mentioned = [column.name for one in model.partitioned_by for column in one.find_all(exp.Column)]
+        types = {name: given.this.value for name, given in model.columns_to_types.items()}
+        told = [time.column.name, mentioned, model.interval_unit.seconds, model.interval_unit.is_month, types["day"]]
+        audited = model.audits[0][1]["columns"].sql()
+        return self.violation(f"{model.query.find(exp.With).expressions[0].alias} {told} {audited}")
+"""
+
+
+def test_rules_see_kinds_columns_and_types_as_sqlmesh_shows_them(shop: Shop) -> None:
+    _own(shop, KINDS, "{warn_rules: [seen]}")
+    (shop.root / "models/shop/daily.sql").write_text(
+        "MODEL (name shop.daily, kind INCREMENTAL_BY_TIME_RANGE (time_column day), cron '@hourly',"
+        " partitioned_by (date_trunc('month', day), n), audits (not_null(columns := (n))));\n"
+        "WITH days AS (SELECT DATE '2024-01-01' AS day, 1 AS n) SELECT day::DATE AS day, n::INT AS n FROM days"
+    )
+    told = shop("lint", "-m", "shop.daily").stdout
+    assert "days ['day', ['day', 'n'], 3600, False, 'DATE'] (n)" in told
+
+
 def test_all_means_those_of_the_project_too_and_a_wrong_name_is_told_the_nearest(shop: Shop) -> None:
     _own(shop, RULES, "{warn_rules: ALL}")
     assert "[nomissingowner]" in shop("lint").stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,50 @@ def test_a_macro_asks_for_the_version_of_a_model(tmp_path: Path) -> None:
     with Project.load(tmp_path, environ={}) as project:
         list(project.apply(project.plan("dev")))
         assert project.fetch("SELECT * FROM s__dev.b")[1] == [('"w"."s"."a"', 1)]
+
+
+DIALECT = """
+from sqlglot import exp
+from sqlmesh import macro
+from sqlmesh.core.dialect import MacroFunc, MacroVar, parse_one
+
+@macro()
+def hashed(evaluator, *args):
+    if evaluator.runtime_stage == "loading":
+        return parse_one("'none'", dialect="trino")
+    assert evaluator.engine_adapter.dialect == "duckdb"
+    joined = exp.Concat(expressions=args, safe=True, coalesce=False)  # a tuple, and below a number: as people write it
+    return exp.SHA2(this=joined, length=exp.Literal(this=256, is_string=False))
+
+@macro()
+def days(evaluator):
+    day = MacroVar(this="start_ds")
+    return MacroFunc(this=exp.Anonymous(this="date_spine", expressions=[exp.Literal.string("day"), day, day]))
+"""
+AUDIT = """
+AUDIT (name known);
+WITH spine AS (@days()) SELECT id FROM @this_model, spine WHERE id <> @hashed(v, 'b')
+"""
+MODEL = """
+MODEL (name s.a, kind FULL, audits (known));
+SELECT @hashed(v, 'b') AS id, v FROM (VALUES ('a')) AS t(v)
+"""
+TEST = f"t: {{model: s.a, outputs: {{query: [{{id: {hashlib.sha256(b'ab').hexdigest()}, v: a}}]}}}}"
+
+
+def test_queries_audits_and_tests_know_the_engine_they_are_for(tmp_path: Path) -> None:
+    files = {
+        "config.yaml": CONFIG,
+        "macros/m.py": DIALECT,
+        "audits/known.sql": AUDIT,
+        "models/a.sql": MODEL,
+        "tests/test_a.yaml": TEST,
+    }
+    for path, text in files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    with Project.load(tmp_path, environ={}) as project:
+        assert "SHA256" in project.render("s.a")
+        assert [result.error for result in project.run_unit_tests()] == [None]
+        list(project.apply(project.plan("dev")))
+        assert project.fetch("SELECT LENGTH(id) FROM s__dev.a")[1] == [(64,)]

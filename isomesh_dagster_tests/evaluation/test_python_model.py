@@ -127,6 +127,14 @@ def test_parameters_may_be_left_out_and_variables_be_taken(files: Files) -> None
     assert files.rows() == [(6,)]
 
 
+def test_a_parameter_that_only_the_signature_names_is_a_variable_too(files: Files) -> None:
+    head = "@model('s.t', columns={'n': 'int', 'g': 'text'})\n"
+    function = "def execute(context, factor, gateway):\n    return pd.DataFrame({'n': [factor], 'g': [gateway]})\n"
+    files.write("models/t.py", HEAD + head + function)
+    files.apply()
+    assert files.rows() == [(3, "one")]
+
+
 TIME = "kind={'name': 'INCREMENTAL_BY_TIME_RANGE', 'time_column': 'ds', 'batch_size': 1}"
 DAYS = """
 days = context.resolve_table("raw.days")

@@ -343,3 +343,15 @@ def test_only_the_outermost_order_counts() -> None:
     assert is_ordered("(SELECT 1 AS x ORDER BY x)", "duckdb")
     assert is_ordered("SELECT 1 AS x UNION ALL SELECT 2 ORDER BY x", "duckdb")
     assert not is_ordered("SELECT x FROM (SELECT 1 AS x ORDER BY x) AS q", "duckdb")
+
+
+# ---- what tests of SQLMesh's projects rely on ------------------------------------------------------------
+
+
+def test_forms_of_the_range_may_be_given_by_themselves() -> None:
+    query = "SELECT id FROM db.raw WHERE ts BETWEEN @start_date - INTERVAL 1 DAY AND @end_dt"
+    days = written("db.m", query, kinds.IncrementalByTimeRange(time_column="ts"))
+    rows = "{id: 1, ts: '2024-01-01 10:00:00'}, {id: 2, ts: '2024-01-09'}"
+    wanted = f"inputs: {{db.raw: [{rows}]}}\noutputs: {{query: [{{id: 1}}]}}"
+    passes(f"vars: {{start_date: 2024-01-02, end_dt: '2024-01-03 00:00:00'}}\n{wanted}", RAW, days)
+    passes(f"vars: {{start: 2024-01-02, end: 2024-01-03, start_date: 1999-01-01}}\n{wanted}", RAW, days)
