@@ -6,7 +6,8 @@ Here:     expander (text in, text out), signs (where macros stand), library, gen
           result fits into the text around it), warehouse (what macros may ask of it).
           A project's own macros: project (which there are, and their digests), outline (what a Python module defines,
           read without running it), modules (running it), decorator, evaluator, arguments and macro_trees (calling a
-          function), signals and signal_call (those of `signals/`), project_dates (dates for its code), templates (Jinja).
+          function), signals and signal_call (those of `signals/`), project_dates (dates for its code), templates
+          (Jinja).
           What else a project brings in Python: python_models (`@model`), materializations (kind CUSTOM),
           lint_rules (rules of `linter/`, and the models they see).
 Not here: which variables a model has and when it is rendered (`model/render.py`), audits, files.
