@@ -251,7 +251,7 @@ class _Trial:
             default_catalog=self.bed.default_catalog,
             execution_time=_EPOCH + timedelta(milliseconds=self.test.execution_time or 0),
             macros=self.bed.macros,
-            sessions=partial(nullcontext, self.session),
+            sessions=lambda: nullcontext(self.session),
         )
 
     @property
