@@ -9,7 +9,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from isomesh_dagster.config.connections import DuckDBConnection, WarehouseConnection
@@ -80,9 +82,17 @@ def audit(name: str, query: str, *, blocking: bool = True, **arguments: str) -> 
 
 
 def snapshots(models: Iterable[Model], category: Category = Category.BREAKING) -> dict[str, Snapshot]:
-    """A snapshot per model, parents before children as given; versions follow the text of the model and its parents."""
+    """A snapshot per model, parents before children as given; versions follow the text of the model and its parents.
+
+    What a model asks for while it is built must be its parent, else threads would race: a loader would have found it.
+    """
     made: dict[str, Snapshot] = {}
+    models = tuple(models)
     for one in models:
+        texts = repr((one.query, one.kind, one.pre_statements, one.post_statements, one.audits)).lower()
+        asked = {other.name for other in models if re.search(rf"\b{re.escape(other.name)}\b", texts)}
+        missing = asked - {one.name, *one.depends_on, *one.audit_reads}
+        assert not missing, f"{one.name} asks {missing}: depends_on must name them"
         parents = tuple(made[name].id for name in one.depends_on if name in made)
         text = repr((replace(one, audits=(), owner=None), [parent.version for parent in parents]))
         version = hashlib.sha256(text.encode()).hexdigest()[:10]
@@ -122,6 +132,8 @@ class System:
         self.warehouse = warehouse or DuckDBConnection(database=str(folder / "warehouse.duckdb"))
         self.identity = Identity(uuid=f"uuid-of-{name}", gateway=name, project="tests")
         self.connection: Connection = open_connection(self.warehouse, timeout=20)
+        if not (folder / "state.db").exists():
+            (folder / "state.db").write_bytes(_empty_state())
         self.state: SqlStateStore = open_state(folder / "state.db")
         self.now = T0 + timedelta(days=10)
 
@@ -207,6 +219,14 @@ class System:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@cache
+def _empty_state() -> bytes:
+    """A new state, for copies: making its tables takes many times longer."""
+    with TemporaryDirectory() as folder:
+        open_state(Path(folder) / "state.db").close()
+        return (Path(folder) / "state.db").read_bytes()
 
 
 def _plan_id(environment: str, current: Environment | None, aim: Target, builds: Sequence[Build]) -> str:

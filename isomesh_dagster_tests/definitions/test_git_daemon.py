@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -45,7 +46,7 @@ RUNS = "{ runsOrError { ... on Runs { results { runId jobName status tags { key 
 ASSETS = "{ assetNodes { assetKey { path } } }"
 EVENTS = """{ logsForRun(runId: "%s") { ... on EventConnection { events { ... on MessageEvent { message } } } } }"""
 AMOUNT = "MODEL (name core.orders, kind FULL);\nSELECT 1 AS id, {} AS amount\n"
-PATIENCE_SECONDS = 120
+PATIENCE_SECONDS = 300
 ALL, NONE = 10, 0
 
 
@@ -125,7 +126,7 @@ class Deployment:
             with urlopen(asked, timeout=30) as answer:
                 data: dict[str, Any] = json.load(answer)["data"]
                 return data
-        except (URLError, OSError, KeyError):
+        except (URLError, OSError, HTTPException, KeyError):
             return None
 
     def runs(self, job: str | None = None) -> list[Run]:

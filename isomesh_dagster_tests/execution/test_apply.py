@@ -234,7 +234,7 @@ def test_applications_that_need_the_same_new_schema_do_not_conflict(system):
     system.apply(system.plan(snapshots([model("mart.first", "SELECT 1 AS id")]), "other"))  # the stamp is made once
     problems: list[BaseException] = []
     for round_ in range(8):
-        at_once = threading.Barrier(4)
+        at_once = threading.Barrier(4, timeout=PATIENCE)
         shown = snapshots([model(f"new{round_}{letter}.m", "SELECT 1 AS id") for letter in "abcdefgh"])
         plans = [system.plan(shown, name) for name in ("prod", "dev", "test", "extra")]
 

@@ -196,7 +196,7 @@ def shown_generation(system: System) -> int | None:
 
 
 def verify(system: System, *, settled: bool = True) -> None:
-    """State and warehouse hold nothing the other does not know of."""
+    """State and warehouse hold nothing the other does not know of; until it is settled, the state may be behind."""
     loaded = {row[0] for row in system.rows("SELECT DISTINCT physical FROM isomesh_meta.loaded")}
     tables = {
         f"{schema}.{name}"
@@ -207,7 +207,9 @@ def verify(system: System, *, settled: bool = True) -> None:
     recorded = system.state.intervals(tables)
     for physical, intervals in recorded.items():
         rows = system.rows(f"SELECT MIN(start_ms), MAX(end_ms) FROM isomesh_meta.loaded WHERE physical = '{physical}'")
-        assert rows == [(intervals[0].start, intervals[-1].end)]
+        ((first, last),) = rows
+        assert first == intervals[0].start
+        assert last == intervals[-1].end or (last > intervals[-1].end and not settled)
     if settled:
         assert set(recorded) == tables
         assert system.state.open_plans() == []

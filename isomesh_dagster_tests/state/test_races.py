@@ -61,7 +61,7 @@ def test_six_processes_make_one_state_with_one_stamp(empty_location: Location, t
 def test_of_two_finalizers_exactly_one_wins(location: Location) -> None:
     rounds = 8
     outcomes: list[tuple[int, str]] = []
-    gate = threading.Barrier(2)
+    gate = threading.Barrier(2, timeout=120)  # who fails does not keep the other waiting for ever
 
     def finalizer(name: str) -> None:
         with open_state(location) as store:
