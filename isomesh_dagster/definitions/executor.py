@@ -10,7 +10,8 @@ import logging
 import os
 import queue
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 try:
+    from dagster._core.errors import DagsterExecutionInterruptedError
     from dagster._core.events import DagsterEvent, EngineEventData
     from dagster._core.execution.api import ExecuteRunWithPlanIterable
     from dagster._core.execution.compute_logs import create_compute_log_file_key
@@ -47,8 +49,10 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 0.5  # how long a finished run, a free slot or an interrupt may go unnoticed
 _DEFAULT_CONCURRENCY = 4
 
-WHOLE_RUNS: set[str] = set()
-"""The runs of which this process does all steps."""
+_INTERRUPT_SECONDS = 0.1  # between two tries to end what runs
+
+WHOLE_RUNS: dict[str, list[Callable[[], None]]] = {}
+"""The runs of which this process does all steps; and of each, what ends the statements at work when it is canceled."""
 
 
 class _AbsentChecks(logging.Filter):
@@ -90,7 +94,7 @@ if THREADED:
             self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan
         ) -> Iterator[DagsterEvent]:
             """The events of all steps, as they happen."""
-            WHOLE_RUNS.add(plan_context.run_id)
+            WHOLE_RUNS[plan_context.run_id] = []
             yield DagsterEvent.engine_event(
                 plan_context,
                 f"Executing steps in up to {self._max_concurrent} threads (pid: {os.getpid()})",
@@ -143,6 +147,9 @@ if THREADED:
                 threads = stack.enter_context(ThreadPoolExecutor(self._max_concurrent, thread_name_prefix="isomesh"))
                 seen: dict[str, list[DagsterEvent]] = {}
                 while not active.is_complete or seen:
+                    if active.check_for_interrupts():
+                        _end(threads, WHOLE_RUNS.get(job_context.run_id, ()))
+                        raise DagsterExecutionInterruptedError
                     free = self._max_concurrent - len(seen)
                     for step in active.get_steps_to_execute(limit=free) if free else ():
                         seen[step.key] = []
@@ -179,6 +186,15 @@ if THREADED:
                     logs.close()
                 except Exception:
                     yield from _handle_compute_log_teardown_error(job_context, sys.exc_info())
+
+    def _end(threads: ThreadPoolExecutor, interrupts: Sequence[Callable[[], None]]) -> None:
+        """End the steps at work: Dagster only notes that somebody cancels the run, and each executor has to look."""
+        ending = threading.Thread(target=threads.shutdown, kwargs={"cancel_futures": True})
+        ending.start()
+        while ending.is_alive():
+            for interrupt in interrupts:
+                interrupt()
+            ending.join(_INTERRUPT_SECONDS)  # a step may be between two statements
 
     def _new_log_key() -> str:
         key: str = create_compute_log_file_key()  # type: ignore[no-untyped-call]

@@ -135,6 +135,7 @@ class IsomeshResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         if context.run is not None:
             run_id = context.run.run_id
             self._marks.enter_context(marked(runs_folder(self.manifest), run_id, is_whole=run_id in WHOLE_RUNS))
+            WHOLE_RUNS.get(run_id, []).append(self._session.interrupt)
         if context.instance is not None:
             register_environments(context.instance, [self._session.environment])
 

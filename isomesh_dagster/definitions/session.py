@@ -176,6 +176,12 @@ class RunSession:
                 hint="select these models too, or materialize everything upstream",
             )
 
+    def interrupt(self) -> None:
+        """End the statements at work; their batches fail and roll back. Waits for nobody."""
+        application = self._application
+        if application is not None:
+            application.interrupt()
+
     def close(self) -> None:
         """Record what is left to record and let go of the warehouse. Idempotent."""
         with self._lock:

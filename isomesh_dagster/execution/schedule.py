@@ -97,7 +97,10 @@ def _build_all(application: Application, concurrency: int) -> Generator[Event, N
                 graph.waiting[name] -= 1
                 if graph.waiting[name] == 0 and name not in skipped:
                     heapq.heappush(ready, (-graph.weight[name], name))
-    except KeyboardInterrupt:
+    except BaseException as interrupt:
+        if isinstance(interrupt, Exception | GeneratorExit):
+            raise
+        # somebody presses Ctrl-C, or cancels where this is embedded, which has an exception of its own for that;
         # whatever was handed over a moment ago counts too, so the pool itself says when nothing runs any more
         ending = threading.Thread(target=pool.shutdown, kwargs={"cancel_futures": True})
         ending.start()

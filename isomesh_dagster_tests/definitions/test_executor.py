@@ -2,13 +2,14 @@
 
 import logging
 import os
+import signal
 import threading
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from isomesh_dagster.definitions.executor import THREADED, isomesh_executor
+from isomesh_dagster.definitions.executor import THREADED, WHOLE_RUNS, isomesh_executor
 
 TOGETHER = threading.Barrier(3)
 SEEN: list[tuple[int, str]] = []
@@ -71,6 +72,28 @@ def one_branch_breaks() -> None:
     below.alias("below_fine")(second_try())
 
 
+@dg.op
+def works_for_hours(context: dg.OpExecutionContext) -> int:
+    ended = threading.Event()
+    WHOLE_RUNS[context.run_id].append(ended.set)
+    # somebody cancels the run in the UI, and its process gets a signal
+    context.instance.report_run_canceling(context.run)
+    os.kill(os.getpid(), signal.SIGINT)
+    assert ended.wait(timeout=120)
+    raise RuntimeError("the statement was interrupted")
+
+
+@dg.op
+def promotes(value: int) -> int:
+    SEEN.append((value, "promoted"))
+    return value
+
+
+@dg.job(executor_def=isomesh_executor)
+def canceled() -> None:
+    promotes(works_for_hours())
+
+
 @dg.multi_asset(
     specs=[dg.AssetSpec("quiet")],
     check_specs=[dg.AssetCheckSpec("absent", asset="quiet", blocking=True)],
@@ -120,6 +143,16 @@ def test_a_failure_stops_only_what_is_below_it_and_retries_and_hooks_work(instan
         restarted = [event.step_key for event in result.all_events if event.event_type_value == "STEP_RESTARTED"]
         assert restarted == ["second_try"]
     assert HOOKED == ["breaks"]
+
+
+def test_a_run_that_is_canceled_ends_what_is_at_work(instance: dg.DagsterInstance) -> None:
+    SEEN.clear()
+    with dg.execute_job(dg.reconstructable(canceled), instance=instance, raise_on_error=False) as result:
+        assert result.dagster_run.status == dg.DagsterRunStatus.CANCELED
+        assert not SEEN
+    run = instance.get_run_by_id(result.run_id)
+    assert run is not None
+    assert run.status == dg.DagsterRunStatus.CANCELED
 
 
 def test_events_and_printed_output_reach_the_instance(

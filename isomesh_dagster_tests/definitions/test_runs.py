@@ -1,9 +1,15 @@
 """What runs do and what they say about it, read back from Dagster's event log and from the warehouse."""
 
+import os
+import signal
+import threading
+import time
+
 import dagster as dg
 import pytest
 
 from isomesh_dagster import Project
+from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster_tests.definitions.conftest import ORDERS, Shop, checks, failure, materialized, reused
 
 
@@ -287,3 +293,28 @@ def test_run_loads_what_is_due_for_the_snapshots_shown(loaded_shop: Shop) -> Non
     loaded_shop.write("models/marts/total.sql", "MODEL (name marts.total, kind FULL); SELECT 0 AS days, 0 AS amount")
     assert loaded_shop.run("run").success
     assert loaded_shop.query("SELECT amount FROM marts.total") == [(31,)]
+
+
+def test_an_op_that_somebody_cancels_ends_in_the_middle_of_a_statement(loaded_shop: Shop) -> None:
+    """One that would take hours; steps of models are in threads, see `test_executor`."""
+    endless = "(SELECT SUM(hash(i)) FROM range(1000000000000) AS t (i)) > 0"
+    loaded_shop.write("models/marts/endless.sql", f"MODEL (name marts.endless, kind FULL);\nSELECT {endless} AS a\n")
+    with Project.load(loaded_shop.root) as project:
+        list(project.apply(project.plan("prod", wish=Wish(skip_backfill=True))))
+
+    def cancel() -> None:
+        """As the UI does it: the run is to be canceled, and its process gets a signal."""
+        while True:
+            for run in loaded_shop.instance.get_runs():
+                if loaded_shop.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_START):
+                    loaded_shop.instance.report_run_canceling(run)
+                    os.kill(os.getpid(), signal.SIGINT)
+                    return
+            time.sleep(0.05)
+
+    canceling = threading.Thread(target=cancel)
+    canceling.start()
+    assert not loaded_shop.run("run").success
+    canceling.join()
+    (run,) = loaded_shop.instance.get_runs()
+    assert run.status == dg.DagsterRunStatus.CANCELED
