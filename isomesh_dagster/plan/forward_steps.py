@@ -12,7 +12,7 @@ from isomesh_dagster.model import cron
 from isomesh_dagster.model.kinds import View, is_incremental, keeps_history, replaces_partitions
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.plan.forward_only import migrates
-from isomesh_dagster.plan.missing import batches, missing
+from isomesh_dagster.plan.missing import batches, missing, units
 from isomesh_dagster.plan.plan import Build, Migrate
 from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.snapshot.interval import Interval, intersect, subtract
@@ -41,7 +41,7 @@ def preview_range(model: Model, start: int, end: int, wish: Wish) -> Interval | 
     unit.
     """
     if wish.within is not None:
-        found = intersect([wish.within], [Interval(start, end)]) if end > start else ()
+        found = intersect(units(model, [wish.within], end), [Interval(start, end)]) if end > start else ()
         return found[0] if found else None
     first = cron.unit_add(model.interval_unit, cron.unit_floor(model.interval_unit, end), -1)
     if wish.effective_from is not None:

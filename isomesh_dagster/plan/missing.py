@@ -115,12 +115,30 @@ def in_order(model: Model, recorded: Sequence[Interval], gaps: tuple[Interval, .
     return (Interval(min(recorded[0].start, gaps[0].start), max(recorded[-1].end, gaps[-1].end)),)
 
 
+def units(model: Model, spans: Iterable[Interval], end: int) -> tuple[Interval, ...]:
+    """The ranges that people ask for in units of the model: from the beginning of the one a range starts in to the end
+    of the last that it holds. What is due ends at `end`, whether or not a unit does; a model that allows partial units
+    takes the ranges as they are.
+    """
+    if model.allow_partials:
+        return merge(spans)
+    unit = model.interval_unit
+    cut = (
+        (cron.unit_floor(unit, one.start), one.end if one.end >= end else cron.unit_floor(unit, one.end))
+        for one in spans
+    )
+    return merge(Interval(first, last) for first, last in cut if first < last)
+
+
 def limited(model: Model, gaps: tuple[Interval, ...], spans: Sequence[Interval] | None) -> tuple[Interval, ...]:
-    """The gaps within the ranges (None: all of time). Where a later batch stands on those before it, that is everything
-    up to the last range's end.
+    """The gaps within the ranges (None: all of time), in whole units as `units` says. Where a later batch stands on those
+    before it, that is everything up to the last range's end.
     """
     if spans is None or not gaps:
         return gaps
+    spans = units(model, spans, gaps[-1].end)
+    if not spans:
+        return ()
     end = max(one.end for one in spans)
     if depends_on_past(model.kind) and end > gaps[0].start:
         spans = [Interval(min(gaps[0].start, *(one.start for one in spans)), end)]

@@ -95,7 +95,9 @@ class Steps:
             return clock_end(model, self._now, ignore_cron=self._wish.ignore_cron)
         due = due_end(model, self._now)
         reached = self._ends.get(model.name, self._furthest)
-        return due if reached is None else min(due, reached)
+        if reached is None or reached >= due:
+            return due
+        return reached if model.allow_partials else cron.unit_floor(model.interval_unit, reached)
 
     def _spans(self, model: Model, end: int) -> tuple[Interval, ...] | None:
         """The ranges that are asked for; None: all of time."""

@@ -57,7 +57,8 @@ def portable(model: Model, names: Mapping[str, str]) -> str:
             {key: value for key, value in kind_parts(model).items() if key != "path"},
             pieces,
             written(model.query) if model.is_dynamic else "",
-            [statements, sorted(variables.items())] if statements else [],
+            # what macros give to a query is in its pieces; to statements it may be anything
+            [statements, sorted(variables.items()), *sorted(model.macros.items())] if statements else [],
             [[column.name, column.type] for column in model.columns] if model.columns is not None else None,
             model.partitioned_by,
             model.clustered_by,
