@@ -193,6 +193,7 @@ class _Walk:
             elif isinstance(by, exp.Var):
                 raise Opaque("ORDER BY ALL")
             else:
+                _refuse_alias_inside(by, scope)
                 parts.append(self.expression(item, scope, reads))
         return _hash("order", *parts)
 
@@ -279,6 +280,8 @@ class _Walk:
             reads.update(*(column.reads for column in columns.values()))
             return
         scope = replace(scope, outputs=dict(columns))
+        for key in on.expressions or [on]:
+            _refuse_alias_inside(key, scope)
         part("DISTINCT ON", self.expression(on, scope, reads))
         if query.args.get("order") is not None:  # it picks the row that stays
             part("ORDER BY", self._order(query.args["order"], columns, scope, reads))
@@ -493,6 +496,18 @@ def _gather(value: tuple[str, Reads], reads: _Gathered) -> str:
     fingerprint, own = value
     reads |= own
     return fingerprint
+
+
+def _refuse_alias_inside(key: exp.Expr, scope: Scope) -> None:
+    """Raise Opaque for a column of the output inside an expression that sorts: engines take such a name for a column of
+    a table if there is one. Alone it is the output's.
+    """
+    while isinstance(key, exp.Paren):
+        key = key.this
+    for column in () if isinstance(key, exp.Column) else key.find_all(exp.Column):
+        output = None if column.table else scope.outputs.get(column.name)
+        if output is not None and output.fingerprint not in scope.values(column.name):
+            raise Opaque(f"{column.name} in an expression of ORDER BY may be a column or an alias")
 
 
 def _given(source: exp.Expr) -> list[str]:

@@ -93,6 +93,12 @@ UNKNOWN = "UNKNOWN"
 _VAGUE = (exp.DType.UNKNOWN, exp.DType.NULL)
 
 
+def type_key(text: str, dialect: str) -> str:
+    """See `query.type_key`."""
+    found = _type(text, dialect)
+    return text if found.this in _VAGUE else repr(found)
+
+
 @lru_cache(maxsize=1024)
 def _type(text: str, dialect: str) -> exp.DataType:
     try:

@@ -153,6 +153,15 @@ def output_columns(sql: str, dialect: str, schema: Mapping[str, Sequence[Column]
     return qualified.output_columns(sql, dialect, schema)
 
 
+def type_key(text: str, dialect: str) -> str:
+    """What a column's type is: equal for two spellings of one type (`INT` and `integer`, `DECIMAL(9,2)` and
+    `DECIMAL(9, 2)`). For comparing, with one release of the SQL library; a type it does not know is its text.
+    """
+    from isomesh_dagster.dialect import qualified
+
+    return qualified.type_key(text, dialect)
+
+
 def without_terminator(sql: str, dialect: str) -> str:
     """The statement without semicolons at its end, so that it can stand in parentheses.
 

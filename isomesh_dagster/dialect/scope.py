@@ -121,6 +121,15 @@ class Scope:
         """All columns of a source as one value. Raises Opaque when there is no such source."""
         return self._placed(alias, self._source(alias, alias).row())
 
+    def values(self, name: str) -> set[str]:
+        """The fingerprints of all columns of that name."""
+        has_it = {
+            alias
+            for alias, source in self.sources.items()
+            if not isinstance(source, Derived) or name in source.summary.columns
+        }
+        return {self.column(alias, name)[0] for alias in has_it}
+
     def _source(self, alias: str, name: str) -> Source:
         if alias not in self.sources:
             told = name if alias == name else f"{alias}.{name}"

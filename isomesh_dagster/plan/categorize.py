@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from isomesh_dagster.dialect.query import output_columns
+from isomesh_dagster.dialect.canonical import digest
+from isomesh_dagster.dialect.query import output_columns, type_key
 from isomesh_dagster.dialect.summary import ALL as ALL_COLUMNS
 from isomesh_dagster.dialect.summary import Opaque, Verdict, VerdictKind, categorize, compare, summarize, touched
 from isomesh_dagster.errors import MacroError
@@ -327,9 +328,9 @@ def _kind_change(old: Model, new: Model) -> Judgement | None:
     if isinstance(old.kind, Seed) and isinstance(new.kind, Seed):
         return _breaking("csv_settings changed") if old.kind.csv_settings != new.kind.csv_settings else None
     changed = changed_parameters(old, new)
-    if changed:
-        return _breaking(f"{_names(changed)} changed")
-    return None
+    if changed == ["lookback"] and isinstance(new.kind, IncrementalByTimeRange):
+        return None  # how far a later batch goes back; a day's rows are its query's all the same
+    return _breaking(f"{_names(changed)} changed") if changed else None
 
 
 def _seed_change(old: Model, new: Model, before: Seed, after: Seed) -> Judgement | None:
@@ -366,7 +367,7 @@ def _seed_table(model: Model, kind: Seed) -> dict[str, tuple[str, str]]:
     if model.columns is None:
         return {name: ("", values) for name, values in kind.column_hashes.items()}
     return {
-        column.name: (column.type, kind.column_hashes[column.name])
+        column.name: (type_key(column.type, model.dialect), kind.column_hashes[column.name])
         for column in model.columns
         if column.name in kind.column_hashes
     }
@@ -375,7 +376,7 @@ def _seed_table(model: Model, kind: Seed) -> dict[str, tuple[str, str]]:
 def _row_properties(old: Model, new: Model) -> Judgement | None:
     if old.interval_unit != new.interval_unit and is_incremental(new.kind):
         return _breaking(f"interval_unit {old.interval_unit} → {new.interval_unit}")
-    if old.partitioned_by != new.partitioned_by and replaces_partitions(new.kind):
+    if _stored(old, "partitioned_by") != _stored(new, "partitioned_by") and replaces_partitions(new.kind):
         return _breaking("partitioned_by changed, and whole partitions are replaced")
     if dict(old.session_properties) != dict(new.session_properties):
         return _breaking("session_properties changed")
@@ -385,7 +386,7 @@ def _row_properties(old: Model, new: Model) -> Judgement | None:
 
 
 def _types(model: Model) -> list[tuple[str, str]]:
-    return [(column.name, column.type) for column in model.columns or ()]
+    return [(column.name, type_key(column.type, model.dialect)) for column in model.columns or ()]
 
 
 def _statement_change(old: Model, new: Model, macros: ProjectMacros) -> Judgement | None:
@@ -429,8 +430,7 @@ def _python_change(old: Model, new: Model) -> Judgement:
 
 
 def _external_change(old: Model, new: Model) -> Judgement:
-    before = {column.name: column.type for column in old.columns or ()}
-    after = {column.name: column.type for column in new.columns or ()}
+    before, after = dict(_types(old)), dict(_types(new))
     lost = {name for name, its_type in before.items() if after.get(name) != its_type}
     added = frozenset(after.keys() - before.keys())
     if lost:
@@ -460,10 +460,16 @@ _STORAGE = (
 
 
 def _storage_change(old: Model, new: Model) -> str | None:
-    changed = [name for name in _STORAGE if getattr(old, name) != getattr(new, name)]
+    changed = [name for name in _STORAGE if _stored(old, name) != _stored(new, name)]
     if isinstance(old.kind, View) and old.kind != new.kind:
         changed.insert(0, "materialized")
     return f"storage only: {_names(changed)}" if changed else None
+
+
+def _stored(model: Model, name: str) -> object:
+    """A property of storage; of its expressions, the words."""
+    value = getattr(model, name)
+    return [digest(text, model.dialect) for text in value] if isinstance(value, tuple) else value
 
 
 def _may_stay_as_stored(old: Model, new: Model) -> bool:

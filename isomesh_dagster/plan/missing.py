@@ -131,8 +131,8 @@ def units(model: Model, spans: Iterable[Interval], end: int) -> tuple[Interval, 
 
 
 def limited(model: Model, gaps: tuple[Interval, ...], spans: Sequence[Interval] | None) -> tuple[Interval, ...]:
-    """The gaps within the ranges (None: all of time), in whole units as `units` says. Where a later batch stands on those
-    before it, that is everything up to the last range's end.
+    """The gaps within the ranges (None: all of time), in whole units as `units` says. Where a later batch stands on
+    those before it, that is everything up to the last range's end.
     """
     if spans is None or not gaps:
         return gaps

@@ -12,6 +12,7 @@ from isomesh_dagster.plan.layer import Layer
 from isomesh_dagster.plan.missing import batches, missing, must_begin_again
 from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.plan.words import build_words
+from isomesh_dagster.relation import Column
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.snapshot.snapshot import Category
 from isomesh_dagster_tests.plan.projects import DAY, NOW, System, graph, model
@@ -180,6 +181,22 @@ def test_parameters_that_change_rows(old, new):
 )
 def test_parameters_that_do_not(old, new):
     assert category(of(old), of(new)) == (Category.METADATA, None)
+
+
+def test_what_is_only_spelled_otherwise_builds_nothing():
+    def spelled(amount, day, **kind):
+        columns = (Column(name="ds", type="DATE"), Column(name="id", type=amount))
+        by_day = kinds.IncrementalByTimeRange(time_column="ds", **kind)
+        return model("m.t", "SELECT ds, id FROM raw.src", by_day, columns=columns, partitioned_by=(day,))
+
+    before = spelled("DECIMAL(9,2)", "ds")
+    for after in (
+        spelled("numeric(9, 2)", "ds"),
+        spelled("DECIMAL(9,2)", "DS"),
+        spelled("DECIMAL(9,2)", "ds", lookback=3),
+    ):
+        assert category(before, after) == (Category.METADATA, Category.INDIRECT_NON_BREAKING)
+    assert category(before, spelled("DECIMAL(9,3)", "ds")) == BOTH
 
 
 ADDED = "SELECT id, v, updated_at, 1 AS one FROM raw.src"
