@@ -86,7 +86,7 @@ def rebuilt_around(session: Conversation, relation: Relation, replace: Callable[
         raise EngineError(
             f"{relation} gets other columns, and {names} cannot be made again by isomesh",
             hint="drop it and make it again yourself: it is a materialized view of somebody else, "
-            "or has more to it, like triggers or rules",
+            "or has more to it, like triggers, rules or row security",
         )
     for one in reversed(dependents):
         session.execute(f"DROP {_KINDS[one.kind]} {one.relation.sql}")
@@ -168,6 +168,7 @@ SELECT c.oid, n.nspname, c.relname, c.relkind, pg_catalog.pg_get_userbyid(c.relo
   CASE WHEN c.relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(c.oid) ELSE '' END,
   EXISTS (SELECT 1 FROM pg_catalog.pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal)
     OR EXISTS (SELECT 1 FROM pg_catalog.pg_rewrite w WHERE w.ev_class = c.oid AND w.rulename <> '_RETURN')
+    OR c.relrowsecurity
     OR (c.relkind = 'm' AND (c.reltablespace <> 0
       OR EXISTS (SELECT 1 FROM pg_catalog.pg_statistic_ext x WHERE x.stxrelid = c.oid))),
   pg_catalog.obj_description(c.oid, 'pg_class'), pg_catalog.pg_get_userbyid(c.relowner) = current_user, c.relispopulated

@@ -305,6 +305,10 @@ def _outside(state: str | None, message: str) -> str | None:
         return "make room on the server's disk, then run the same command again: what is finished is kept"
     if (state or "").startswith(("08", "57P")) or "closed the connection" in message:
         return "the server's log tells why; run the same command again: what is finished is kept"
+    if state == errorcodes.READ_ONLY_SQL_TRANSACTION:
+        return "the server is a standby, or sets default_transaction_read_only for this role or database"
+    if state == errorcodes.QUERY_CANCELED and "statement timeout" in message:
+        return "this role or database has a statement_timeout; builds need a longer one: ALTER ROLE … SET"
     return None
 
 

@@ -561,3 +561,11 @@ def test_settings_of_a_database_do_not_change_what_sql_means(second_postgres):
         with session.transaction():
             assert session.fetch("SHOW transaction_isolation") == [("read committed",)]
     connection.close()
+
+
+def test_a_table_with_row_security_is_not_replaced_by_one_without(session):
+    session.replace_table(T, "SELECT 1 AS a")
+    session.execute("ALTER TABLE s.t ENABLE ROW LEVEL SECURITY")
+    with pytest.raises(EngineError, match=r"s\.t cannot be made again"):
+        session.replace_table(T, "SELECT 1 AS a, 2 AS b")
+    assert session.replace_table(T, "SELECT 3 AS a") == 1

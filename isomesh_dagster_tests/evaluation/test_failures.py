@@ -27,4 +27,6 @@ def test_a_table_nobody_has_is_named_with_the_nearest_model() -> None:
 def test_other_failures_get_no_hint_about_tables() -> None:
     assert hint(NO_TABLE, "raw.ordes") is None
     assert hint("Conversion Error: ordes", "raw.orders") is None
+    assert hint('column "ordes" does not exist', "raw.orders") is None
+    assert hint('relation "raw.orders_of_today" does not exist; ordesque', "raw.orders") is None
     assert located(ValueError("bug"), snapshots([model("mart.m", "SELECT 1")])["mart.m"], ()).args == ("bug",)
