@@ -31,6 +31,8 @@ MEMORY = ":memory:"
 
 _NULL_TYPE = "legacy_disable_null_type"
 _EXTERNAL = "enable_external_access"
+_preparing = threading.Lock()
+"""Connections of one process share what is set and attached: one at a time looks, and changes it."""
 _OWN_FOLDERS = (".isomesh/git", ".isomesh/files")
 _READABLE = frozenset({".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".gz", ".zst"})
 """Files beside the project's configuration that SQL may read: data, and no database."""
@@ -81,9 +83,10 @@ class DuckDBWarehouse:
             self._release()
             raise
         try:
-            default_catalog = self._prepare(settings)
-            self._catalogs = DuckDBCatalogs(default_catalog, settings.path)
-            self._catalogs.attach(self._parent)
+            with _preparing:
+                default_catalog = self._prepare(settings)
+                self._catalogs = DuckDBCatalogs(default_catalog, settings.path)
+                self._catalogs.attach(self._parent)
         except BaseException:
             self.close()
             raise

@@ -8,6 +8,7 @@ a stand-in: the table as it will be.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from isomesh_dagster.engine.connection import Session
@@ -20,7 +21,7 @@ from isomesh_dagster.plan.migration import Columns, allowed_changes, column_chan
 from isomesh_dagster.plan.plan import Migrate
 from isomesh_dagster.records import warehouse
 from isomesh_dagster.records.homes import check_others
-from isomesh_dagster.relation import ColumnChange, Relation, quote
+from isomesh_dagster.relation import Column, ColumnChange, Relation, quote
 from isomesh_dagster.snapshot.environment import Target, View
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
 from isomesh_dagster.state.protocol import StateStore
@@ -71,7 +72,7 @@ def prepare(session: Session, steps: Iterable[Migrate], around: Surroundings, *,
     for step in steps:
         snapshot = step.snapshot
         try:
-            wanted = definition_columns(session, snapshot, replace(around, stand_ins=stand_ins))
+            wanted = definition_columns(session, snapshot, replace(around, stand_ins=stand_ins), runs_statements=True)
         except EngineError:
             waiting.append(snapshot.name)
             continue
@@ -116,9 +117,12 @@ def bring_back(
     return prepared.alterations, tuple(notes)
 
 
-def definition_columns(session: Session, snapshot: Snapshot, around: Surroundings) -> tuple[tuple[str, str], ...]:
+def definition_columns(
+    session: Session, snapshot: Snapshot, around: Surroundings, *, runs_statements: bool = False
+) -> tuple[tuple[str, str], ...]:
     """The columns that the definition gives its table, in the engine's spelling. Raises EngineError when it reads what
-    is not there.
+    is not there. `runs_statements`: the model's statements may be run for it, in a transaction that is taken back,
+    since its query may read what they make.
     """
     texts = Texts(snapshot, around)
     typed = texts.typed()
@@ -127,12 +131,35 @@ def definition_columns(session: Session, snapshot: Snapshot, around: Surrounding
         items = ", ".join(f"CAST(NULL AS {column.type}) AS {quote(column.name)}" for column in typed)
         columns = session.query_columns(f"SELECT {items}")
     else:
-        columns = session.query_columns(cast(texts.batch(None, is_new=False).query, typed))
+        columns = _query_columns(session, texts, typed, runs_statements=runs_statements)
     managed = texts.of_kind(None).managed
     if managed:
         items = ", ".join(f"CAST(NULL AS {column.type}) AS {quote(column.name)}" for column in managed)
         columns = [*columns, *session.query_columns(f"SELECT {items}")]
     return tuple(columns)
+
+
+class _TakenBack(Exception):
+    """Ends a transaction of which nothing may stay."""
+
+
+def _query_columns(
+    session: Session, texts: Texts, typed: tuple[Column, ...] | None, *, runs_statements: bool
+) -> list[tuple[str, str]]:
+    text = texts.batch(None, is_new=False)
+    query = cast(text.query, typed)
+    try:
+        return session.query_columns(query)
+    except EngineError:
+        if not text.pre or not runs_statements:
+            raise
+    columns: list[tuple[str, str]] = []
+    with suppress(_TakenBack), session.transaction():
+        for statement in text.pre:
+            session.execute(statement)
+        columns = session.query_columns(query)
+        raise _TakenBack
+    return columns
 
 
 def table_of(snapshot: Snapshot) -> Relation:

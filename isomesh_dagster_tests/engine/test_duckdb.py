@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
 import pytest
@@ -337,3 +338,15 @@ def test_a_view_that_the_sql_library_does_not_parse_is_seen(session):
     session.replace_table(T, "SELECT 1 AS a")
     session.execute("CREATE VIEW s.theirs AS SELECT {'x': 1}.x, [i FOR i IN [1, 2] IF i > 1], t.a FROM s.t")
     assert session.standing_on([T]) == [("s.theirs", T)]
+
+
+def test_a_file_is_opened_by_several_threads_at_once(tmp_path):
+    settings = DuckDBConnection.model_validate({"database": "w.duckdb"}, context={"root": tmp_path})
+    ready = threading.Barrier(6)
+
+    def opened(_: int) -> None:
+        ready.wait()
+        open_connection(settings).close()
+
+    with ThreadPoolExecutor(6) as pool:
+        assert list(pool.map(opened, range(6))) == [None] * 6

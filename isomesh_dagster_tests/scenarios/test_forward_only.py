@@ -287,3 +287,17 @@ def test_no_edit_rewrites_what_is_there(edits: list[list[str]]) -> None:
             grown, _ = files.table("s.days")
             assert grown[:-1] == after
             assert grown[-1]["id"] == len(after)
+
+
+def test_a_definition_that_reads_what_its_statements_make(files: Files) -> None:
+    files.write(
+        "days",
+        "MODEL (name s.days, kind INCREMENTAL_BY_TIME_RANGE (time_column ds));\n"
+        "CREATE TEMP TABLE factor AS SELECT 3 AS f;\n"
+        "SELECT id, ds, id * f AS v, f FROM s.src CROSS JOIN factor WHERE ds BETWEEN @start_ds AND @end_ds;\n"
+        "DROP TABLE factor",
+    )
+    files.apply()
+    assert files.rows("s.days", "id, v, f") == [(0, 0, None), (1, 2, None), (2, 4, None)]
+    files.run(5)
+    assert files.rows("s.days", "id, v, f")[-1] == (3, 9, 3)
