@@ -11,8 +11,9 @@ needs no SQL library.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from isomesh_dagster.dialect.canonical import tokenize
 from isomesh_dagster.errors import ModelError, UnsupportedError
@@ -82,6 +83,38 @@ def statement_facts(sql: str, dialect: str, *, default_catalog: str | None = Non
     from isomesh_dagster.dialect import statements
 
     return statements.facts(sql, dialect, default_catalog)
+
+
+def found_again(sql: str, dialect: str, references: Sequence[Reference], before: str) -> tuple[Reference, ...] | None:
+    """The references of `before` where they are in `sql`, when nothing but the contents of strings tells the two apart,
+    as of one query rendered for two days; None when anything else may. Nothing is parsed.
+    """
+    if sql == before:
+        return tuple(references)
+    if dialect not in _PLAIN_STRINGS or any(mark in sql or mark in before for mark in _OTHER_QUOTES):
+        return None
+    old, new = ([found.span() for found in _STRINGS.finditer(text) if found["text"]] for text in (before, sql))
+    if len(old) != len(new):
+        return None
+    moves: list[tuple[int, int]] = []  # behind this place of the old text everything is so much further on
+    then = now = 0
+    for (start, end), (starts, ends) in zip((*old, (len(before),) * 2), (*new, (len(sql),) * 2), strict=True):
+        if before[then:start] != sql[now:starts]:
+            return None
+        then, now = end, ends
+        moves.append((end, ends - end))
+    again = []
+    for reference in references:
+        if any(start < reference.end and reference.start < end for start, end in old):
+            return None
+        by = next((by for end, by in reversed(moves) if end <= reference.start), 0)
+        again.append(replace(reference, start=reference.start + by, end=reference.end + by))
+    return tuple(again)
+
+
+_PLAIN_STRINGS = frozenset({"", "duckdb", "postgres"})
+_OTHER_QUOTES = ("$", "\\", "`", "/*")
+_STRINGS = re.compile(r"""--[^\n]*|"[^"]*"|(?P<text>'[^']*')""")
 
 
 def splice(sql: str, references: Sequence[Reference], replacements: Mapping[str, str], dialect: str) -> str:

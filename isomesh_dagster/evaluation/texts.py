@@ -264,7 +264,10 @@ class Texts:
         text, references, varies = model.rendered, model.references, model.is_dynamic
         if varies:
             text = self._rendered(model, run).query
-            references = sql.analyse(text, model.dialect, default_catalog=self._around.default_catalog).references
+            again = sql.found_again(text, model.dialect, references, model.rendered)
+            if again is None:
+                again = sql.analyse(text, model.dialect, default_catalog=self._around.default_catalog).references
+            references = again
         embedded, embedded_vary = self._embedded(references, model.dialect, run)
         return self._splice(text, references, model.dialect, embedded), varies or embedded_vary
 

@@ -1,7 +1,7 @@
 """The state's share of what was built, written in bulk.
 
-The warehouse's `loaded` is written with the rows and is the authority; the state's intervals follow within half a
-second or fifty records, and at the latest before anything is promoted. What a crash keeps from being written, the next
+The warehouse's `loaded` is written with the rows and is the authority; the state's intervals follow within two seconds
+or two hundred records, and at the latest before anything is promoted. What a crash keeps from being written, the next
 `begin` adopts; what batches took, which goes along, is lost then.
 """
 
@@ -15,8 +15,8 @@ from isomesh_dagster.plan.expected import Duration
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.state.protocol import StateStore
 
-_MOST_SECONDS = 0.5
-_MOST_RECORDS = 50
+_MOST_SECONDS = 2.0
+_MOST_RECORDS = 200
 
 
 class Recorder:

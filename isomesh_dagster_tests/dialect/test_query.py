@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from isomesh_dagster.dialect.query import (
     analyse,
+    found_again,
     normalize_name,
     output_columns,
     splice,
@@ -16,7 +17,7 @@ from isomesh_dagster.dialect.query import (
     without_terminator,
 )
 from isomesh_dagster.errors import ModelError, UnsupportedError
-from isomesh_dagster.relation import Column
+from isomesh_dagster.relation import Column, Reference
 
 DEPENDENCIES = [
     ("plain", "duckdb", "SELECT 1 FROM db.t", ["db.t"]),
@@ -401,3 +402,41 @@ def test_the_library_writes_again_only_what_the_engine_cannot_read_as_written() 
     assert transpile("SELECT 1  FROM t", "duckdb", "duckdb", reads=reads) == "SELECT 1  FROM t"
     assert transpile("SELECT (1", "duckdb", "duckdb", reads=reads) == "SELECT (1"
     assert len(asked) == 6
+
+
+DAY = """SELECT a."it's", 'it''s' AS said -- don't
+FROM {0} AS a JOIN s.b ON a.ds BETWEEN '{1}' AND '{2}' WHERE EXISTS (SELECT 1 FROM s.c AS c WHERE c.ds > '{2}')"""
+
+
+@pytest.mark.parametrize("dialect", ["", "duckdb", "postgres"])
+@pytest.mark.parametrize("last", ["1970-01-02", "2024-02-29", "2024-02-29 23:59:59.999999", "", "it''s -- late"])
+def test_references_are_found_again_where_only_strings_differ(dialect, last):
+    before = DAY.format("s.a", "1970-01-01", "1970-01-01")
+    text = DAY.format("s.a", "2024-02-28", last)
+    found = found_again(text, dialect, analyse(before, dialect).references, before)
+    assert found == (None if "''" in last else analyse(text, dialect).references)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        DAY.format("s.x", "1970-01-01", "1970-01-01"),
+        DAY.format("s.a", "1970-01-01", "1970-01-01") + " LIMIT 1",
+        DAY.format("s.a", "1970-01-01", "1970-01-01").replace('"it\'s"', '"it\'x"'),
+        DAY.format("s.a", "1970-01-01", "1970-01-01").replace("don't", "do not"),
+        DAY.format("s.a", "$$1970-01-01", "1970-01-01"),
+        DAY.format("s.a", "\\1970-01-01", "1970-01-01"),
+        DAY.format("/* ' */ s.a", "1970-01-01", "1970-01-01"),
+    ],
+)
+def test_references_are_not_guessed_where_more_may_differ(text):
+    before = DAY.format("s.a", "1970-01-01", "1970-01-01")
+    references = analyse(before, "duckdb").references
+    assert found_again(text, "duckdb", references, before) is None
+    assert found_again(before.replace("01", "02"), "bigquery", references, before) is None
+
+
+def test_a_file_whose_name_varies_is_no_reference_that_is_found_again():
+    before, after = (f"SELECT * FROM s.a, '{day}.csv'" for day in ("1970-01-01", "2024-01-01"))
+    references = (*analyse(before, "duckdb").references, Reference(start=19, end=35, name="x"))
+    assert found_again(after, "duckdb", references, before) is None

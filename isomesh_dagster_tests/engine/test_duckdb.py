@@ -331,6 +331,11 @@ def test_what_the_parser_takes_is_told_without_running_it():
     assert connection.reads("SELECT a.x FROM nobody.has AS a; DROP TABLE everything -- the end")
     assert not connection.reads("SELECT * FROM a JOIN b")
     assert not connection.reads("SELECT (1")
+    with connection.session() as session:
+        for text, is_syntax in (("SELECT * FROM a JOIN b", True), ("SELECT 1 FROM nobody.has", False)):
+            with pytest.raises(EngineError) as told:
+                session.fetch(text)
+            assert told.value.is_syntax is is_syntax
     connection.close()
 
 

@@ -419,6 +419,11 @@ def test_what_the_parser_takes_is_told_without_running_it(connection):
     assert not connection.reads("SELECT (1")
     assert connection.reads("DROP TABLE everything")  # no query: not asked, and not run
     with connection.session() as session:
+        for text, is_syntax in (("SELECT * FROM a JOIN b", True), ("SELECT 1 FROM nobody.has", False)):
+            with pytest.raises(EngineError) as told:
+                session.fetch(text)
+            assert told.value.is_syntax is is_syntax
+    with connection.session() as session:
         assert session.fetch("SELECT 1") == [(1,)]
 
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 
@@ -443,6 +443,17 @@ def test_a_query_that_only_the_library_reads_runs_as_the_library_writes_it(syste
     joined = model("mart.joined", "SELECT source.id, top.id AS other FROM raw.source JOIN mart.top", kind)
     system.apply(system.plan(snapshots([SOURCE, TOP, joined])))
     assert system.rows("SELECT id, other FROM mart.joined") == [(1, 1)]
+
+
+def test_so_do_audits_and_days_that_only_the_library_reads(system):
+    query = "SELECT source.id, DATE '2020-01-01' AS ds FROM raw.source JOIN mart.top WHERE DATE '2020-01-01' = @end_ds"
+    same = audit("same", "SELECT 1 FROM @this_model AS one JOIN raw.source AS other WHERE one.id <> other.id")
+    joined = replace(model("mart.joined", query, kinds.IncrementalByTimeRange(time_column="ds")), audits=(same,))
+    plan = system.plan(snapshots([SOURCE, TOP, joined]), batches={"mart.joined": [days(0, 1), days(1, 2)]})
+    events = system.apply(plan)
+    assert system.rows("SELECT id, ds FROM mart.joined") == [(1, date(2020, 1, 1))]
+    (built,) = (event for event in events if isinstance(event, Built) and event.model == "mart.joined")
+    assert [one.passed for one in built.audits] == [True, True]
 
 
 def test_where_nothing_helps_the_first_complaint_is_told(system):
