@@ -119,7 +119,12 @@ def test_names_in_statements_are_tables_of_the_plan_or_views_of_the_environment(
         "on_virtual_update": ("GRANT SELECT ON raw.source TO somebody",),
     }
     made, shown = texts(
-        [model("raw.source", "SELECT 1 AS id"), embedded, model("mart.m", "SELECT 1 AS id", **statements)], "mart.m"
+        [
+            model("raw.source", "SELECT 1 AS id"),
+            embedded,
+            model("mart.m", "SELECT 1 AS id", depends_on=("raw.source", "stage.e"), **statements),
+        ],
+        "mart.m",
     )
     source, own = shown["raw.source"].physical.sql, shown["mart.m"].physical.sql
     batch = made.batch(days(0, 1), is_new=True)
