@@ -60,11 +60,14 @@ class MacroFunction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFunction:
-    """A function under `@model(…)`, and the line of that; with `is_sql` it gives SQL, as a macro does."""
+    """A function under `@model(…)`, and the line of that; with `is_sql` it gives SQL, as a macro does. `within` is the
+    top-level function that makes it, once for each call; "" for one that stands at the top level itself.
+    """
 
     function: str
     line: int
     is_sql: bool = False
+    within: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +133,9 @@ def outline(text: str, path: str) -> ModuleOutline:
                     macros[found[0]] = found[1]
         elif not isinstance(statement, ast.Import | ast.ImportFrom):
             loose.append(statement)
+    makers = {found.within for found in models}  # what their calls give is told by the functions they make
     for statement in loose:  # assignments, and what happens to a name later: `REGISTRY["x"] = 1`
-        for name in {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}:
+        for name in {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)} - makers:
             if name in parts or any(_binds(other, name) for other in loose):
                 parts.setdefault(name, []).append(statement)
     return ModuleOutline(
@@ -141,7 +145,7 @@ def outline(text: str, path: str) -> ModuleOutline:
         definitions={
             name: Definition(
                 digest=_digest(statements),
-                mentions=tuple(sorted(_mentions(statements))),
+                mentions=tuple(sorted(_mentions(statements) - (_parameters(statements) if name in makers else set()))),
                 uses=tuple(use for statement in statements for use in _uses(statement)),
             )
             for name, statements in parts.items()
@@ -211,30 +215,43 @@ def _macro(decorator: ast.expr, function: ast.stmt) -> tuple[str, MacroFunction]
 def _take_models(tree: ast.Module, imports: Mapping[str, Import], path: str) -> tuple[ModelFunction, ...]:
     """The functions that a decorator makes models; takes that decorator away, since it says nothing about rows."""
     found = []
+    makers = {inner: top.name for top in tree.body if isinstance(top, ast.FunctionDef) for inner in _inside(top)}
     for function in ast.walk(tree):
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         calls = [one for one in function.decorator_list if _is_model_decorator(one, imports)]
         if not calls:
             continue
-        if function not in tree.body or isinstance(function, ast.AsyncFunctionDef):
+        within = makers.get(function, "")
+        if isinstance(function, ast.AsyncFunctionDef) or (function not in tree.body and not within):
             raise ConfigError(
                 f"`{function.name}` must be a plain function at the top level of its file to be a model",
                 path=path,
                 line=calls[0].lineno,
-                hint="several models of one function are written with blueprints=[{…}, {…}]",
+                hint="several models of one function are written with blueprints=[{…}, {…}], or made by a function",
             )
         function.decorator_list = [one for one in function.decorator_list if one not in calls]
         options = {option.arg: option.value for call in calls for option in call.keywords}
         is_sql = options.get("is_sql")
-        found.append(
-            ModelFunction(
-                function=function.name,
+        gives_sql = isinstance(is_sql, ast.Constant) and is_sql.value is True
+        if gives_sql and within:
+            raise ConfigError(
+                f"`{function.name}` gives SQL, so it must stand at the top level of its file",
+                path=path,
                 line=calls[0].lineno,
-                is_sql=isinstance(is_sql, ast.Constant) and is_sql.value is True,
+                hint="several models of one function are written with blueprints=[{…}, {…}]",
             )
-        )
+        found.append(ModelFunction(function=function.name, line=calls[0].lineno, is_sql=gives_sql, within=within))
     return tuple(sorted(found, key=lambda one: one.line))
+
+
+def _inside(top: ast.AST) -> Iterator[ast.AST]:
+    """The plain functions inside a function, those of classes left out."""
+    for child in ast.iter_child_nodes(top):
+        if isinstance(child, ast.FunctionDef):
+            yield child
+        if not isinstance(child, ast.ClassDef):
+            yield from _inside(child)
 
 
 def _is_model_decorator(decorator: ast.expr, imports: Mapping[str, Import]) -> TypeGuard[ast.Call]:
@@ -338,6 +355,10 @@ def _binds(statement: ast.stmt, name: str) -> bool:
 
 def _mentions(statements: list[ast.stmt]) -> set[str]:
     return {node.id for statement in statements for node in ast.walk(statement) if isinstance(node, ast.Name)}
+
+
+def _parameters(statements: list[ast.stmt]) -> set[str]:
+    return {node.arg for statement in statements for node in ast.walk(statement) if isinstance(node, ast.arg)}
 
 
 def _imports(tree: ast.Module, package: str) -> Iterator[tuple[str, Import]]:

@@ -222,12 +222,32 @@ class ProjectMacros:
 
     def function(self, path: str, name: str) -> Any:
         """A top-level name of a file, its module run if it was not yet. Raises ConfigError when that fails, MacroError
-        when the file has no such name.
+        when the file has no such name. `f of schema.model` is the function that was made for a model.
         """
+        name, _, model = name.partition(" of ")
+        if model:
+            return self._made_for(path, name, model)
         try:
             return self.namespace(path)[name]
         except KeyError:
             raise MacroError(f"{path} has no function `{name}`") from None
+
+    def made(self, path: str, found: ModelFunction) -> list[Any]:
+        """The functions that a function of the file made at its line, in order. Raises ConfigError."""
+        from isomesh_dagster.macros.python_models import MADE
+
+        begin, end = f"{found.within}.<locals>.", f".{found.function}"
+        every = self.namespace(path).get(MADE, ())
+        return [one for one in every if one.__qualname__.startswith(begin) and one.__qualname__.endswith(end)]
+
+    def _made_for(self, path: str, name: str, model: str) -> Any:
+        from isomesh_dagster.macros.python_models import MADE
+        from isomesh_dagster.macros.python_models import MARK as MODEL
+
+        for one in self.namespace(path).get(MADE, ()):
+            if one.__name__ == name and any(mark.properties.get("name") == model for mark in getattr(one, MODEL)):
+                return one
+        raise MacroError(f"{path} makes no function `{name}` for {model}")
 
     def namespace(self, path: str) -> dict[str, Any]:
         """The names of a file, its module run if it was not yet. Raises ConfigError."""
@@ -241,16 +261,43 @@ class ProjectMacros:
     def function_digest(self, path: str, name: str) -> str | None:
         """The digest of a function and all it reaches, wherever its file lies; None when there is no such function."""
         module = self._modules.get(module_name(path))
-        return None if module is None or name not in module.definitions else self._digest(module, [name])
+        given = b""
+        if module is not None and " of " in name:
+            function = self.function(path, name)
+            name = function.__qualname__.partition(".")[0]
+            given = repr([(key, self._given(key, value)) for key, value in given_values(function).items()]).encode()
+        if module is None or name not in module.definitions:
+            return None
+        digest = self._digest(module, [name])
+        return digest if not given else blake2b(digest.encode() + given, digest_size=16).hexdigest()
+
+    def _given(self, name: str, value: Any) -> str:
+        """What stands for a value that a made function was given, in its digest."""
+        if inspect.isfunction(value):
+            found = self.function_digest(str(value.__globals__.get("__file__", "")), value.__name__)
+            if found is not None and "<locals>" not in value.__qualname__:
+                return found
+        text = repr(sorted(map(repr, value)) if isinstance(value, set | frozenset) else value)
+        if " at 0x" in text:
+            raise MacroError(
+                f"nobody can tell whether `{name}`, which the function was made with, is still the same",
+                hint="make it with texts, numbers, lists, mappings and top-level functions of the project",
+            )
+        return text
 
     def context_uses(self, path: str, name: str) -> tuple[tuple[str, ContextUse], ...]:
         """What a function and all it reaches ask of a model's context, each with the path of its file."""
         return tuple(
             (module.path, use)
-            for module, item in self._reach(self._modules[module_name(path)], [name])
+            for module, item in self._reach(self._modules[module_name(path)], [self._top(path, name)])
             if item in module.definitions
             for use in module.definitions[item].uses
         )
+
+    def _top(self, path: str, name: str) -> str:
+        """The top-level name that a function's text is in."""
+        found: str = self.function(path, name).__qualname__.partition(".")[0] if " of " in name else name
+        return found
 
     # --- what is reached
 
@@ -308,6 +355,16 @@ class ProjectMacros:
             return [(target, imported.name)] if target in self._modules else []
         inside = [self._modules[other] for other in self._modules if other == target or other.startswith(f"{target}.")]
         return [(other.name, item) for other in inside for item in (*other.definitions, *other.imports)]
+
+
+def given_values(function: Any) -> dict[str, Any]:
+    """What a made function was made with: the names of the function around it that it uses, and its defaults."""
+    cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+    defaults = inspect.signature(function).parameters.values()
+    return {
+        **{name: cell.cell_contents for name, cell in cells},
+        **{one.name: one.default for one in defaults if one.default is not one.empty},
+    }
 
 
 def module_key(path: str) -> str:

@@ -17,6 +17,9 @@ from isomesh_dagster.macros.decorator import Mark
 MARK = "__isomesh_models__"
 """The attribute of a marked function that holds its `ModelMark`s."""
 
+MADE = "__isomesh_made__"
+"""The name in a module that holds the marked functions which its functions made, in order."""
+
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
@@ -42,6 +45,8 @@ def model(name: str | None = None, is_sql: bool = False, **properties: Any) -> C
     def mark(function: Function) -> Function:
         marks = (*getattr(function, MARK, ()), ModelMark(properties=given, is_sql=is_sql))
         setattr(function, MARK, marks)
+        if "<locals>" in function.__qualname__:  # it has no name in its module
+            function.__globals__.setdefault(MADE, []).append(function)
         if is_sql:
             setattr(function, MACRO_MARK, Mark(name=function.__name__.lower()))
         return function

@@ -8,7 +8,7 @@ when the project is loaded, so that no dependency is found out only when the mod
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from isomesh_dagster.dialect.query import normalize_name
@@ -24,7 +24,7 @@ from isomesh_dagster.model.model import Json, Model
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCode:
     """A function under `@model(…)`: its name, its digest, its text, what the code asks of `context`, each with the path
-    of its file, and the names of its parameters.
+    of its file, the names of its parameters, and what a function that was made was `given`.
     """
 
     function: str
@@ -32,6 +32,7 @@ class ModelCode:
     source: str
     uses: tuple[tuple[str, ContextUse], ...] = ()
     parameters: tuple[str, ...] = ()
+    given: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,9 +71,9 @@ def code_reads(
         if use.asks == "gateway":
             context.asked.add("var gateway")
         elif use.asks != "table":
-            context.asked.add(f"{use.asks} {_argument(use, path, macros, context).lower()}")
+            context.asked.add(f"{use.asks} {_argument(use, path, macros, context, code.given).lower()}")
         elif with_tables:
-            name = _argument(use, path, macros, context)
+            name = _argument(use, path, macros, context, code.given)
             try:
                 tables.add(normalize_name(name, dialect))
             except ModelError as error:
@@ -102,11 +103,13 @@ class _Asked:
         return self.var("gateway")
 
 
-def _argument(use: ContextUse, path: str, macros: ProjectMacros, context: _Asked) -> str:
+def _argument(use: ContextUse, path: str, macros: ProjectMacros, context: _Asked, given: Mapping[str, Any]) -> str:
     """The value of an argument, a text."""
     try:
         value = eval(
-            compile(use.argument.strip(), path, "eval", dont_inherit=True), macros.namespace(path), {"context": context}
+            compile(use.argument.strip(), path, "eval", dont_inherit=True),
+            macros.namespace(path),
+            {**given, "context": context},
         )
     except ModelError:
         raise

@@ -13,7 +13,7 @@ from typing import Any
 from isomesh_dagster.dialect.header import Block, Definition, Statement
 from isomesh_dagster.errors import IsomeshError, ModelError
 from isomesh_dagster.macros.outline import ModelFunction, sql_model_macro
-from isomesh_dagster.macros.project import module_key
+from isomesh_dagster.macros.project import given_values, module_key
 from isomesh_dagster.macros.python_models import MARK, ModelMark
 from isomesh_dagster.model.context import ParseContext, Reads
 from isomesh_dagster.model.parse import ParsedFile, parse_definition
@@ -27,7 +27,11 @@ def parse_python(text: str, path: str, context: ParseContext) -> ParsedFile:
 
     Raises ModelError (or its kinds) with path and line, ConfigError when the module cannot be run.
     """
-    parsed = [_PythonModel(text, path, context, found).parse() for found in context.macros.model_functions(path)]
+    parsed = [
+        _PythonModel(text, path, context, found, made).parse()
+        for found in context.macros.model_functions(path)
+        for made in (context.macros.made(path, found) if found.within else [None])
+    ]
     models = [model for one in parsed for model in one.models]
     again = next((model for k, model in enumerate(models) if model.name in {other.name for other in models[:k]}), None)
     if again is not None:
@@ -44,13 +48,14 @@ def parse_python(text: str, path: str, context: ParseContext) -> ParsedFile:
 
 
 class _PythonModel:
-    """One decorated function, and its decorator as a header."""
+    """One decorated function, and its decorator as a header; `made` is the function where another one made it."""
 
-    def __init__(self, text: str, path: str, context: ParseContext, found: ModelFunction) -> None:
+    def __init__(self, text: str, path: str, context: ParseContext, found: ModelFunction, made: Any = None) -> None:
         self.text = text
         self.path = path
         self.context = context
         self.found = found
+        self.made = made
 
     def parse(self) -> ParsedFile:
         try:
@@ -70,11 +75,19 @@ class _PythonModel:
                 macro = sql_model_macro(self.path, self.found.function)
                 written = replace(around, query=Statement(text=f"@{macro}()", line=node.lineno))
                 return parse_definition(definition, self.text, self.path, self.context, written)
+            function = self.found.function
+            if self.made is not None:
+                if "name" not in given:
+                    raise ModelError(
+                        "a model that a function makes needs a name", hint='write @model(f"schema.{…}", …)'
+                    )
+                function = f"{function} of {given['name']}"
             code = ModelCode(
-                function=self.found.function,
-                digest=self.context.macros.function_digest(self.path, self.found.function) or "",
+                function=function,
+                digest=self.context.macros.function_digest(self.path, function) or "",
                 source=ast.get_source_segment(self.text, node) or "",
-                uses=self.context.macros.context_uses(self.path, self.found.function),
+                uses=self.context.macros.context_uses(self.path, function),
+                given={} if self.made is None else given_values(self.made),
                 parameters=tuple(one.arg for one in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)),
             )
             return parse_definition(definition, self.text, self.path, self.context, around, code)
@@ -82,7 +95,7 @@ class _PythonModel:
             raise error.located(path=self.path, line=self.found.line) from None
 
     def _mark(self) -> ModelMark:
-        function: Any = self.context.macros.function(self.path, self.found.function)
+        function: Any = self.made or self.context.macros.function(self.path, self.found.function)
         marks: tuple[ModelMark, ...] = getattr(function, MARK, ())
         if len(marks) != 1:
             raise ModelError(
@@ -91,10 +104,14 @@ class _PythonModel:
             )
         return marks[0]
 
+    def _is_at_line(self, node: ast.AST) -> bool:
+        return any(one.lineno == self.found.line for one in getattr(node, "decorator_list", ()))
+
     def _lines(self) -> tuple[dict[str, int], ast.FunctionDef]:
         """The lines of the decorator's arguments, and the function without its decorators."""
         tree = ast.parse(self.text)
-        node = [one for one in tree.body if isinstance(one, ast.FunctionDef) and one.name == self.found.function][-1]
+        among = tree.body if self.made is None else [one for one in ast.walk(tree) if self._is_at_line(one)]
+        node = [one for one in among if isinstance(one, ast.FunctionDef) and one.name == self.found.function][-1]
         lines: dict[str, int] = {}
         for decorator in node.decorator_list:
             if isinstance(decorator, ast.Call) and decorator.lineno == self.found.line:

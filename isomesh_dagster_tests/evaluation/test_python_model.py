@@ -364,3 +364,33 @@ return pd.DataFrame({"id": days.id * context.var("factor"), "v": days.ds.dt.strf
         (failed, *_) = project.run_unit_tests()
     assert "ZeroDivisionError" in str(failed.error)
     assert (failed.error.path, failed.error.line) == ("models/s/t.py", 8)  # type: ignore[union-attr]
+
+
+MADE = """
+def clean(frame):
+    return frame
+
+def make(table, at_least=0, then=clean):
+    @model(f"s.{table}_kept", columns={"id": "int", "v": "text"})
+    def execute(context, **kwargs):
+        found = context.fetchdf(f"SELECT id, '{table}' AS v FROM {context.resolve_table(f'raw.{table}')}")
+        return then(found[found.id >= at_least])
+"""
+
+
+def test_functions_that_a_function_makes_are_models_of_their_own(files: Files) -> None:
+    files.write("models/weeks.sql", "MODEL (name raw.weeks, kind FULL); SELECT 7 AS id")
+    calls = 'for table in ["days", "weeks"]:\n    make(table, at_least=2)\n'
+    files.write("models/made.py", HEAD + MADE + calls)
+    files.apply()
+    rows = "SELECT * FROM s.days_kept UNION ALL SELECT * FROM s.weeks_kept ORDER BY ALL"
+    assert files.rows(rows) == [(2, "days"), (7, "weeks")]
+    files.write("models/made.py", HEAD + MADE + calls.replace("at_least=2", "at_least=2 if table == 'weeks' else 1"))
+    with Project.load(files.root, environ={}) as project:
+        assert [build.snapshot.name for build in project.plan("prod", now=NOW).builds] == ["s.days_kept"]
+    files.write("models/made.py", HEAD + MADE.replace("return frame", "return frame[:0]") + calls)
+    files.apply()
+    assert files.rows(rows) == []
+    files.write("models/made.py", HEAD + MADE + "make('days', then=object())\n")
+    with pytest.raises(IsomeshError, match="whether `then`, which the function was made with, is still the same"):
+        Project.load(files.root, environ={})
