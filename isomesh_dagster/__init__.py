@@ -21,7 +21,8 @@ if TYPE_CHECKING:
         build_schedule_from_isomesh_selection,
         get_asset_key_for_model,
     )
-    from isomesh_dagster.definitions.translator import IsomeshTranslator, IsomeshTranslatorSettings
+    from isomesh_dagster.definitions.settings import IsomeshTranslatorSettings
+    from isomesh_dagster.definitions.translator import IsomeshTranslator
     from isomesh_dagster.errors import IsomeshError
     from isomesh_dagster.macros.decorator import macro
     from isomesh_dagster.macros.evaluator import MacroEvaluator
@@ -57,7 +58,7 @@ _HOMES = {
     "IsomeshProjectComponent": "isomesh_dagster.definitions.component",
     "IsomeshResource": "isomesh_dagster.definitions.resource",
     "IsomeshTranslator": "isomesh_dagster.definitions.translator",
-    "IsomeshTranslatorSettings": "isomesh_dagster.definitions.translator",
+    "IsomeshTranslatorSettings": "isomesh_dagster.definitions.settings",
     "MacroEvaluator": "isomesh_dagster.macros.evaluator",
     "Project": "isomesh_dagster.project",
     "build_definitions": "isomesh_dagster.definitions.build",

@@ -8,23 +8,38 @@ gateway: "{{ env.ISOMESH_GATEWAY }}"
 
 # no postponed annotations: Dagster reads those of components when it makes their schema
 import os
-from collections.abc import Mapping
 from importlib import import_module
-from typing import Any
+from pathlib import Path
+from typing import Annotated
 
 import dagster as dg
 from dagster.components import ComponentLoadContext, Scaffolder, ScaffoldRequest, scaffold_component, scaffold_with
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
+from isomesh_dagster.config.file import find_config
 from isomesh_dagster.definitions.build import build_definitions
-from isomesh_dagster.definitions.translator import IsomeshTranslator, IsomeshTranslatorSettings
+from isomesh_dagster.definitions.settings import IsomeshTranslatorSettings, says
+from isomesh_dagster.definitions.translator import IsomeshTranslator
 from isomesh_dagster.errors import ConfigError
 
 
 class ScaffoldParameters(BaseModel):
     """What `dg scaffold defs` asks for."""
 
-    project: str = Field(default=".", description="The folder of config.yaml, from where the command is run.")
+    project: str = Field(
+        default=".",
+        validate_default=True,
+        description="The folder of config.yaml, from where the command is run.",
+    )
+
+    @field_validator("project")
+    @classmethod
+    def _is_there(cls, value: str) -> str:
+        try:
+            find_config(Path(value))
+        except ConfigError as error:
+            raise ValueError(f"{error.message}; name the project's folder with --project") from None
+        return value
 
 
 class IsomeshProjectScaffolder(Scaffolder[ScaffoldParameters]):
@@ -43,22 +58,21 @@ class IsomeshProjectScaffolder(Scaffolder[ScaffoldParameters]):
 
 @scaffold_with(IsomeshProjectScaffolder)
 class IsomeshProjectComponent(dg.Component, dg.Model, dg.Resolvable):
-    """All of a project: models, environments, jobs, sensors.
+    """A project of SQL models on virtual environments: assets, checks, environments, jobs and sensors."""
 
-    project       the folder of config.yaml, relative to this file's
-    gateway       by default the environment variable ISOMESH_GATEWAY, else the configuration's default
-    translator    a subclass of IsomeshTranslator, as `package.module.Class`
-    settings      settings of the translator, by name
-    externals     whether external tables that nothing else defines get an asset
-    run_when_due  whether the sensor that loads what is due is on from the start; by default not under `dagster dev`
-    """
-
-    project: str = "."
-    gateway: str | None = None
-    translator: str | None = None
-    settings: dict[str, bool] = Field(default_factory=dict)
-    externals: bool = True
-    run_when_due: bool | None = None
+    project: Annotated[str, says("The folder of config.yaml, relative to this file's.")] = "."
+    gateway: Annotated[
+        str | None, says("By default the environment variable ISOMESH_GATEWAY, else the configuration's default.")
+    ] = None
+    translator: Annotated[
+        str | None, says("How models look: a subclass of IsomeshTranslator, as package.module.Class.")
+    ] = None
+    settings: Annotated[IsomeshTranslatorSettings, says("What definitions show.")] = IsomeshTranslatorSettings()
+    externals: Annotated[bool, says("Whether external tables that nothing else defines get an asset.")] = True
+    run_when_due: Annotated[
+        bool | None,
+        says("Whether the sensor that loads what is due is on from the start; by default not under `dagster dev`."),
+    ] = None
 
     def build_defs(self, context: ComponentLoadContext) -> dg.Definitions:
         """The definitions. Raises ConfigError for attributes that are wrong, and what `build_definitions` raises."""
@@ -71,13 +85,9 @@ class IsomeshProjectComponent(dg.Component, dg.Model, dg.Resolvable):
         )
 
 
-def _translator(place: str | None, settings: Mapping[str, Any]) -> IsomeshTranslator:
-    known = IsomeshTranslatorSettings.__dataclass_fields__
-    if unknown := sorted(settings.keys() - known):
-        raise ConfigError(f"no setting is named {unknown[0]!r}", hint=f"known are {', '.join(known)}")
-    made = IsomeshTranslatorSettings(**settings)
+def _translator(place: str | None, settings: IsomeshTranslatorSettings) -> IsomeshTranslator:
     if place is None:
-        return IsomeshTranslator(made)
+        return IsomeshTranslator(settings)
     module, _, name = place.rpartition(".")
     try:
         found = getattr(import_module(module), name)
@@ -85,4 +95,4 @@ def _translator(place: str | None, settings: Mapping[str, Any]) -> IsomeshTransl
         raise ConfigError(f"no translator {place!r}: {error}", hint="write it as package.module.Class") from None
     if not (isinstance(found, type) and issubclass(found, IsomeshTranslator)):
         raise ConfigError(f"{place!r} is no subclass of IsomeshTranslator")
-    return found(made)
+    return found(settings)

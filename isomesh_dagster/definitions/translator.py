@@ -11,7 +11,6 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ import dagster as dg
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.lineage_text import lineage_markdown
 from isomesh_dagster.definitions.overrides import overrides, plain_tags
+from isomesh_dagster.definitions.settings import IsomeshTranslatorSettings
 from isomesh_dagster.graph.lineage import EVERY
 from isomesh_dagster.model.cron import cron_next
 from isomesh_dagster.model.kinds import (
@@ -45,34 +45,6 @@ if TYPE_CHECKING:
 
 
 _MOST_PICTURES = 500
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IsomeshTranslatorSettings:
-    """What definitions show.
-
-    code_references  a link to the model's file and line
-    query            the query as written, as Markdown
-    audits_as_checks an asset check per audit; audits run and block in either case
-    unit_tests_as_checks an asset check per unit test; without them runs run no unit tests
-    lineage_picture  what columns are made of as Markdown with a picture; in projects of some hundred models at most,
-                     as every picture is loaded with the definitions
-    lineage_in_events the lineage of columns with each materialization, too, for tools that read it there; Dagster reads
-                     the events of what a model stands on in every run, and it makes them cost a third more
-    intervals_as_checks  a check `intervals_complete` on models that are built by intervals
-    freshness        a freshness policy from the model's cron
-    ledgers          an asset beside each time-range model whose partitions are its intervals
-    """
-
-    code_references: bool = True
-    query: bool = True
-    audits_as_checks: bool = True
-    unit_tests_as_checks: bool = True
-    lineage_picture: bool = True
-    lineage_in_events: bool = False
-    intervals_as_checks: bool = True
-    freshness: bool = False
-    ledgers: bool = False
 
 
 class IsomeshTranslator:

@@ -424,7 +424,10 @@ class Application:
             name for name, view in target.views.items() if view.physical not in loaded and name not in missing
         )
         if missing:
-            raise PlanError(f"not promoted: {', '.join(missing)} is not built", hint="build it first, or plan again")
+            raise PlanError(
+                f"not promoted, for lack of what is not built: {', '.join(missing)}",
+                hint="build first, then promote; or apply, which does both",
+            )
 
     # ---- finish ------------------------------------------------------------------------------------------
 

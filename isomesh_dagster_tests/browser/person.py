@@ -128,7 +128,7 @@ def sit_down(chromium: str, site: Site, pictures: Path) -> Iterator[Person]:
         try:
             yield Person(page, site, pictures)
         except BaseException:
-            page.screenshot(path=pictures / "failed.png")
+            page.screenshot(path=pictures / "stuck.png")
             raise
         finally:
             window.close()

@@ -86,28 +86,25 @@ def plan(person: Person, site: Site) -> None:
     person.picture("plan")
 
 
-def promote(person: Person, site: Site) -> None:
-    """Build the edited model from its page, which changes no environment; then let prod show it."""
-    person.open("/assets/marts/carrier_days")
-    person.sees("Unsynced (1)")
-    person.press("Materialize")
-    person.follow()
-    person.wait_for_run()
-    person.launch("promote", _environment("prod"))
-    person.wait_for_run()
-    person.open("/assets/environment?view=partitions&partition=prod")
-    person.sees("edited marts.carrier_days", "To go back to 1:")
-
-
-def reuse(person: Person, site: Site) -> None:
-    """Apply again: nothing is built, and the checks say that they know it already."""
+def build(person: Person, site: Site) -> None:
+    """Build what the edit asks for, which no environment shows yet; what was there says so, and its checks do."""
     person.open("/locations/definitions.py/jobs/build")
     person.press("Materialize all")
     person.follow()
     person.wait_for_run()
+    person.open("/assets/marts/carrier_days?view=events")
+    person.sees("isomesh/reused false isomesh/rows_written 42", "2013-01-01 → 2013-12-31")
     person.open("/assets/core/flights?view=checks")
     person.sees("isomesh/reused true", "Passed")
     person.picture("checks")
+
+
+def promote(person: Person, site: Site) -> None:
+    """Let prod show it."""
+    person.launch("promote", _environment("prod"))
+    person.wait_for_run()
+    person.open("/assets/environment?view=partitions&partition=prod")
+    person.sees("edited marts.carrier_days", "To go back to 1:")
 
 
 def roll_back(person: Person, site: Site) -> None:
@@ -119,23 +116,30 @@ def roll_back(person: Person, site: Site) -> None:
     person.picture("environment")
 
 
-def fail(person: Person, site: Site) -> None:
-    """SQL that the warehouse refuses, then rows that a blocking audit refuses: the run says where and why."""
+def refused_query(person: Person, site: Site) -> None:
+    """SQL that the warehouse refuses: the run says in which line, and what would be right."""
     site.edit(_CARRIER_DAYS, "SUM(distance_miles)", "SUM(distance_kilometres)")
-    person.reload_definitions()
-    person.open("/assets/marts/carrier_days")
-    person.press("Materialize")
-    person.follow()
-    person.wait_for_run("Failure")
-    person.picture("failed_query")
+    _materialize(person, "marts/carrier_days", "Failure")
+    person.sees("models/marts/carrier_days.sql:30:7", "distance_kilometres", "did you mean distance_miles?")
+    person.picture("failed")
     site.edit(_CARRIER_DAYS, "SUM(distance_kilometres)", "SUM(distance_miles)")
-    site.edit(_CARRIER_DAYS, "outcome = 'on time') AS", "outcome <> 'late') AS")
+
+
+def refused_rows(person: Person, site: Site) -> None:
+    """Rows that a blocking audit refuses: the run says which audit, and how many rows; nothing of them stays."""
+    site.edit("models/core/flights.sql", "  outcome\nFROM", "  UPPER(outcome) AS outcome\nFROM")
+    _materialize(person, "core/flights", "Failure")
+    person.sees("core.flights: audit accepted_values")
+    person.open("/assets/core/flights?view=checks")
+    person.sees("accepted_values", "Failed", "isomesh/failing_rows 6042")
+
+
+def _materialize(person: Person, asset: str, status: str) -> None:
     person.reload_definitions()
-    person.open("/assets/marts/carrier_days")
+    person.open(f"/assets/{asset}")
     person.press("Materialize")
     person.follow()
-    person.wait_for_run("Failure")
-    person.picture("failed_audit")
+    person.wait_for_run(status)
 
 
 CHAPTERS: tuple[Callable[[Person, Site], None], ...] = (
@@ -144,9 +148,10 @@ CHAPTERS: tuple[Callable[[Person, Site], None], ...] = (
     look,
     ledger,
     plan,
+    build,
     promote,
-    reuse,
     roll_back,
-    fail,
+    refused_query,
+    refused_rows,
 )
 """In the order of the story: each begins where the one before it ended."""

@@ -202,6 +202,8 @@ def test_the_scaffolder_writes_a_component_that_loads(loaded_shop: Shop, tmp_pat
     written = yaml.safe_load((place / "defs.yaml").read_text())
     assert written["type"] == "isomesh_dagster.IsomeshProjectComponent"
     assert (place / written["attributes"]["project"]).resolve() == loaded_shop.root
+    with pytest.raises(ValueError, match=r"no config\.yaml in"):
+        IsomeshProjectScaffolder.get_scaffold_params()(project=str(tmp_path / "nowhere"))
 
 
 def test_the_command_dg_finds_the_component() -> None:
@@ -210,18 +212,28 @@ def test_the_command_dg_finds_the_component() -> None:
     assert "IsomeshProjectComponent" in {key.name for key in discover_package_objects(["isomesh_dagster"])}
 
 
-def test_a_component_with_an_unknown_setting_or_translator_is_refused(shop: Shop) -> None:
-    from isomesh_dagster import IsomeshProjectComponent
-    from isomesh_dagster.definitions.component import _translator
+def test_a_component_with_an_unknown_setting_or_translator_is_refused() -> None:
+    from isomesh_dagster.definitions.component import IsomeshProjectComponent, _translator
 
-    assert IsomeshProjectComponent().settings == {}
-    with pytest.raises(ConfigError, match="colour"):
-        _translator(None, {"colour": True})
+    plain = IsomeshProjectComponent()
+    assert plain.settings == IsomeshTranslatorSettings()
+    assert IsomeshProjectComponent.resolve_from_yaml("settings: {ledgers: true}").settings.ledgers
+    with pytest.raises(Exception, match="colour"):
+        IsomeshProjectComponent.resolve_from_yaml("settings: {colour: true}")
     with pytest.raises(ConfigError, match="nowhere"):
-        _translator("nowhere.Translator", {})
+        _translator("nowhere.Translator", plain.settings)
     with pytest.raises(ConfigError, match="no subclass"):
-        _translator("pathlib.Path", {})
-    assert isinstance(_translator("isomesh_dagster.IsomeshTranslator", {"freshness": True}), IsomeshTranslator)
+        _translator("pathlib.Path", plain.settings)
+    assert isinstance(_translator("isomesh_dagster.IsomeshTranslator", plain.settings), IsomeshTranslator)
+
+
+def test_every_field_of_the_component_says_what_it_is() -> None:
+    from isomesh_dagster.definitions.component import IsomeshProjectComponent
+
+    schema = IsomeshProjectComponent.get_model_cls().model_json_schema()
+    (settings,) = schema["$defs"].values()
+    for fields in (schema["properties"], settings["properties"]):
+        assert [name for name, field in fields.items() if not field.get("description")] == []
 
 
 def test_prepare_compiles_and_says_what_is_wrong(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
