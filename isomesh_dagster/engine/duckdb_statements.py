@@ -21,6 +21,11 @@ from isomesh_dagster.errors import EngineError, ModelError, WriteConflict
 from isomesh_dagster.relation import Relation, quote
 
 CAPABILITIES = Capabilities(dialect="duckdb")
+_MOVES = re.compile(
+    r"(?:[\s;]|--[^\n]*\n|/\*.*?\*/)*(?:USE|SET\s+(?:SESSION\s+|LOCAL\s+|GLOBAL\s+)?(?:schema|search_path))\b",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What may change which catalog names mean."""
 _CONFINED = (
     "SQL may use the project's own visible folders; allow more in config.yaml, in the gateway's connection:"
     " `allowed_paths: [folder, 's3://bucket/']`, or `external_access: true` for everything"
@@ -51,7 +56,22 @@ class DuckDBStatements:
         """
         if self._in_transaction:
             refuse_end(sql)
-        return row_count(self._run(sql, parameters))
+        count = row_count(self._run(sql, parameters))
+        if _MOVES.match(sql):
+            self._check_catalog()
+        return count
+
+    def _check_catalog(self) -> None:
+        """Raises EngineError when another catalog than the default one is what names without a catalog mean now: ours
+        are written so, and would be another system's, if its warehouse is attached.
+        """
+        ((current,),) = self.fetch("SELECT current_database()")
+        if current != self.default_catalog:
+            self._run(f"USE {quote(self.default_catalog)}")
+            raise EngineError(
+                f"a statement made {current!r} the catalog in use, where isomesh's own tables are not",
+                hint=f"leave it out, and name tables in full: {current}.schema.table",
+            )
 
     def fetch(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one query and return all rows."""

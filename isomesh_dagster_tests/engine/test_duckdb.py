@@ -355,3 +355,16 @@ def test_a_file_is_opened_by_several_threads_at_once(tmp_path):
 
     with ThreadPoolExecutor(6) as pool:
         assert list(pool.map(opened, range(6))) == [None] * 6
+
+
+@pytest.mark.parametrize("statement", ["USE other", "/* x */ use other.main", "SET search_path = 'other.main'"])
+def test_no_statement_makes_another_catalog_the_one_in_use(tmp_path, statement):
+    catalogs = {"own": str(tmp_path / "own.duckdb"), "other": str(tmp_path / "other.duckdb")}
+    connection = open_connection(DuckDBConnection(catalogs=catalogs))
+    with connection.session() as session:
+        with pytest.raises(EngineError, match="made 'other' the catalog in use"), session.transaction():
+            session.execute(statement)
+        assert session.fetch("SELECT current_database()") == [("own",)]
+        session.create_schema("s")
+        session.execute("USE own.s")
+    connection.close()
