@@ -1,7 +1,8 @@
 """Delivery: what is done about the refs of a repository: the deploy branch drives `prod`, others get previews.
 
-Here:     what is due (`due`, pure), what is asked before a deploy (`gates`, pure), doing it (`delivery`), and what
-          people are told about it (`report`, `tell`), the repository's host too, which knows what is open (`host`).
+Here:     what is due (`due`, pure), what is asked before a deploy (`gates`, pure), doing it (`work`), what comes before
+          and after: refs, commits, records (`delivery`), and what people are told about it (`report`, `tell`), the
+          repository's host too, which knows what is open (`host`).
 Not here: fetching (`git/`), compiling and planning (`project/`), when it happens (`cli/`, `definitions/sensors`).
 Imports:  project and below; the standard library's HTTP client is used in `host` only.
 Decided:  settings of systems come from where this runs, models from the commit. What was done about a ref is in the

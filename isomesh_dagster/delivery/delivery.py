@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from isomesh_dagster import dates
 from isomesh_dagster.cache.manifest import Source, read_manifest
 from isomesh_dagster.config.git import GitConfig, environment_of, pull_request_of, short_ref
 from isomesh_dagster.config.read import load_settings
 from isomesh_dagster.config.settings import Settings
-from isomesh_dagster.delivery import gates
 from isomesh_dagster.delivery.due import Deploy, Due, Expire, Preview, Refused, Task, due
 from isomesh_dagster.delivery.host import only_open
-from isomesh_dagster.delivery.report import Outcome, Report, applied_words
+from isomesh_dagster.delivery.report import Outcome, Report
 from isomesh_dagster.delivery.tell import Teller
+from isomesh_dagster.delivery.work import Done, Found, OnEvent, deploy_commit, living, preview_commit
 from isomesh_dagster.errors import (
     AuditError,
     ConfigError,
@@ -33,42 +32,21 @@ from isomesh_dagster.errors import (
     WriteConflict,
 )
 from isomesh_dagster.git.mirror import Commit, Mirror, check_commit, check_ref
-from isomesh_dagster.plan.diff import diff
-from isomesh_dagster.plan.plan import ChangeType, Plan
-from isomesh_dagster.plan.saved import plan_document, read_document
-from isomesh_dagster.plan.wish import Wish
+from isomesh_dagster.plan.plan import Plan
+from isomesh_dagster.plan.saved import read_document
 from isomesh_dagster.project import FOLDER, Project
 from isomesh_dagster.project.compiling import compile_commit
-from isomesh_dagster.project.losses import column_changes_of
 from isomesh_dagster.project.system import System
 from isomesh_dagster.records.events import Event, Failed
-from isomesh_dagster.snapshot.environment import PROD, Environment
-from isomesh_dagster.snapshot.interval import Interval, to_ms
-from isomesh_dagster.snapshot.snapshot import Category, Snapshot
+from isomesh_dagster.snapshot.environment import PROD
 from isomesh_dagster.state.protocol import GitRef
-from isomesh_dagster.unit_tests.run import UnitTestResult
 
 _PASSING = (LockedError, WriteConflict, ConflictingPlanError, RemoteError)
 """What may be different in a minute: it is raised and not recorded, so that what was due stays due."""
 
-OnEvent = Callable[[Project, Plan, Event], None]
-"""Told each event of an apply with the project and the plan it is of."""
-
 
 def _nothing(_project: Project, _plan: Plan, _event: Event) -> None:
     """Nobody listens."""
-
-
-@dataclass(slots=True, kw_only=True)
-class _Found:
-    """What a delivery has found out so far, for its report."""
-
-    plan: Plan | None = None
-    tests: tuple[UnitTestResult, ...] = ()
-    destructive: tuple[str, ...] = ()
-    events: list[Event] = field(default_factory=list)
-    rows: tuple[Any, ...] = ()
-    also: list[str] = field(default_factory=list)
 
 
 class Delivery:
@@ -112,7 +90,7 @@ class Delivery:
         state = self._system.checked()
         records = state.git_refs()
         refs, unknown = only_open(self.config, self._environ, self.mirror.refs(), {record.ref for record in records})
-        found = due(self.config, refs, records, _living(state.environments()))
+        found = due(self.config, refs, records, living(state.environments(), _now()))
         if self.config.deploy_ref not in refs:
             reason = "the remote has no such branch; git.deploy_branch says which one prod shows"
             found = replace(
@@ -168,7 +146,7 @@ class Delivery:
             return None
         kind: Literal["deploy", "preview"] = "deploy" if isinstance(task, Deploy) else "preview"
         environment = PROD if isinstance(task, Deploy) else task.environment
-        return self._failed(kind, task.ref, task.commit, environment, _Found(), error)
+        return self._failed(kind, task.ref, task.commit, environment, Found(), error)
 
     # -- doing it
 
@@ -199,8 +177,13 @@ class Delivery:
                 )
             if record is not None and record.shown is not None and self._is_passed(ref, chosen, record.shown):
                 told = f"{chosen[:12]} is older than {record.shown[:12]}, which {PROD} shows"
-                return self._report("deploy", ref, chosen, PROD, "skipped", told, _Found())
-        return self._guarded("deploy", ref, chosen, PROD, lambda found: self._deploy(chosen, approve, found, on_event))
+                return self._report("deploy", ref, chosen, PROD, "skipped", told, Found())
+
+        def work(found: Found) -> Done:
+            with self._opened(ref, chosen) as project:
+                return deploy_commit(project, self.config, self.records(), chosen, approve, found, on_event)
+
+        return self._guarded("deploy", ref, chosen, PROD, work)
 
     def waiting_plan(self, plan: str) -> GitRef | None:
         """What waits for an approval, when its plan's id begins with `plan`."""
@@ -231,11 +214,11 @@ class Delivery:
         if commit is not None and self.mirror.head(name) is None:
             environment = own.environment if own is not None else environment_of(name, self.config.pr_environment_name)
             told = f"{short_ref(name)} is gone"
-            return self._report("preview", name, check_commit(commit), environment, "skipped", told, _Found())
+            return self._report("preview", name, check_commit(commit), environment, "skipped", told, Found())
         head = self._head(name)
         state = self._system.checked()
         others = [record for record in state.git_refs() if record.ref != name]
-        wanted = due(self.config, {name: head}, others, _living(state.environments()))
+        wanted = due(self.config, {name: head}, others, living(state.environments(), _now()))
         if own is not None and own.environment:
             environment = own.environment
         elif wanted.refused:
@@ -243,13 +226,16 @@ class Delivery:
         else:
             environment = next(task.environment for task in wanted.tasks if isinstance(task, Preview))
         if not self._is_open(name):
-            return self._report("preview", name, head, environment, "skipped", f"{name} is closed", _Found())
+            return self._report("preview", name, head, environment, "skipped", f"{name} is closed", Found())
         if commit is not None and check_commit(commit) != head:
             told = f"{commit[:12]} is not the newest of {short_ref(name)} any more: that is {head[:12]}"
-            return self._report("preview", name, commit, environment, "skipped", told, _Found())
-        return self._guarded(
-            "preview", name, head, environment, lambda found: self._preview(name, head, environment, found, on_event)
-        )
+            return self._report("preview", name, commit, environment, "skipped", told, Found())
+
+        def work(found: Found) -> Done:
+            with self._opened(name, head) as project:
+                return preview_commit(project, self.config, name, head, environment, found, on_event)
+
+        return self._guarded("preview", name, head, environment, work)
 
     def expire(self, ref: str) -> Report:
         """End the environment of a ref that is gone or closed; the janitor removes it."""
@@ -264,127 +250,12 @@ class Delivery:
         state.forget_git_ref(name)
         gone = f"{short_ref(name)} is {'gone' if self._goes_with_its_ref(name) else 'closed'}"
         told = f"{record.environment} ended: {gone}" if there else gone
-        return self._report("expire", name, record.commit, record.environment, "ended", told, _Found())
-
-    # -- the two deliveries
-
-    def _deploy(self, commit: str, approve: str | None, found: _Found, on_event: OnEvent) -> tuple[Outcome, str]:
-        ref = self.config.deploy_ref
-        waiting = self._record(ref)
-        with Project.from_manifest(self.compile(ref, commit), environ=self._environ) as project:
-            self._test(project, found)
-            shown = project.system.shown(PROD)
-            if approve is not None:
-                if waiting is None or waiting.commit != commit or not waiting.document:
-                    raise PlanError(f"no plan of {commit[:12]} waits for anybody", hint="deploy it without an approval")
-                saved = read_document(waiting.document, "the plan that waits")
-                if not approve or not saved.id.startswith(approve):
-                    raise PlanError(f"the plan that waits is {saved.id}, not {approve}", hint="look at it again")
-                plan = project.plan_again(saved)
-            else:
-                plan = project.plan(PROD, wish=Wish(no_gaps=True, choices=self._forward_only(project, shown)))
-            found.plan = plan
-            found.destructive = self._losses(project, plan)
-            if found.destructive and self.config.on_destructive_change == "error":
-                raise PlanError(
-                    f"readers of {PROD} would lose something: {'; '.join(found.destructive)}",
-                    hint="git.on_destructive_change says whether that is an error",
-                )
-            needed = not plan.is_empty and gates.needs_approval(self.config, found.destructive)
-            if needed and approve is None:
-                self._keep(ref, PROD, commit, "waiting", "", document=plan_document(plan))
-                return "waiting", f"plan {plan.id[:12]} waits for an approval: isomesh ci approve {plan.id[:12]}"
-            before = {name: one.version for name, one in shown.items()}
-            others = self._previews(project)
-            self._apply(project, plan, found, on_event)
-            if self.config.run_on_deploy_to_prod:
-                due_now = project.run_plan(PROD)
-                if not due_now.is_empty:
-                    self._apply(project, due_now, found, on_event)
-                    found.also.append(f"loaded what was due in {PROD}")
-            after = {name: one.version for name, one in plan.snapshots.items()}
-            if self.config.invalidate_environment_after_deploy:
-                for environment in gates.merged(before, after, others):
-                    project.invalidate(environment)
-                    found.also.append(f"ended {environment}: {PROD} shows its changes now")
-            return "shown", applied_words(plan, found.events, commit)
-
-    def _preview(
-        self, ref: str, commit: str, environment: str, found: _Found, on_event: OnEvent
-    ) -> tuple[Outcome, str]:
-        with Project.from_manifest(self.compile(ref, commit), environ=self._environ) as project:
-            self._test(project, found)
-            plan = found.plan = project.plan(environment, wish=self._preview_wish(ref))
-            found.destructive = self._losses(project, plan)
-            self._apply(project, plan, found, on_event)
-            if self.config.data_diff and project.environment(PROD) is not None:
-                found.rows = tuple(project.table_diff(PROD, environment))
-            return "shown", applied_words(plan, found.events, commit)
-
-    def _forward_only(self, project: Project, shown: Mapping[str, Snapshot]) -> dict[str, Category]:
-        """The edits that a branch with a forward-only preview brought: what it showed is what is meant in `prod`."""
-        changes = diff(project.graph, project.fingerprints, shown).changed
-        edited = {name: project.own[name] for name, change in changes.items() if change is ChangeType.DIRECT}
-        branches = {record.environment for record in self.records() if self.config.is_forward_only(record.ref)}
-        found: dict[str, Category] = {}
-        for environment in project.environments() if edited and branches else ():
-            if environment.name in branches:
-                for name, snapshot in project.system.snapshots(environment).items():
-                    is_same = name in edited and snapshot.fingerprint.data == edited[name].data
-                    if is_same and snapshot.category is Category.FORWARD_ONLY:
-                        found[name] = Category.FORWARD_ONLY
-        return found
-
-    def _losses(self, project: Project, plan: Plan) -> tuple[str, ...]:
-        """What readers of `prod` lose by what the plan shows; not asked where nobody wants to know."""
-        is_wanted = self.config.on_destructive_change != "allow" or self.config.approval == "destructive"
-        production = project.environment(PROD) if is_wanted else None
-        if production is None:
-            return ()
-        made = {name for name, one in plan.snapshots.items() if one.is_physical}
-        return gates.destructive_changes(
-            production.target.views.keys() - made, column_changes_of(project, plan, production)
-        )
-
-    def _preview_wish(self, ref: str) -> Wish:
-        config = self.config
-        within = None
-        if config.default_pr_start is not None:
-            now = to_ms(_now())
-            within = Interval(dates.to_ms(config.default_pr_start, now_ms=now), now)
-        return Wish(
-            within=within,
-            min_intervals=config.pr_min_intervals,
-            skip_backfill=config.skip_pr_backfill,
-            forward_only=config.is_forward_only(ref),
-        )
-
-    def _test(self, project: Project, found: _Found) -> None:
-        """Run the unit tests; raises PlanError when one fails."""
-        found.tests = tuple(project.run_unit_tests())
-        failed = [result.test.name for result in found.tests if not result.passed]
-        if failed:
-            raise PlanError(f"{len(failed)} of {len(found.tests)} unit tests failed: {', '.join(failed[:5])}")
-
-    def _apply(self, project: Project, plan: Plan, found: _Found, on_event: OnEvent) -> None:
-        if plan.is_empty:
-            return
-        for event in project.apply(plan):
-            found.events.append(event)
-            on_event(project, plan, event)
-
-    def _previews(self, project: Project) -> dict[str, dict[str, str]]:
-        """What the environments of refs show, versions by model."""
-        system = project.system
-        names = {record.environment for record in self.records() if record.ref != self.config.deploy_ref}
-        there = _living(project.environments())
-        return {
-            name: {model: snapshot.version for model, snapshot in system.snapshots(there[name]).items()}
-            for name in there
-            if name in names
-        }
+        return self._report("expire", name, record.commit, record.environment, "ended", told, Found())
 
     # -- around them
+
+    def _opened(self, ref: str, commit: str) -> Project:
+        return Project.from_manifest(self.compile(ref, commit), environ=self._environ)
 
     def _guarded(
         self,
@@ -392,23 +263,20 @@ class Delivery:
         ref: str,
         commit: str,
         environment: str,
-        work: Callable[[_Found], tuple[Outcome, str]],
+        work: Callable[[Found], Done],
     ) -> Report:
         """Do the work and record how it went."""
-        found = _Found()
+        found = Found()
         self._teller.status(commit, environment, "pending", f"{kind} to {environment} has begun")
         try:
-            outcome, told = work(found)
+            done = work(found)
         except _PASSING as passing:
             self._teller.status(commit, environment, "failed", passing.message)
             raise
         except IsomeshError as error:
             return self._failed(kind, ref, commit, environment, found, error)
-        if outcome != "waiting":
-            self._keep(ref, environment, commit, outcome, told)
-        else:
-            self._retell(ref, told)
-        return self._report(kind, ref, commit, environment, outcome, told, found)
+        self._keep(ref, environment, commit, done.outcome, done.told, document=done.document)
+        return self._report(kind, ref, commit, environment, done.outcome, done.told, found)
 
     def _failed(
         self,
@@ -416,7 +284,7 @@ class Delivery:
         ref: str,
         commit: str,
         environment: str,
-        found: _Found,
+        found: Found,
         error: IsomeshError,
     ) -> Report:
         before = self._record(ref)
@@ -442,11 +310,6 @@ class Delivery:
             )
         )
 
-    def _retell(self, ref: str, told: str) -> None:
-        record = self._record(ref)
-        if record is not None:
-            self._system.checked().record_git_ref(replace(record, told=told))
-
     def _report(
         self,
         kind: Literal["deploy", "preview", "expire"],
@@ -455,7 +318,7 @@ class Delivery:
         environment: str,
         outcome: Outcome,
         told: str,
-        found: _Found,
+        found: Found,
         error: IsomeshError | None = None,
     ) -> Report:
         report = Report(
@@ -519,19 +382,13 @@ class Delivery:
         self.mirror.clean(used)
 
 
-def _what_failed(error: IsomeshError, found: _Found) -> str:
+def _what_failed(error: IsomeshError, found: Found) -> str:
     failed = [event.model for event in found.events if isinstance(event, Failed)]
     if isinstance(error, LintError):
         return "lint rules are broken"
     if isinstance(error, AuditError) or failed:
         return f"{', '.join(failed[:3]) or 'an audit'} failed"
     return error.message.splitlines()[0]
-
-
-def _living(environments: Iterable[Environment]) -> dict[str, Environment]:
-    """Those that have not ended, by name; what ended is there until the janitor comes."""
-    now = _now()
-    return {one.name: one for one in environments if not one.has_ended(now)}
 
 
 def _now() -> datetime:
