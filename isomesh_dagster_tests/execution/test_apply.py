@@ -192,7 +192,7 @@ def test_readers_never_see_half_a_promotion(system):
     for reader in readers:
         reader.start()
     try:
-        for number in range(1, 16):
+        for number in range(1, 9):
             again.clear()
             system.apply(system.plan(generation(number)))
             assert again.wait(PATIENCE)
@@ -200,9 +200,9 @@ def test_readers_never_see_half_a_promotion(system):
         stop.set()
         for reader in readers:
             reader.join()
-    assert len(seen) >= 15
+    assert len(seen) >= 8
     assert [row for row in seen if len(set(row)) > 1] == []
-    assert system.rows(query) == [(15,) * 6]
+    assert system.rows(query) == [(8,) * 6]
 
 
 def test_two_applications_build_every_batch_once(system):
