@@ -378,11 +378,11 @@ class Expander:
         call = Call(self, source, name, k, opening)
         if function is not None:
             call.allow(())
-            with self.scope.call():
+            with self.scope.call(source.slice(k, call.closing + 1)):
                 arguments = [item for position in range(call.count) for item in call.items(position)]
                 return call.closing + 1, self.apply(function, arguments, call)
         if macro is None:
-            with self.scope.call():
+            with self.scope.call(source.slice(k, call.closing + 1)):
                 return call.closing + 1, self._python(lower, call)
         call.take_by_name(macro.names)
         if macro.most is not None:
@@ -390,7 +390,7 @@ class Expander:
         call.allow(macro.options)
         if call.count < macro.least or (macro.most is not None and call.count > macro.most):
             raise call.error(f"@{name} takes {macro.arity} arguments, got {call.count}")
-        with self.scope.call():
+        with self.scope.call(source.slice(k, call.closing + 1)):
             return call.closing + 1, macro.function(call)
 
     def _python(self, name: str, call: Call) -> list[str]:
@@ -408,14 +408,14 @@ class Expander:
                 f"@{tokens[k + 1].text} needs a condition", source, k, f"write `@{tokens[k + 1].text}(…) …`"
             )
         self.used_macros.add(name)
-        with self.scope.call():
+        end = clause_end(source, name, closing + 1, j)
+        with self.scope.call(source.slice(k, end)):
             try:
                 holds = is_true(", ".join(self.items(source, k + 3, closing)), self.dialect)
             except ModelError as error:
                 raise self._locate(error, source, k) from None
             if holds:
                 return (tokens[k].start, tokens[closing].end + 1, CLAUSES[name]), closing + 1
-            end = clause_end(source, name, closing + 1, j)
             self.note(source, closing + 1, end)
         stop = tokens[end].start if end < j else tokens[end - 1].end + 1
         return (tokens[clause_begin(source, name, k, first)].start, stop, ""), end

@@ -24,7 +24,8 @@ class Scope:
     `used` fills with the names of the model's variables that were asked for, defined or not, `facts` with keys of
     macros of the project and of relations. `hidden` fills with what
     was read in a macro call that also read something that differs at execution (a time variable, the stage): the text
-    rendered for one moment need not show a change of these.
+    rendered for one moment need not show a change of these; nor one of the calls themselves, whose texts `decisions`
+    lists.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Scope:
         self.used: set[str] = set()
         self.facts: set[str] = set()
         self.hidden: set[str] = set()
+        self.decisions: list[str] = []
         self.variables: dict[str, Variable] = {name.lower(): value for name, value in variables.items()}
         self.configured: dict[str, Variable] = {name.lower(): value for name, value in configured.items()}
         self.definitions: dict[str, str] = {}
@@ -76,8 +78,8 @@ class Scope:
             self._readers.pop()
 
     @contextmanager
-    def call(self) -> Iterator[None]:
-        """While a macro is called. What the outermost call reads decides together what it gives."""
+    def call(self, text: str) -> Iterator[None]:
+        """While a macro is called, as `text` does. What the outermost call reads decides together what it gives."""
         if self._in_call:
             yield
             return
@@ -89,6 +91,7 @@ class Scope:
             self._in_call = False
             if not RUNTIME_VARIABLES.isdisjoint(names):
                 self.hidden |= names - RUNTIME_VARIABLES
+                self.decisions.append(text)
 
     # --- names
 

@@ -42,7 +42,7 @@ def render_template(text: str, expander: Expander, macros: ProjectMacros) -> str
     """The SQL that a template gives. Raises MacroError; its line is counted in the template."""
     import jinja2
 
-    with expander.scope.call():
+    with expander.scope.call(text):
         _note(text, expander, macros)
         environment = _environment(expander, macros)
         try:

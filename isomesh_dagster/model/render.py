@@ -60,7 +60,8 @@ class Rendered:
     written, that read something which differs at execution. `hidden` are variables, macros of the project and relations
     (`columns <name>`) whose change these SQL texts need not show, because a macro call decided over them by the moment;
     `hidden_update` are those of `virtual_update`. `kept` are macros of the project and relations that will be asked for
-    when the model is rendered again. `quiet` are statements that a macro gave which promises that no row depends on it.
+    when the model is rendered again. `decisions` are the calls, as written, that decide by the moment. `quiet` are
+    statements that a macro gave which promises that no row depends on it.
     """
 
     pre: tuple[str, ...]
@@ -76,6 +77,7 @@ class Rendered:
     hidden_update: frozenset[str] = frozenset()
     kept: frozenset[str] = frozenset()
     quiet: frozenset[str] = frozenset()
+    decisions: tuple[str, ...] = ()
 
 
 LOADING = RenderContext(start=0, end=86_400_000, execution_time=0, stage="loading")
@@ -144,6 +146,7 @@ def render(model: Model, context: RenderContext, *, lines: Mapping[str, int] | N
         hidden_update=frozenset(expander.scope.hidden) - hidden,
         kept=frozenset(kept),
         quiet=frozenset(quiet),
+        decisions=tuple(expander.scope.decisions),
     )
 
 

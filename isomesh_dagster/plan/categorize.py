@@ -5,10 +5,11 @@ When rows of existing columns might differ the answer is breaking; "non-breaking
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from isomesh_dagster.dialect.canonical import digest
+from isomesh_dagster.dialect.canonical import canonical_tokens, digest
 from isomesh_dagster.dialect.query import output_columns, type_key
 from isomesh_dagster.dialect.summary import ALL as ALL_COLUMNS
 from isomesh_dagster.dialect.summary import Opaque, Verdict, VerdictKind, categorize, compare, summarize, touched
@@ -28,7 +29,7 @@ from isomesh_dagster.model.kinds import (
 )
 from isomesh_dagster.model.mentioned import is_jinja
 from isomesh_dagster.model.model import Model
-from isomesh_dagster.model.render import LOADING, is_template, render
+from isomesh_dagster.model.render import LOADING, Rendered, is_template, render
 from isomesh_dagster.plan.forward_only import WITHOUT_HISTORY
 from isomesh_dagster.relation import Column
 from isomesh_dagster.snapshot.fingerprint import changed_parameters, hidden_parts, python_parts
@@ -39,7 +40,8 @@ Schema = Mapping[str, Sequence[Column]]
 ALL = frozenset({"*"})
 """Stands for "any column, and which rows there are"."""
 
-_OTHER_START, _OTHER_END = 981_158_400_000, 981_244_800_000  # 2001-02-03: not the load-time placeholder
+# 2001-02-03 04:05, 2003-07-08 09:10 and 2005-11-12 13:14: no part of one is that of another or of the load-time ones
+_OTHER_START, _OTHER_END, _OTHER_NOW = 981_173_106_789, 1_057_655_411_121, 1_131_801_255_161
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,16 +143,23 @@ def _reading(
             reason=f"what its Python code reads of {_names(sorted({*hits, *additions}))} cannot be told",
             changed=ALL,
         )
-    if (new.has_star and (hits or additions)) or _may_mean_others(new, hits, additions):
+    if new.has_star and (hits or additions):
         return _star_reader(old, new, old_schema, new_schema, hits)
-    if not hits:
-        return Judgement(
-            category=Category.INDIRECT_NON_BREAKING,
-            reason=f"reads no changed column of {_names(sorted(additions))}"
-            if additions
-            else "what it reads keeps its rows",
+    if hits:
+        reading = _column_reader(new, new_schema, hits)
+    else:
+        told = (
+            f"reads no changed column of {_names(sorted(additions))}" if additions else "what it reads keeps its rows"
         )
-    return _column_reader(new, new_schema, hits)
+        reading = Judgement(category=Category.INDIRECT_NON_BREAKING, reason=told)
+    if reading.changed == ALL or not _may_mean_others(new, hits, additions):
+        return reading
+    verdict = categorize_schemas(old, new, old_schema, new_schema)
+    if verdict.kind is VerdictKind.NONE or (verdict.kind is VerdictKind.COLUMNS and verdict.columns <= reading.changed):
+        return reading
+    return Judgement(
+        category=Category.INDIRECT_BREAKING, reason=f"its names mean other columns: {verdict.reason}", changed=ALL
+    )
 
 
 def _may_mean_others(model: Model, hits: Mapping[str, frozenset[str]], additions: Mapping[str, frozenset[str]]) -> bool:
@@ -298,7 +307,9 @@ def _query_verdict(old: Model, new: Model, old_schema: Schema, new_schema: Schem
             return _unlike("text and macros changed together")
         # equal at the load-time placeholders must also be equal at another moment
         before, after = _at_other_moment(old, macros), _at_other_moment(new, macros)
-        other = categorize(before, after, new.dialect, old_schema, new_schema)
+        if _decisions(old, before) != _decisions(new, after):
+            return _unlike("a call that decides by the moment changed")
+        other = categorize(before.query, after.query, new.dialect, old_schema, new_schema)
         verdict = max(verdict, other, key=lambda one: _SEVERITY[one.kind])
     return verdict
 
@@ -312,11 +323,22 @@ def _as_written(model: Model) -> tuple[str, ...]:
     return (*(text for text in model.pre_statements if text.lstrip()[:4].upper() == "@DEF"), model.query)
 
 
-def _at_other_moment(model: Model, macros: ProjectMacros) -> str:
+def _decisions(model: Model, rendered: Rendered) -> list[str]:
+    """What of the query decides by the moment which text it is: at two moments that need not be seen."""
+    if is_jinja(model.query):
+        return [model.query] if _DECIDES.search(model.query) else []
+    texts = (*rendered.decisions, *(_as_written(model)[:-1] if rendered.decisions else ()))
+    return sorted(canonical_tokens(text, model.dialect) for text in texts)
+
+
+_DECIDES = re.compile(r"\{%|\{\{[^}]*(?:\bif\b|\()")
+
+
+def _at_other_moment(model: Model, macros: ProjectMacros) -> Rendered:
     context = replace(LOADING, macros=macros)
     if context.start is not None:
         context = replace(context, start=_OTHER_START, end=_OTHER_END)
-    return render(model, replace(context, execution_time=_OTHER_END, stage="evaluating")).query
+    return render(model, replace(context, execution_time=_OTHER_NOW, stage="evaluating"))
 
 
 _SEVERITY = {VerdictKind.NONE: 0, VerdictKind.ADDITIVE: 1, VerdictKind.COLUMNS: 2, VerdictKind.BREAKING: 3}
@@ -407,8 +429,6 @@ def _statement_change(old: Model, new: Model, macros: ProjectMacros) -> Judgemen
 
 def _rendered_statements(model: Model, which: str, macros: ProjectMacros) -> list[str]:
     """The statements at load and, as written, those that vary."""
-    from isomesh_dagster.dialect.canonical import canonical_tokens
-
     rendered = render(replace(model, query=""), replace(LOADING, macros=macros))
     given = [text for text in (rendered.pre if which == "pre" else rendered.post) if text not in rendered.quiet]
     written = model.pre_statements if which == "pre" else model.post_statements

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from isomesh_dagster.errors import PlanError
+from isomesh_dagster.model.context import ParseContext
 from isomesh_dagster.model.kinds import Embedded, External, IncrementalByTimeRange, View
+from isomesh_dagster.model.parse import parse_model
 from isomesh_dagster.plan.diff import check_references
 from isomesh_dagster.plan.explain import change_sections, plan_steps
 from isomesh_dagster.plan.layer import Layer
@@ -250,6 +252,31 @@ def test_the_same_decision_has_the_same_id_and_every_other_another():
     assert system.plan(changed).id == system.plan(changed).id
     assert system.plan(changed).id != system.plan(project(stg=STG + " WHERE a > 1")).id
     assert system.plan(changed).id != system.plan(changed, "dev").id
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("ds <= @end_ds", "ds <= @start_ds"),  # the same day in a batch of one
+        ("v > @end_hour", "v > 23"),
+        ("v > @start_hour", "v > @execution_hour"),
+        ("@IF(@start_ds >= '2024-06-01', v > 2, TRUE)", "@IF(@start_ds >= '2024-06-01', v > 3, TRUE)"),
+        ("@IF(@start_ds >= '2024-06-01', v > 2, TRUE)", "@IF(@start_ds >= '2024-07-01', v > 2, TRUE)"),
+        ("@WHERE(@start_ds >= '2024-06-01') v > 2", "@WHERE(@start_ds >= '2024-06-01') v > 3"),
+        ("TRUE", "TRUE AND @IF(@end_ds > '2024-01-01', v > 2, TRUE)"),
+    ],
+)
+def test_what_a_query_is_at_other_moments_counts(before: str, after: str):
+    def written(condition: str):
+        where = condition if condition.startswith("@WHERE") else f"WHERE {condition}"
+        header = "MODEL (name s.inc, kind INCREMENTAL_BY_TIME_RANGE (time_column ds), start '2023-12-30');"
+        text = f"{header}\nSELECT id, ds, v FROM raw.e AS e {where}"
+        context = ParseContext(gateway="test", dialect="duckdb", physical_schema=str, read_seed=str.encode)
+        return graph(*parse_model(text, "models/inc.sql", context).models)
+
+    system = System()
+    system.apply(system.plan(written(before)))
+    assert category(system.plan(written(after)), "s.inc") is Category.BREAKING
 
 
 def test_a_name_that_becomes_a_column_of_a_parent_means_something_else():
