@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from isomesh_dagster.config.values import as_yaml
+from isomesh_dagster.config.values import as_yaml, looks_secret
 
 
 def _local_path(value: object, info: ValidationInfo) -> object:
@@ -58,8 +58,6 @@ def _external(value: object, info: ValidationInfo) -> object:
 
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_SECRET_KEY = re.compile("secret|password|token|key|credential|connection_string", re.IGNORECASE)
-_SECRET_IN_ADDRESS = re.compile("secret|password|pwd|token|key|sig|credential", re.IGNORECASE)
 
 LocalPath = Annotated[Path | None, BeforeValidator(_local_path)]
 Plain = Annotated[Any, BeforeValidator(as_yaml)]
@@ -68,7 +66,7 @@ Plain = Annotated[Any, BeforeValidator(as_yaml)]
 def secrets_in_address(text: str) -> list[str]:
     """The passwords and tokens in an address (`http://user:password@host/?token=…`) or a list of `key=value`."""
     parts = re.findall(r"://[^/@\s]*?:([^\s]+)@", text)
-    parts += [value for key, value in re.findall(r"([\w-]+)=([^&;\s]+)", text) if _SECRET_IN_ADDRESS.search(key)]
+    parts += [value for key, value in re.findall(r"([\w-]+)=([^&;\s]+)", text) if looks_secret(key)]
     return [*parts, *(unquote(part) for part in parts)]
 
 
@@ -200,7 +198,7 @@ class DuckDBConnection(_Config):
         """Every secret text in here, for filters that keep secrets out of messages."""
         options = [option.get_secret_value() for secret in self.secrets for option in secret.options.values()]
         texts = {key: value for key, value in self.connector_config.items() if isinstance(value, str)}
-        declared = [value for key, value in texts.items() if _SECRET_KEY.search(key)]
+        declared = [value for key, value in texts.items() if looks_secret(key)]
         addresses = [*texts.values(), *self.allowed_paths, *(one.repository or "" for one in self.extensions)]
         found = [part for address in addresses for part in secrets_in_address(address)]
         return tuple(value for value in options + declared + found if value)

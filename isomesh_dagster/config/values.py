@@ -18,7 +18,9 @@ from isomesh_dagster.errors import ConfigError, hide
 if TYPE_CHECKING:
     from isomesh_dagster.model.model import Json
 
-_SECRET_NAME = re.compile("secret|passw|passphrase|pwd|token|key|auth|credential|dsn|conn|ur[il]$", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"secret|passw|passphrase|pwd|token|key|auth|credential|dsn|conn|ur[il]$|(?:\b|_)sig(?:\b|_|nature)", re.IGNORECASE
+)
 
 
 class Unquoted(str):
@@ -82,9 +84,9 @@ def variables_in(node: Node) -> tuple[str, ...]:
             )
 
 
-def looks_secret(variable: str) -> bool:
-    """Whether an environment variable of that name is likely to hold something that nobody else should read."""
-    return _SECRET_NAME.search(variable) is not None
+def looks_secret(name: str) -> bool:
+    """Whether a variable, key or option of that name is likely to hold something that nobody else should read."""
+    return _SECRET_NAME.search(name) is not None
 
 
 def as_yaml(value: Any) -> Json:
