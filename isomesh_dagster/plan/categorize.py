@@ -152,7 +152,8 @@ def _reading(
             f"reads no changed column of {_names(sorted(additions))}" if additions else "what it reads keeps its rows"
         )
         reading = Judgement(category=Category.INDIRECT_NON_BREAKING, reason=told)
-    if reading.changed == ALL or not _may_mean_others(new, hits, additions):
+    is_compared = old.rendered != new.rendered  # with what it reads, when the edit of its text was judged
+    if is_compared or reading.changed == ALL or not _may_mean_others(new, hits, additions):
         return reading
     verdict = categorize_schemas(old, new, old_schema, new_schema)
     if verdict.kind is VerdictKind.NONE or (verdict.kind is VerdictKind.COLUMNS and verdict.columns <= reading.changed):

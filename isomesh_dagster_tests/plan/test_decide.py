@@ -299,6 +299,24 @@ def test_a_name_that_becomes_a_column_of_a_parent_means_something_else():
         assert category(system.plan(project(*after, reader)), "s.reader") is Category.INDIRECT_BREAKING
 
 
+def test_a_column_that_is_added_and_used_at_once_is_an_addition():
+    def project(stg: str, mart: str):
+        return graph(
+            model("s.stg", f"SELECT {stg} FROM raw.a"),
+            model("s.mart", f"SELECT {mart} FROM s.stg"),
+            model("s.reader", "SELECT k FROM s.mart"),
+        )
+
+    system = System()
+    system.apply(system.plan(project("a.k, a.v", "k, v")))
+    plan = system.plan(project("a.k, a.v, a.x", "k, v, x + 1 AS x"))
+    assert {one.model: one.category for one in plan.changes} == {
+        "s.stg": Category.NON_BREAKING,
+        "s.mart": Category.NON_BREAKING,
+        "s.reader": Category.INDIRECT_NON_BREAKING,
+    }
+
+
 def test_another_time_column_moves_rows_between_intervals():
     kind = IncrementalByTimeRange(time_column="ds")
 
