@@ -117,6 +117,18 @@ def _set(variable: str, value: str) -> Iterator[None]:
             os.environ[variable] = before
 
 
+def _one_folder(_ctx: click.Context, _parameter: click.Parameter, folders: tuple[Path, ...]) -> Path:
+    """The project's folder. Several would be planned together, which nothing here does."""
+    if len(folders) > 1:
+        raise click.BadParameter(
+            f"one project at a time, got {len(folders)}: {', '.join(map(str, folders))}. For one graph over several"
+            " repositories have one folder with one config.yaml, each repository a folder below its models/ (git"
+            " subtrees do). Projects that stay apart have a state and a warehouse each, and declare what they read"
+            " of another in external_models.yaml."
+        )
+    return folders[0]
+
+
 @click.group(
     cls=Commands,
     epilog=EXIT_CODES,
@@ -127,7 +139,9 @@ def _set(variable: str, value: str) -> Iterator[None]:
     "--project",
     "directory",
     type=click.Path(file_okay=False, path_type=Path),
-    default=Path(),
+    default=(Path(),),
+    multiple=True,
+    callback=_one_folder,
     metavar="DIR",
     help="The project's folder, where config.yaml is.  [default: .]",
 )

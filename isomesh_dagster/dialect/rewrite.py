@@ -47,9 +47,9 @@ def transpile(sql: str, read: str, write: str, schema: Mapping[str, Sequence[Col
             from isomesh_dagster.dialect.idioms import put_in_words  # they load what resolves columns
             from isomesh_dagster.dialect.typed import give_types
 
-            for position, statement in enumerate(statements):
+            for statement in statements:
                 give_types(statement, read, schema)
-                statements[position] = put_in_words(statement, read, write)
+                put_in_words(statement, read, write)
         return ";\n".join(statement.sql(dialect=target, unsupported_level=ErrorLevel.RAISE) for statement in statements)
     except ParseError as error:
         raise parse_error(error) from error

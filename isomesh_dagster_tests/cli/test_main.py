@@ -87,6 +87,14 @@ def test_a_global_option_after_the_command_is_explained() -> None:
     assert "put it before the command" in result.stderr
 
 
+def test_several_projects_are_refused_with_what_to_do_instead() -> None:
+    result = isomesh("-p", "repo_1", "--project", "repo_2", "plan")
+    assert result.exit_code == 2
+    message = " ".join(result.stderr.split())
+    assert "one project at a time, got 2: repo_1, repo_2" in message
+    assert "external_models.yaml" in message
+
+
 def test_help_imports_nothing_heavy() -> None:
     heavy = "duckdb sqlalchemy alembic sqlglot dagster rich pydantic yaml dateparser pandas"
     code = f"import isomesh_dagster.cli.main, sys; print(*(set('{heavy}'.split()) & set(sys.modules)))"
