@@ -29,7 +29,7 @@ import psycopg2
 
 from isomesh_dagster.config.connections import PostgresConnection
 
-STARTS_WITHIN_SECONDS = 60
+STARTS_WITHIN_SECONDS = 240
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",

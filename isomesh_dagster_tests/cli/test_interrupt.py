@@ -38,7 +38,7 @@ def test_a_running_statement_is_ended_and_nothing_of_it_stays(planned: Shop) -> 
             break
     try:
         process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+        _, told = process.communicate(timeout=240)
     finally:
         process.kill()
     assert process.returncode == 130

@@ -45,6 +45,9 @@ def hosts(request: pytest.FixtureRequest) -> Iterator[tuple[Host, Host]]:
     words = network() if request.param == "two networks" else ()
     first = Host(words)
     second = Host(words)
+    while second.port == first.port:  # in a network of its own that port is free, too
+        second.stop()
+        second = Host(words)
     assert first.reaches(first.port)
     assert second.reaches(first.port) == (not words)
     yield first, second
