@@ -63,6 +63,8 @@ def _coerced(value: Any, hint: Any, dialect: str, parameter: str) -> Any:
     try:
         return coerce(value, hint, dialect)
     except (_Unfit, ValueError, SqlglotError):
+        if hint is str and isinstance(value, exp.Column):  # `schema.table`, as the text that people mean by it
+            return value.sql(dialect=dialect)
         shown = value.sql(dialect=dialect) if isinstance(value, exp.Expr) else repr(value)
         name = getattr(hint, "__name__", None) if not typing.get_args(hint) else None
         raise MacroError(

@@ -13,7 +13,7 @@ from isomesh_dagster.dialect.canonical import canonical_tokens, digest
 from isomesh_dagster.dialect.query import output_columns, type_key
 from isomesh_dagster.dialect.summary import ALL as ALL_COLUMNS
 from isomesh_dagster.dialect.summary import Opaque, Verdict, VerdictKind, categorize, compare, summarize, touched
-from isomesh_dagster.errors import MacroError
+from isomesh_dagster.errors import MacroError, UnsupportedError
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.kinds import (
     External,
@@ -307,7 +307,10 @@ def _query_verdict(old: Model, new: Model, old_schema: Schema, new_schema: Schem
                 return verdict  # what the macros give does not depend on the moment
             return _unlike("text and macros changed together")
         # equal at the load-time placeholders must also be equal at another moment
-        before, after = _at_other_moment(old, macros), _at_other_moment(new, macros)
+        try:
+            before, after = _at_other_moment(old, macros), _at_other_moment(new, macros)
+        except UnsupportedError:
+            return _unlike("a macro asks the warehouse what to write")
         if _decisions(old, before) != _decisions(new, after):
             return _unlike("a call that decides by the moment changed")
         other = categorize(before.query, after.query, new.dialect, old_schema, new_schema)

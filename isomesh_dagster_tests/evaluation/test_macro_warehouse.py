@@ -169,3 +169,7 @@ def test_queries_audits_and_tests_know_the_engine_they_are_for(tmp_path: Path) -
         assert [result.error for result in project.run_unit_tests()] == [None]
         list(project.apply(project.plan("dev")))
         assert project.fetch("SELECT LENGTH(id) FROM s__dev.a")[1] == [(64,)]
+    (tmp_path / "models/a.sql").write_text(MODEL.replace(" v FROM", " v, 1 AS n FROM"))
+    with Project.load(tmp_path, environ={}) as project:  # nobody can tell here what such a macro gives
+        (change,) = project.plan("dev").changes
+        assert change.reason == "a macro asks the warehouse what to write"

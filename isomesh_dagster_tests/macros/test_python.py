@@ -104,6 +104,7 @@ def test_what_a_macro_may_give(result: str, given: str) -> None:
         ("exp.Table", "raw.t", "Table"),
         ("str", "'it''s'", "it's"),
         ("str", "name", "name"),
+        ("str", "raw.t", "raw.t"),
         ("int", "5", "5"),
         ("int", "-5", "-5"),
         ("float", "1.5", "1.5"),
