@@ -47,8 +47,7 @@ def main() -> int:
                 chapter(person, site)
                 print(f"{chapter.__name__:<10} {time.monotonic() - began:5.1f} s  {chapter.__doc__}", flush=True)
         if options.docs:
-            for picture in _DOCS.glob("*.png"):
-                shutil.copy(pictures / picture.name, picture)
+            shutil.copytree(pictures, _DOCS, dirs_exist_ok=True)
     return 0
 
 

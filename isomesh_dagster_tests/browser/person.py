@@ -25,6 +25,9 @@ _MILLISECONDS = 90_000  # until a page says what it should, on a busy machine
 _RUN_MILLISECONDS = 600_000
 _LOADING = "[class*=Skeleton_], [class*=Spinner_], [class*=LoadingBar_]"
 
+_STILL = """Promise.all(document.getAnimations()
+  .filter(one => one.effect.getComputedTiming().endTime !== Infinity).map(one => one.finished.catch(() => 0)))"""
+
 
 def browser() -> str | None:
     """The Chromium on PATH."""
@@ -49,6 +52,10 @@ class Person:
         """What can be seen and has exactly this text."""
         return self._page.get_by_text(text, exact=True).filter(visible=True).first
 
+    def dialog(self) -> Locator:
+        """The dialog in front."""
+        return self._page.get_by_role("dialog").filter(visible=True).last
+
     def sees(self, *texts: str) -> None:
         """The page says each of the texts, however they are broken into lines. Raises AssertionError otherwise."""
         for text in texts:
@@ -62,6 +69,7 @@ class Person:
         """Keep what is on the screen, or one thing on it, once nothing is being loaded."""
         expect(self._page.locator(_LOADING).filter(visible=True)).to_have_count(0)
         self._page.mouse.move(0, 0)  # over nothing that would light up
+        self._page.evaluate(_STILL)
         (of or self._page).screenshot(path=self._pictures / f"{name}.png", animations="disabled")
 
     # -- doing

@@ -58,6 +58,11 @@ def look(person: Person, site: Site) -> None:
     person.open("/assets/core/flights")
     person.sees("The fact of the project", "6,042", "DuckDB", "models/core/flights.sql")
     person.picture("asset")
+    person.open("/assets/marts/carrier_days")
+    person.sees("INCREMENTAL_BY_TIME_RANGE")
+    person.click("[Show Markdown]")
+    person.sees("isomesh/column_lineage", "core.flights.departure_delay")
+    person.picture("lineage", of=person.dialog())
     person.open("/assets/core/flights?view=checks")
     person.sees("Checks (6)", "accepted_values", "unique_values", "This is a blocking asset check.", "Passed")
 
@@ -129,7 +134,11 @@ def refused_rows(person: Person, site: Site) -> None:
     """Rows that a blocking audit refuses: the run says which audit, and how many rows; nothing of them stays."""
     site.edit("models/core/flights.sql", "  outcome\nFROM", "  UPPER(outcome) AS outcome\nFROM")
     _materialize(person, "core/flights", "Failure")
-    person.sees("core.flights: audit accepted_values")
+    person.sees(
+        "models/core/flights.sql:1 (core.flights): audit accepted_values found 6,042 rows",
+        "what was written is rolled back",
+        "mend the rows or the query",
+    )
     person.open("/assets/core/flights?view=checks")
     person.sees("accepted_values", "Failed", "isomesh/failing_rows 6042")
 

@@ -227,6 +227,11 @@ def test_a_component_with_an_unknown_setting_or_translator_is_refused() -> None:
     assert isinstance(_translator("isomesh_dagster.IsomeshTranslator", plain.settings), IsomeshTranslator)
 
 
+def test_the_launchpad_offers_the_environment() -> None:
+    fields = IsomeshResource.to_config_schema().as_field().config_type.fields
+    assert fields["environment"].default_value == ""
+
+
 def test_every_field_of_the_component_says_what_it_is() -> None:
     from isomesh_dagster.definitions.component import IsomeshProjectComponent
 
