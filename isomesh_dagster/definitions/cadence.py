@@ -21,7 +21,7 @@ import dagster as dg
 
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.translator import IsomeshTranslator, is_built
-from isomesh_dagster.definitions.tries import next_try, what_stays
+from isomesh_dagster.definitions.tries import next_try, runs_here, what_stays
 from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.plan.cadence import Cadence
 from isomesh_dagster.project import Project
@@ -122,8 +122,8 @@ def build_cadence_sensor(
         description=f"Is any model due by its cron in {whose}? Only then a run starts, of these models only.",
     )
     def run_when_due(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-        at_work = context.instance.get_run_records(
-            dg.RunsFilter(statuses=_UNFINISHED, tags={keys.DUE_TAG: "true", keys.GATEWAY_TAG: gateway}), limit=1
+        at_work = runs_here(
+            context, dg.RunsFilter(statuses=_UNFINISHED, tags={keys.DUE_TAG: "true", keys.GATEWAY_TAG: gateway})
         )
         if at_work:
             return dg.SkipReason(f"run {at_work[0].dagster_run.run_id} is under way")
@@ -148,7 +148,7 @@ def build_cadence_sensor(
                 work = work_of(cadence)
                 same = dg.RunsFilter(tags={keys.WORK_TAG: work, keys.GATEWAY_TAG: gateway})
                 is_new = kept.asked.get(environment) != work
-                attempt = 1 if is_new else _attempt(context.instance, same, environment)
+                attempt = 1 if is_new else _attempt(context, same, environment)
                 if isinstance(attempt, str):
                     told.append(attempt)  # others are not kept waiting by one that failed
                     continue
@@ -184,13 +184,13 @@ def _quiet(cadence: Cadence, *, is_alone: bool) -> str:
     return f"nothing is due{'' if is_alone else f' in {cadence.environment}'}; next {when}"
 
 
-def _attempt(instance: dg.DagsterInstance, same: dg.RunsFilter, environment: str) -> int | str:
+def _attempt(context: dg.SensorEvaluationContext, same: dg.RunsFilter, environment: str) -> int | str:
     """Which try of what is due, and was requested, comes now; or why none does. `same` finds its runs."""
     return next_try(
-        instance,
+        context,
         same,
         f"of what is due in {environment}",
-        settled=lambda run: what_stays(instance, run),
+        settled=lambda run: what_stays(context.instance, run),
         remedy="what is left waits for the next tick of a cron, or for somebody who launches the job run",
     )
 

@@ -19,7 +19,7 @@ from isomesh_dagster.config.git import short_ref
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.git_jobs import DEPLOY, DEPLOY_OP, PREVIEW, PREVIEW_OP
 from isomesh_dagster.definitions.reload import reload_location
-from isomesh_dagster.definitions.tries import next_try
+from isomesh_dagster.definitions.tries import next_try, runs_here
 from isomesh_dagster.delivery import Delivery, Deploy, Due, Expire, Preview
 from isomesh_dagster.errors import RemoteError
 from isomesh_dagster.project import Project
@@ -221,14 +221,14 @@ def _attempt(
     }
     what = f"for {short_ref(task.ref)} at {task.commit[:12]}"
     requested = dg.RunsFilter(job_name=job, tags=tags)
-    return next_try(context.instance, requested, what, remedy="launch it again, or push")
+    return next_try(context, requested, what, remedy="launch it again, or push")
 
 
 def _cancel_queued(context: dg.SensorEvaluationContext, delivery: Delivery, ref: str) -> None:
     """Runs for older commits of the ref that have not begun are not needed any more."""
     tags = {keys.REF_TAG: ref, keys.GATEWAY_TAG: delivery.settings.gateway}
     waiting = dg.RunsFilter(job_name=PREVIEW, statuses=[dg.DagsterRunStatus.QUEUED], tags=tags)
-    for record in context.instance.get_run_records(waiting):
+    for record in runs_here(context, waiting):
         context.instance.run_coordinator.cancel_run(record.dagster_run.run_id)
 
 

@@ -15,9 +15,25 @@ from isomesh_dagster.definitions import keys
 PAUSES = (0, 60, 240, 960)
 """Seconds after a run that came to nothing before the next one is requested; one try more than there are pauses."""
 
+_MOST_RUNS = 100
+
+
+def runs_here(context: dg.SensorEvaluationContext, wanted: dg.RunsFilter) -> list[dg.RunRecord]:
+    """The newest runs that are wanted, of the sensor's own code location: another one of the same instance may serve
+    another folder of the same repository.
+    """
+    records = context.instance.get_run_records(wanted, limit=_MOST_RUNS)
+    here = context.code_location_origin
+    return [record for record in records if here is None or _location(record.dagster_run) in (None, here.location_name)]
+
+
+def _location(run: dg.DagsterRun) -> str | None:
+    origin = run.remote_job_origin
+    return None if origin is None else origin.repository_origin.code_location_origin.location_name
+
 
 def next_try(
-    instance: dg.DagsterInstance,
+    context: dg.SensorEvaluationContext,
     requested: dg.RunsFilter,
     what: str,
     *,
@@ -27,7 +43,7 @@ def next_try(
     """Which try a run requested now would be, or why none is. `requested` finds the runs of the work, `what` says which
     work that is, `settled` why a run that has ended is not tried again ("": it is), `remedy` what people can do then.
     """
-    records = instance.get_run_records(requested, limit=1)
+    records = runs_here(context, requested)
     if not records:
         return 1  # somebody deleted it
     run, ended = records[0].dagster_run, records[0].end_time

@@ -18,7 +18,7 @@ from isomesh_dagster.delivery.due import Deploy, Due, Expire, Preview, Refused, 
 from isomesh_dagster.delivery.host import only_open
 from isomesh_dagster.delivery.report import Outcome, Report
 from isomesh_dagster.delivery.tell import Teller
-from isomesh_dagster.delivery.work import Done, Found, OnEvent, deploy_commit, living, preview_commit
+from isomesh_dagster.delivery.work import Done, Found, OnEvent, deploy_commit, living, plan_that_waits, preview_commit
 from isomesh_dagster.errors import (
     AuditError,
     ConfigError,
@@ -178,6 +178,8 @@ class Delivery:
             if record is not None and record.shown is not None and self._is_passed(ref, chosen, record.shown):
                 told = f"{chosen[:12]} is older than {record.shown[:12]}, which {PROD} shows"
                 return self._report("deploy", ref, chosen, PROD, "skipped", told, Found())
+        if approve is not None:
+            plan_that_waits(self.config, self.records(), chosen, approve)  # who mistypes it leaves the plan waiting
 
         def work(found: Found) -> Done:
             with self._opened(ref, chosen) as project:

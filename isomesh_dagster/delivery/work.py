@@ -14,7 +14,7 @@ from isomesh_dagster.delivery.report import Outcome, applied_words
 from isomesh_dagster.errors import PlanError
 from isomesh_dagster.plan.diff import diff
 from isomesh_dagster.plan.plan import ChangeType, Plan
-from isomesh_dagster.plan.saved import plan_document, read_document
+from isomesh_dagster.plan.saved import SavedPlan, plan_document, read_document
 from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.project import Project
 from isomesh_dagster.project.losses import column_changes_of
@@ -65,7 +65,7 @@ def deploy_commit(
     _test(project, found)
     shown = project.system.shown(PROD)
     if approve is not None:
-        plan = _plan_that_waits(project, config, records, commit, approve)
+        plan = project.plan_again(plan_that_waits(config, records, commit, approve))
     else:
         choices = _forward_only(project, config, records, shown)
         plan = project.plan(PROD, wish=Wish(no_gaps=True, choices=choices))
@@ -114,19 +114,20 @@ def preview_commit(
     return Done(outcome="shown", told=applied_words(plan, found.events, commit))
 
 
-def living(environments: Iterable[Environment], now: datetime) -> dict[str, Environment]:
-    """Those that have not ended, by name; what ended is there until the janitor comes."""
-    return {one.name: one for one in environments if not one.has_ended(now)}
-
-
-def _plan_that_waits(project: Project, config: GitConfig, records: Sequence[GitRef], commit: str, approve: str) -> Plan:
+def plan_that_waits(config: GitConfig, records: Sequence[GitRef], commit: str, approve: str) -> SavedPlan:
+    """The plan of the commit that waits for an approval, when its id begins with `approve`. Raises PlanError."""
     waiting = next((record for record in records if record.ref == config.deploy_ref), None)
     if waiting is None or waiting.commit != commit or not waiting.document:
         raise PlanError(f"no plan of {commit[:12]} waits for anybody", hint="deploy it without an approval")
     saved = read_document(waiting.document, "the plan that waits")
     if not approve or not saved.id.startswith(approve):
         raise PlanError(f"the plan that waits is {saved.id}, not {approve}", hint="look at it again")
-    return project.plan_again(saved)
+    return saved
+
+
+def living(environments: Iterable[Environment], now: datetime) -> dict[str, Environment]:
+    """Those that have not ended, by name; what ended is there until the janitor comes."""
+    return {one.name: one for one in environments if not one.has_ended(now)}
 
 
 def _forward_only(

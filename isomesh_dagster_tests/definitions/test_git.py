@@ -299,6 +299,24 @@ def test_a_run_that_recorded_nothing_is_requested_again(
     assert "ended without a result, as 2 before it" in str(last.skip_reason)
 
 
+def test_runs_of_another_location_are_not_ours(here: Deployment) -> None:
+    """It may serve another folder of the same repository, with the same gateway."""
+    (request,) = here.tick().run_requests or ()
+    run = here.instance.get_run_by_id(here.queued[request.run_key])
+    for name, found in (("shop", [run]), ("other", [])):
+        context = dg.SensorEvaluationContext(
+            instance_ref=None,
+            instance=here.instance,
+            last_tick_completion_time=None,
+            last_run_key=None,
+            cursor=None,
+            repository_name=None,
+            code_location_origin=RegisteredCodeLocationOrigin(name),
+        )
+        ours = tries.runs_here(context, dg.RunsFilter(tags={"isomesh/commit": request.tags["isomesh/commit"]}))
+        assert [record.dagster_run for record in ours] == found
+
+
 def test_who_cancels_a_run_and_who_lets_dagster_try_again_is_heeded(here: Deployment) -> None:
     (request,) = here.tick().run_requests or ()
     failed = here.make(request, dg.DagsterRunStatus.FAILURE, **{"dagster/will_retry": "true"})
@@ -365,6 +383,9 @@ def test_an_approval_comes_from_the_launchpad(here: Deployment) -> None:
     assert not here.tick().run_requests
     plan = output(result)["isomesh/plan_id"]
     commit = here.people.git("rev-parse", "HEAD")
+    slip = dg.RunRequest("x", {"ops": {"deploy_commit": {"config": {"commit": commit, "approve": f"x{plan}"}}}})
+    assert "the plan that waits is" in failure(here.run(slip, "deploy"))
+    assert not here.tick().run_requests
     approve = dg.RunRequest("x", {"ops": {"deploy_commit": {"config": {"commit": commit, "approve": plan}}}})
     assert output(here.run(approve, "deploy"))["isomesh/outcome"] == "shown"
     assert amount(here) == 10
