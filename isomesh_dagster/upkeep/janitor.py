@@ -65,7 +65,9 @@ def janitor(
             going = state.mark_unreferenced(keep_promotions=keep_promotions, older_than=older_than)
             checkpoint("marked")
         if dry_run:
-            yield from (Dropped(name=str(one.physical)) for one in _readers_first(going) if one.physical is not None)
+            shown = _shown(session)
+            told = (str(one.physical) for one in _readers_first(going) if one.physical is not None)
+            yield from (Dropped(name=physical) for physical in told if physical not in shown)
         else:
             yield from remove_snapshots(session, state, going, checkpoint)
         if ignore_ttl:  # nobody knows since when these are not needed
@@ -81,10 +83,15 @@ def remove_snapshots(
     session: Session, state: StateStore, going: Collection[Snapshot], checkpoint: Callable[[str], None]
 ) -> Iterator[Dropped]:
     """Remove snapshots that the state has marked, with their relations and the schemas that are empty afterwards; an
-    event per relation.
+    event per relation. What the warehouse shows stays, although the state, which may be an older one, does not know.
     """
+    shown = _shown(session)
     for snapshot in _readers_first(going):
-        yield from _remove_snapshot(session, state, snapshot, checkpoint)
+        if environment := shown.get(str(snapshot.physical)):
+            why = f"the warehouse shows it in {environment}, of which this state does not know"
+            yield Dropped(name=str(snapshot.physical), kept_because=why)
+        else:
+            yield from _remove_snapshot(session, state, snapshot, checkpoint)
     yield from drop_schemas(session, {one.physical.schema for one in going if one.physical is not None})
 
 
@@ -93,8 +100,14 @@ def _unknown(session: Session, state: StateStore) -> set[str]:
     if not warehouse.exists(session):
         return set()
     recorded = warehouse.all_physicals(session)
-    shown = {view.physical for one in warehouse.all_shown(session) for view in one.target.views.values()}
-    return recorded - shown - state.physicals()  # asked last: what is built now was known before
+    return recorded - _shown(session).keys() - state.physicals()  # asked last: what is built now was known before
+
+
+def _shown(session: Session) -> dict[str, str]:
+    """The physical relations (dotted) that the warehouse shows, each with an environment."""
+    if not warehouse.exists(session):
+        return {}
+    return {view.physical: one.name for one in warehouse.all_shown(session) for view in one.target.views.values()}
 
 
 def _unused(session: Session, physicals: Collection[str]) -> tuple[set[str], list[Dropped]]:

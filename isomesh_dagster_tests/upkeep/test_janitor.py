@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from datetime import datetime, timedelta, timezone
 
 import pytest
 
 from isomesh_dagster.execution.promote import rollback
 from isomesh_dagster.model import kinds
+from isomesh_dagster.state.opening import open_state
 from isomesh_dagster.upkeep.janitor import janitor
 from isomesh_dagster_tests.factories import System, model, snapshots
 
@@ -120,3 +123,22 @@ def test_what_cannot_be_dropped_is_told_and_stops_nothing(system):
         session.execute(f"DROP VIEW {stubborn.sql}")
     assert [event.name for event in sweep(system)] == [str(stubborn)]
     assert sweep(system) == []
+
+
+def test_an_older_state_takes_nothing_that_the_warehouse_shows(system, tmp_path):
+    for number in (1, 2):
+        system.apply(system.plan(generation(number)))
+    backup = tmp_path / "backup.db"
+    with (
+        contextlib.closing(sqlite3.connect(tmp_path / "state.db")) as now,
+        contextlib.closing(sqlite3.connect(backup)) as then,
+    ):
+        now.backup(then)
+    rollback(system.state, system.connection, "prod", identity=system.identity, now=system.now)
+    with open_state(backup) as older:  # to it, prod shows the second generation, and nobody the first
+        told = list(janitor(system.connection, older, identity=system.identity, now=LATER, keep_promotions=1))
+    assert sorted(event.name for event in told) == physicals(generation(1))
+    assert {event.kept_because for event in told} == {
+        "the warehouse shows it in prod, of which this state does not know"
+    }
+    assert system.rows("SELECT generation FROM mart.v") == [(1,)]
