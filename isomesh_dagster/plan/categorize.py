@@ -354,8 +354,6 @@ def _kind_change(old: Model, new: Model) -> Judgement | None:
     if isinstance(old.kind, Seed) and isinstance(new.kind, Seed):
         return _breaking("csv_settings changed") if old.kind.csv_settings != new.kind.csv_settings else None
     changed = changed_parameters(old, new)
-    if changed == ["lookback"] and isinstance(new.kind, IncrementalByTimeRange):
-        return None  # how far a later batch goes back; a day's rows are its query's all the same
     return _breaking(f"{_names(changed)} changed") if changed else None
 
 

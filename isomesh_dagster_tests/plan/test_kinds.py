@@ -184,17 +184,13 @@ def test_parameters_that_do_not(old, new):
 
 
 def test_what_is_only_spelled_otherwise_builds_nothing():
-    def spelled(amount, day, **kind):
+    def spelled(amount, day):
         columns = (Column(name="ds", type="DATE"), Column(name="id", type=amount))
-        by_day = kinds.IncrementalByTimeRange(time_column="ds", **kind)
+        by_day = kinds.IncrementalByTimeRange(time_column="ds")
         return model("m.t", "SELECT ds, id FROM raw.src", by_day, columns=columns, partitioned_by=(day,))
 
     before = spelled("DECIMAL(9,2)", "ds")
-    for after in (
-        spelled("numeric(9, 2)", "ds"),
-        spelled("DECIMAL(9,2)", "DS"),
-        spelled("DECIMAL(9,2)", "ds", lookback=3),
-    ):
+    for after in (spelled("numeric(9, 2)", "ds"), spelled("DECIMAL(9,2)", "DS")):
         assert category(before, after) == (Category.METADATA, Category.INDIRECT_NON_BREAKING)
     assert category(before, spelled("DECIMAL(9,3)", "ds")) == BOTH
 
