@@ -7,11 +7,12 @@ alone; each page must say what it should. Exits with 1 when one does not. With -
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from PIL import Image
 
 from isomesh_dagster_tests.browser.person import browser, sit_down
 from isomesh_dagster_tests.browser.site import serve
@@ -47,7 +48,9 @@ def main() -> int:
                 chapter(person, site)
                 print(f"{chapter.__name__:<10} {time.monotonic() - began:5.1f} s  {chapter.__doc__}", flush=True)
         if options.docs:
-            shutil.copytree(pictures, _DOCS, dirs_exist_ok=True)
+            for picture in pictures.glob("*.png"):
+                # a palette of 256 colours: nobody sees it, and the repository keeps every picture for good
+                Image.open(picture).convert("RGB").quantize(256).save(_DOCS / picture.name, optimize=True)
     return 0
 
 

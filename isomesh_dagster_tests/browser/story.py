@@ -126,7 +126,6 @@ def refused_query(person: Person, site: Site) -> None:
     site.edit(_CARRIER_DAYS, "SUM(distance_miles)", "SUM(distance_kilometres)")
     _materialize(person, "marts/carrier_days", "Failure")
     person.sees("models/marts/carrier_days.sql:30:7", "distance_kilometres", "did you mean distance_miles?")
-    person.picture("failed")
     site.edit(_CARRIER_DAYS, "SUM(distance_kilometres)", "SUM(distance_miles)")
 
 
