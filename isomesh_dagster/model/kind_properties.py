@@ -293,6 +293,9 @@ _PARAMETERS: Mapping[str, Mapping[str, Decoder]] = {
     "EXTERNAL": {},
 }
 
+_TIMESTAMP_IS_NO_MOMENT = frozenset({"tsql", "fabric"})
+"""Dialects in which TIMESTAMP numbers the versions of a row."""
+
 _REFUSED_KINDS: Mapping[str, str] = {
     "MANAGED": "no supported warehouse keeps a table up to date by itself; use VIEW or FULL",
     "DBT_CUSTOM": "dbt projects are not loaded",
@@ -315,6 +318,8 @@ def parse_kind(value: Value, dialect: str, *, time_column_format: str) -> Header
             hint=nearest(name, [*_PARAMETERS, *_REFUSED_KINDS]) or f"it is one of {', '.join(_PARAMETERS)}",
         )
     given = _decoded(name, settings, dialect)
+    if dialect in _TIMESTAMP_IS_NO_MOMENT and name.startswith("SCD_TYPE_2"):
+        given.setdefault("time_data_type", "DATETIME2")
     match name:
         case "VIEW":
             return View(**given)

@@ -23,6 +23,7 @@ from isomesh_dagster.model.kinds import (
     ScdType2ByTime,
     View,
     auto_restatement,
+    managed_columns,
 )
 from isomesh_dagster.model.properties import (
     AUDIT_PROPERTIES,
@@ -537,3 +538,11 @@ def test_clauses_without_brackets_go_on_to_the_next_parameter(more):
 def test_a_parameter_misspelt_after_bracketed_clauses_is_still_told():
     with pytest.raises(ModelError, match="has no parameter `lookbak`"):
         kind("INCREMENTAL_BY_UNIQUE_KEY (unique_key id, when_matched (WHEN MATCHED THEN DELETE), lookbak 2)")
+
+
+@pytest.mark.parametrize("text", ["SCD_TYPE_2 (unique_key id)", "SCD_TYPE_2_BY_COLUMN (unique_key id, columns *)"])
+def test_validity_is_a_moment_where_timestamp_is_a_number_of_a_version(text: str) -> None:
+    for written, type_ in ((text, "DATETIME2"), (f"{text[:-1]}, time_data_type DATE)", "DATE")):
+        decoded = kind(written, dialect="tsql")
+        assert isinstance(decoded, ScdType2ByTime | ScdType2ByColumn)
+        assert [column.type for column in managed_columns(decoded)] == [type_, type_]
