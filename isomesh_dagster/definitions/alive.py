@@ -33,21 +33,30 @@ def runs_folder(manifest: Path) -> Path:
 
 @contextmanager
 def marked(folder: Path, run_id: str, *, is_whole: bool) -> Iterator[None]:
-    """Mark the run as one of this process, to which it belongs as a whole or not."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock, mark = _lock(folder, run_id), folder / f"{run_id}.json"
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield  # another process of the same run has it
-        return
-    mark.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "is_whole": is_whole}))
+    """Mark the run as one of this process, to which it belongs as a whole or not. Where nothing can be written or
+    locked, and where another process of the same run has it marked, nothing is done.
+    """
+    lock = _marked(folder, run_id, is_whole=is_whole)
     try:
         yield
     finally:
-        mark.unlink(missing_ok=True)
+        if lock is not None:
+            (folder / f"{run_id}.json").unlink(missing_ok=True)
+            lock.release()
+            unmark(folder, run_id)
+
+
+def _marked(folder: Path, run_id: str, *, is_whole: bool) -> FileLock | None:
+    said = {"host": socket.gethostname(), "pid": os.getpid(), "is_whole": is_whole}
+    lock = _lock(folder, run_id)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+        (folder / f"{run_id}.json").write_text(json.dumps(said))
+    except (OSError, NotImplementedError):  # the first is what Timeout is, too
         lock.release()
-        unmark(folder, run_id)
+        return None
+    return lock
 
 
 def dead_runs(folder: Path) -> Iterator[Dead]:

@@ -61,6 +61,12 @@ def test_a_process_that_lives_that_ends_and_that_is_killed(tmp_path: Path) -> No
     assert [*dead_runs(tmp_path)] == []
 
 
+def test_where_nothing_can_be_written_a_run_goes_on_unmarked(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with marked(tmp_path / "file" / "runs", "a", is_whole=True):
+        assert [*dead_runs(tmp_path / "file" / "runs")] == []
+
+
 class TestSensor:
     @staticmethod
     def tick(shop: Shop) -> str:
