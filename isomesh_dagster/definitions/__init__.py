@@ -1,9 +1,9 @@
 """Dagster lives here: the only room (with `sample/`) that imports it.
 
 What is here, by what it is about
-  definitions      build; project, decorator, component and selections for those who write their own; translator, settings and
-                   overrides (how models look), keys (names that people meet); loader and executor, which use Dagster's
-                   internals, each with a fallback; deployed and reload (whose files they are of)
+  definitions      build; project, decorator, component and selections for those who write their own; translator,
+                   settings and overrides (how models look), keys (names that people meet); loader and executor, which
+                   use Dagster's internals, each with a fallback; deployed and reload (whose files they are of)
   models           assets, with a step each (steps, later); checks (audits), unit_tests, lineage_text
   environments     partitions of one asset (environments, history)
   time             intervals and ledger (what is built), cadence (what is due), tries (what is asked for again)
