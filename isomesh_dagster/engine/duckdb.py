@@ -253,11 +253,14 @@ def _holder(path: Path) -> str:
     return "another process"
 
 
+_CLOSING_SECONDS = 10.0  # how long closing a database, which may write much to its file, is waited for
+
+
 def _connect(
     path: str, config: dict[str, Any], deadline: float, on_wait: Callable[[str], None] | None
 ) -> duckdb.DuckDBPyConnection:
     """Open the database; a program that does not know our lock (DuckDB's own shell) is waited for as well."""
-    told = False
+    told, closed_by = False, time.monotonic() + _CLOSING_SECONDS
     while True:
         try:
             return duckdb.connect(path, config=config)
@@ -276,6 +279,10 @@ def _connect(
             told = True
             time.sleep(0.1)
         except duckdb.Error as error:
+            # another thread closes it at this moment: DuckDB neither shares it any more nor has let go of the file
+            if "already attached by database" in str(error) and time.monotonic() < min(deadline, closed_by):
+                time.sleep(0.01)
+                continue
             raise EngineError(
                 f"cannot open the warehouse {path}: {short(str(error))}",
                 hint="check connector_config of the gateway's connection"
