@@ -74,13 +74,7 @@ def most_together(model: Model) -> int:
     kind = model.kind
     if not isinstance(kind, IncrementalByTimeRange) or kind.batch_concurrency is None:
         return 1
-    stands_alone = not (
-        model.reads_itself
-        or model.name in model.depends_on
-        or "this_model" in model.query.lower()
-        or model.pre_statements
-        or model.post_statements
-    )
+    stands_alone = not (model.may_read_itself or model.pre_statements or model.post_statements)
     return kind.batch_concurrency if stands_alone else 1
 
 

@@ -173,6 +173,11 @@ class Model:
         return any(reference.name == self.name for reference in self.references)
 
     @property
+    def may_read_itself(self) -> bool:
+        """Whether the query reads the model's own table, by its name or as `@this_model`."""
+        return self.reads_itself or self.name in self.depends_on or "this_model" in self.query.lower()
+
+    @property
     def schema(self) -> str:
         """The schema part of the name."""
         parts = self.name.split(".")

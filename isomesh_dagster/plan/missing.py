@@ -12,6 +12,7 @@ from isomesh_dagster.model.kinds import (
     Custom,
     External,
     IncrementalByPartition,
+    IncrementalByTimeRange,
     IncrementalByUniqueKey,
     ScdType2ByColumn,
     ScdType2ByTime,
@@ -98,10 +99,11 @@ def open_unit(model: Model, done: Sequence[Interval]) -> int:
 
 
 def must_begin_again(model: Model, recorded: Iterable[Interval], gaps: Sequence[Interval]) -> bool:
-    """Whether the gaps can only be filled by building all of history again: something later is loaded, and what a batch
-    leaves depends on the batches before it. Rows that are only added may come in any order.
+    """Whether the gaps can only be filled with what is loaded after them: what a batch leaves, or reads, depends on the
+    batches before it. Rows that are only added may come in any order.
     """
-    if not isinstance(model.kind, IncrementalByUniqueKey | IncrementalByPartition | Custom):
+    stands_on_rows = isinstance(model.kind, IncrementalByTimeRange) and model.may_read_itself
+    if not stands_on_rows and not isinstance(model.kind, IncrementalByUniqueKey | IncrementalByPartition | Custom):
         return False
     done = tuple(recorded)
     new = subtract(gaps, done)
@@ -109,10 +111,13 @@ def must_begin_again(model: Model, recorded: Iterable[Interval], gaps: Sequence[
 
 
 def in_order(model: Model, recorded: Sequence[Interval], gaps: tuple[Interval, ...]) -> tuple[Interval, ...]:
-    """The gaps, or all of history where they cannot be filled by themselves."""
+    """The gaps, or, where they cannot be filled by themselves, all of history; of a model that replaces the rows of a
+    range and reads its own, everything from the first gap on.
+    """
     if not must_begin_again(model, recorded, gaps):
         return gaps
-    return (Interval(min(recorded[0].start, gaps[0].start), max(recorded[-1].end, gaps[-1].end)),)
+    start = gaps[0].start if isinstance(model.kind, IncrementalByTimeRange) else min(recorded[0].start, gaps[0].start)
+    return (Interval(start, max(recorded[-1].end, gaps[-1].end)),)
 
 
 def units(model: Model, spans: Iterable[Interval], end: int) -> tuple[Interval, ...]:

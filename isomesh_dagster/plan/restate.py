@@ -102,11 +102,14 @@ def reach(graph: ModelGraph, names: Collection[str], span: Interval, blocked: Co
 
 
 def _outward(model: Model, span: Interval) -> Interval:
-    """The range in whole units of a model that is built by them."""
-    if span == EVER or not isinstance(model.kind, IncrementalByTimeRange):
+    """The range in whole units of a model that is built by them; of one that reads its own rows, all after it too."""
+    if not isinstance(model.kind, IncrementalByTimeRange):
         return span
     unit = model.interval_unit
-    return Interval(cron.unit_floor(unit, span.start), cron.unit_ceil(unit, span.end))
+    start = span.start if span.start == EVER.start else cron.unit_floor(unit, span.start)
+    if span.end == EVER.end or model.may_read_itself:
+        return Interval(start, EVER.end)
+    return Interval(start, cron.unit_ceil(unit, span.end))
 
 
 def _held(snapshot: Snapshot, span: Interval, recorded: Recorded) -> tuple[Interval, ...]:

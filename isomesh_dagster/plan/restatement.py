@@ -95,4 +95,6 @@ def _again(model: Model, done: tuple[Interval, ...], ranges: tuple[Interval, ...
     )
     if touched and (not is_incremental(model.kind) or depends_on_past(model.kind)):
         return (Interval(done[0].start, done[-1].end),)
+    if touched and model.may_read_itself:  # what comes after was made of the rows that are made again
+        return intersect(done, [Interval(touched[0].start, done[-1].end)])
     return touched

@@ -10,6 +10,7 @@ from isomesh_dagster.model import kinds
 from isomesh_dagster.plan.build import build_plan, build_run
 from isomesh_dagster.plan.layer import Layer
 from isomesh_dagster.plan.missing import batches, missing, must_begin_again
+from isomesh_dagster.plan.restate import EVER, reach
 from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.plan.words import build_words
 from isomesh_dagster.relation import Column
@@ -112,6 +113,35 @@ def test_an_earlier_start(kind, again):
     (build,) = plan.builds
     assert build.intervals == ((days(-4, 0),) if again else (days(-4, -2),))
     assert plan.restates == ({"m.t"} if again else set())
+
+
+BY_DAY = kinds.IncrementalByTimeRange(time_column="updated_at")
+OF_ITS_OWN = ["SELECT id, v, updated_at FROM m.t", "SELECT id, v, updated_at FROM @this_model"]
+
+
+@pytest.mark.parametrize("query", OF_ITS_OWN)
+def test_what_reads_its_own_rows_is_built_again_from_the_first_gap_on(query):
+    system = System()
+    system.apply(system.plan(graph(of(BY_DAY, query))))
+    plan = system.plan(graph(of(BY_DAY, query, start="2023-12-28")))
+    assert [build.intervals for build in plan.builds] == [(days(-4, 0),)]
+    assert plan.restates == {"m.t"}
+
+
+@pytest.mark.parametrize("query", OF_ITS_OWN)
+def test_what_is_restated_of_its_own_rows_reaches_to_the_end(query):
+    own, reader, other = (
+        of(BY_DAY, query),
+        model("m.reader", "SELECT id, v, updated_at FROM m.t", BY_DAY),
+        model("m.other", QUERY, BY_DAY),
+    )
+    reached = reach(graph(own, reader, other), {"m.t", "m.other"}, days(-4, -3), ())
+    assert reached == {
+        "m.t": Interval(days(-4, 0).start, EVER.end),
+        "m.reader": Interval(days(-4, 0).start, EVER.end),
+        "m.other": days(-4, -3),
+    }
+    assert reach(graph(own), {"m.t"}, EVER, ()) == {"m.t": EVER}
 
 
 def test_a_preview_of_the_last_days_stands_on_all_before_them():
