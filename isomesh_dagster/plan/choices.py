@@ -16,7 +16,7 @@ from isomesh_dagster.errors import GraphError, PlanError, UndecidedError
 from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.model.kinds import External, ModelKind, Seed
 from isomesh_dagster.plan.automatic import AutoCategorize
-from isomesh_dagster.plan.categorize import ALL, Judgement
+from isomesh_dagster.plan.judgement import ALL, Judgement
 from isomesh_dagster.plan.plan import ChangeType
 from isomesh_dagster.snapshot.snapshot import Category
 

@@ -11,11 +11,12 @@ from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.model.kinds import Embedded, External, View, is_physical
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.plan.automatic import AutoCategorize
-from isomesh_dagster.plan.categorize import ALL, Judgement, judge_direct, judge_indirect
+from isomesh_dagster.plan.categorize import judge_direct, judge_indirect
 from isomesh_dagster.plan.choices import Choices, Chooser, insisted
 from isomesh_dagster.plan.columns import ColumnCatalog
 from isomesh_dagster.plan.diff import Diff, metadata_words, text_diff
 from isomesh_dagster.plan.forward_only import KEEPS_TABLE, NO_FORWARD_ONLY, ForwardOnly
+from isomesh_dagster.plan.judgement import ALL, Judgement
 from isomesh_dagster.plan.plan import NEW, Change, ChangeType, Decision
 from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.fingerprint import digest

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from isomesh_dagster.errors import PlanError
 from isomesh_dagster.model.kinds import (
@@ -24,10 +23,8 @@ from isomesh_dagster.model.kinds import (
     kind_name,
 )
 from isomesh_dagster.model.model import Model
+from isomesh_dagster.plan.judgement import Judgement
 from isomesh_dagster.snapshot.snapshot import Category, Snapshot
-
-if TYPE_CHECKING:  # it compares queries, so it loads the SQL library: a plan without a change needs none
-    from isomesh_dagster.plan.categorize import Judgement
 
 WITHOUT_HISTORY = "another table begins without the history of this one"
 """Why a change is graver where a table holds what no query tells again; no matter to one that keeps the table."""
