@@ -77,11 +77,11 @@ def test_three_processes_that_apply_one_plan_build_everything_once(postgres_lab:
     def work(say: Checkpoint) -> Any:
         with postgres_lab.project() as project:
             plan = project.plan("prod", now=at_noon(4))
-            line.wait()
+            line.ready()
             return applied(project, plan)
 
     processes = [Process(work) for _ in range(3)]
-    line.go()
+    line.go(len(processes))
     ends = [process.result() for process in processes]
     winners = [end for end in ends if end.outcome == "done"]
     assert winners
@@ -103,12 +103,12 @@ def test_of_two_plans_for_one_environment_one_wins(postgres_lab: Lab) -> None:
         def work(say: Checkpoint, number: int = number) -> Any:
             with Project.load(folders[number], environ={}) as project:
                 plan = project.plan("prod", now=at_noon(4))
-                line.wait()
+                line.ready()
                 applied(project, plan)
                 return plan.id
 
         processes.append(Process(work))
-    line.go()
+    line.go(len(processes))
     ends = [process.result() for process in processes]
     assert sorted(end.outcome for end in ends) == ["done", "refused"], [end.told for end in ends]
     (winner,), (loser,) = ([end for end in ends if end.outcome == outcome] for outcome in ("done", "refused"))
@@ -141,29 +141,29 @@ def test_plan_run_restatement_and_janitor_beside_each_other(postgres_lab: Lab) -
 
     def plan(say: Checkpoint) -> Any:
         with postgres_lab.project() as project:
-            line.wait()
+            line.ready()
             return applied(project, project.plan("dev", now=at_noon(4)))
 
     def run(say: Checkpoint) -> Any:
         with postgres_lab.project() as project:
-            line.wait()
+            line.ready()
             return applied(project, project.run_plan("prod", now=at_noon(6)))
 
     def restate(say: Checkpoint) -> Any:
         with postgres_lab.project() as project:
-            line.wait()
+            line.ready()
             wish = Wish(restate=("m.inc",), within=Interval(START + DAY, START + 2 * DAY))
             return applied(project, project.plan("prod", now=at_noon(4), wish=wish))
 
     def sweep(say: Checkpoint) -> Any:
         with postgres_lab.project() as project:
-            line.wait()
+            line.ready()
             for _ in range(5):
                 list(project.janitor(now=at_noon(4) + timedelta(hours=1), ignore_ttl=True))
             return []
 
     processes = [Process(work) for work in (plan, run, restate, sweep)]
-    line.go()
+    line.go(len(processes))
     ends = [process.result() for process in processes]
     for end in ends:  # who was in another's way is told to plan again; nothing else happens to anybody
         assert end.outcome == "done" or "ConflictingPlanError" in end.told, end.told

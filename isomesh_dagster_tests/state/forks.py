@@ -38,14 +38,25 @@ class StartingLine:
 
     def __init__(self) -> None:
         self._reading, self._writing = os.pipe()
+        self._coming, self._there = os.pipe()
+
+    def ready(self) -> None:
+        """In a child, once: say that it is there, and wait for `go`."""
+        os.write(self._there, b".")
+        os.close(self._there)
+        self.wait()
 
     def wait(self, seconds: float | None = None) -> bool:
         """In a child, as often as it likes: wait for `go`, at most so long; whether it was said."""
         # looked at and not read, so that it is there for everybody
         return bool(select.select([self._reading], [], [], seconds)[0])
 
-    def go(self) -> None:
-        """In the parent, once."""
+    def go(self, runners: int = 0) -> None:
+        """In the parent, once; not before so many children are `ready`, or have ended before they were."""
+        os.close(self._there)
+        for _ in range(runners):
+            os.read(self._coming, 1)  # nothing comes when nobody is left who could say it
+        os.close(self._coming)
         os.write(self._writing, b".")
         os.close(self._writing)
         os.close(self._reading)

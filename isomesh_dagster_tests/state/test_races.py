@@ -30,13 +30,13 @@ def together(*jobs: Callable[[], None]) -> None:
 
     def started(job: Callable[[], None]) -> Callable[[], None]:
         def run() -> None:
-            line.wait()
+            line.ready()
             job()
 
         return run
 
     children = [fork(started(job)) for job in jobs]
-    line.go()
+    line.go(len(jobs))
     assert [wait(child) for child in children] == [0] * len(jobs)
 
 
