@@ -369,7 +369,7 @@ class Application:
         with self._connection.session() as session:
             self._check_built(session, promote.target)
             self._waits.refuse_loss(session, self._state.environment(self.plan.environment))
-            self._recorder.flush()
+            self._recorder.settle(session)
             alterations = self._alterations(session)
             self._checkpoint("promoting")
             promoted = swap(
@@ -435,7 +435,8 @@ class Application:
         """Record what is left to record; a plan that only builds is closed when all of it is built. Idempotent."""
         if not self._begun:
             return
-        self._recorder.flush()
+        with self._connection.session() as session:
+            self._recorder.settle(session)
         self._checkpoint("flushed")
         plan = self.plan
         if plan.promote is not None or plan.is_empty:

@@ -16,6 +16,8 @@ from isomesh_dagster.records.warehouse import Loaded
 from isomesh_dagster.snapshot.interval import Interval, subtract
 from isomesh_dagster.state.protocol import StateStore
 
+_LOOKS = 10  # at most; who makes rows anew all the time records them, too
+
 
 def reconcile(connection: Connection, state: StateStore, environment: str) -> None:
     """Bring the state's record of `environment`, and of what open plans have built, up to the warehouse's.
@@ -71,22 +73,27 @@ def reconcile_in(session: Session, state: StateStore, environment: str) -> None:
 def adopt_loaded(session: Session, state: StateStore, physicals: Collection[str]) -> dict[str, tuple[Loaded, ...]]:
     """The state knows of these physical relations just what is loaded afterwards.
 
-    Returns the warehouse's records; relations without one are absent.
+    Returns the warehouse's records; relations without one are absent. Somebody else may build them meanwhile, and
+    records it: so this looks again after each change it made, lest what it took over was no longer true by then.
     """
-    if not physicals:
-        return {}
-    # in this order: what is recorded now was loaded before, so what is read second holds it, whoever builds meanwhile
-    recorded = state.intervals(physicals)
-    loaded = warehouse.loaded(session, physicals)
-    moments = warehouse.intervals_of(loaded)
-    unknown: dict[str, tuple[Interval, ...]] = {}
-    lost: dict[str, tuple[Interval, ...]] = {}
-    for physical in sorted(physicals):
-        there, known = moments.get(physical, ()), recorded.get(physical, ())
-        if there != known:
-            (lost if subtract(known, there) else unknown)[physical] = there
-    if unknown:
-        state.add_intervals(unknown)
-    if lost:
-        state.add_intervals(lost, replace=True)
+    loaded: dict[str, tuple[Loaded, ...]] = {}
+    left = sorted(physicals)
+    for _ in range(_LOOKS):
+        if not left:
+            break
+        # in this order: what is recorded was loaded before, so what is read second holds it, whoever builds meanwhile
+        recorded = state.intervals(left)
+        now = warehouse.loaded(session, left)
+        moments = warehouse.intervals_of(now)
+        loaded = {**{physical: records for physical, records in loaded.items() if physical not in left}, **now}
+        left = [physical for physical in left if moments.get(physical, ()) != recorded.get(physical, ())]
+        unknown: dict[str, tuple[Interval, ...]] = {}
+        lost: dict[str, tuple[Interval, ...]] = {}
+        for physical in left:
+            there = moments.get(physical, ())
+            (lost if subtract(recorded.get(physical, ()), there) else unknown)[physical] = there
+        if unknown:
+            state.add_intervals(unknown)
+        if lost:
+            state.add_intervals(lost, replace=True)
     return loaded

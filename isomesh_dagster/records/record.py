@@ -11,7 +11,9 @@ import threading
 import time
 from collections.abc import Sequence
 
+from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.plan.expected import Duration
+from isomesh_dagster.records.reconcile import adopt_loaded
 from isomesh_dagster.snapshot.interval import Interval
 from isomesh_dagster.state.protocol import StateStore
 
@@ -28,6 +30,7 @@ class Recorder:
         self._whole: dict[str, list[Interval]] = {}
         self._ranges: dict[str, list[Interval]] = {}
         self._took: dict[str, list[Duration]] = {}
+        self._unsettled: set[str] = set()
         self._count = 0
         self._flushed_at = time.monotonic()
 
@@ -54,12 +57,17 @@ class Recorder:
             self._flush()
             self._state.add_intervals({physical: ()}, replace=True)
 
-    def flush(self) -> None:
-        """Everything added so far is in the state afterwards."""
+    def settle(self, session: Session) -> None:
+        """Everything added so far is in the state afterwards, if it still is in the warehouse: another process may have
+        made the same rows anew, and recorded that, before this one came to record them.
+        """
         with self._lock:
             self._flush()
+            adopt_loaded(session, self._state, self._unsettled)
+            self._unsettled = set()
 
     def _flush(self) -> None:
+        self._unsettled |= self._whole.keys() | self._ranges.keys()
         if self._whole:
             self._state.add_intervals(self._whole, replace=True, took=self._took)
             self._whole, self._took = {}, {}

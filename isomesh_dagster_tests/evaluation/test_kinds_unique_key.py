@@ -304,3 +304,20 @@ def test_a_run_and_a_restatement_at_once_write_in_order_or_not_at_all(system):
     # whoever was in the way plans again, and the newest row stays
     system.apply(system.plan(shown, batches={"mart.latest": [days(0, 3)]}, restates=["mart.latest"], promote=False))
     assert table(system) == [(1, 12)]
+
+
+def test_what_was_made_anew_meanwhile_is_not_recorded_late(system):
+    events(system, (1, 10, 0), (1, 11, 1), (1, 12, 2))
+    shown = snapshots([latest()])
+    system.apply(system.plan(shown, batches={"mart.latest": [days(0, 1), days(1, 2)]}))
+    physical = str(shown["mart.latest"].physical)
+    more = system.plan(shown, batches={"mart.latest": [days(2, 3)]}, promote=False)
+    running = system.application(more)
+    running.begin()
+    list(running.build(more.builds[0]))
+    assert table(system) == [(1, 12)]
+    again = {"mart.latest": [days(0, 1), days(1, 2)]}
+    system.apply(system.plan(shown, batches=again, restates=["mart.latest"], promote=False))
+    assert table(system) == [(1, 11)]
+    running.finish()  # it comes to record the third day, which is not there any more
+    assert system.state.intervals([physical])[physical] == (days(0, 2),)
