@@ -16,13 +16,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from isomesh_dagster.engine.connection import Connection, Session
-from isomesh_dagster.errors import ConflictingPlanError, PlanError
+from isomesh_dagster.errors import ConflictingPlanError, EngineError, PlanError
 from isomesh_dagster.evaluation.audit import refuse_failures, run_audits
 from isomesh_dagster.evaluation.batch import physical_of
 from isomesh_dagster.evaluation.failures import located
@@ -435,7 +436,9 @@ class Application:
         """Record what is left to record; a plan that only builds is closed when all of it is built. Idempotent."""
         if not self._begun:
             return
-        with self._connection.session() as session:
+        self._recorder.flush()
+        # a warehouse that has gone is not what to tell last; while the plan is open, whoever plans next asks it again
+        with suppress(EngineError), self._connection.session() as session:
             self._recorder.settle(session)
         self._checkpoint("flushed")
         plan = self.plan

@@ -57,6 +57,11 @@ class Recorder:
             self._flush()
             self._state.add_intervals({physical: ()}, replace=True)
 
+    def flush(self) -> None:
+        """Everything added so far is in the state afterwards."""
+        with self._lock:
+            self._flush()
+
     def settle(self, session: Session) -> None:
         """Everything added so far is in the state afterwards, if it still is in the warehouse: another process may have
         made the same rows anew, and recorded that, before this one came to record them.

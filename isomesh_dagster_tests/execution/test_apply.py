@@ -95,6 +95,37 @@ def iterate(system, plan, events):
     return []
 
 
+class Leaving:
+    """A connection to a warehouse that is gone from one moment on."""
+
+    def __init__(self, connection):
+        self._connection = connection
+        self.is_gone = False
+
+    def __getattr__(self, name):
+        return getattr(self._connection, name)
+
+    def session(self):
+        if self.is_gone:
+            raise EngineError("the server is gone")
+        return self._connection.session()
+
+
+def test_a_warehouse_that_goes_away_does_not_hide_what_failed(system):
+    shown = snapshots([model("mart.good", "SELECT 1 AS n"), model("mart.bad", "SELECT nothing AS n FROM mart.good")])
+    system.connection = leaving = Leaving(system.connection)
+
+    def apply():
+        for event in run_plan_steps(system.application(system.plan(shown)), 1):
+            leaving.is_gone = isinstance(event, Failed)
+
+    with pytest.raises(EngineError, match=r"mart\.bad"):
+        apply()
+    leaving.is_gone = False
+    physical = str(shown["mart.good"].physical)
+    assert physical in system.state.intervals([physical])  # what was built is known all the same
+
+
 def test_several_failures_are_all_told(system):
     shown = snapshots([model("mart.a", "SELECT one_wrong"), model("mart.b", "SELECT two_wrong")])
     with pytest.raises(EngineError, match=r"2 models failed") as caught:
