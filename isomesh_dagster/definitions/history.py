@@ -29,15 +29,14 @@ def history_markdown(
     instance: dg.DagsterInstance, project: Project, key: dg.AssetKey, environment: str, *, run: dg.DagsterRun | None
 ) -> dg.MarkdownMetadataValue:
     """The last promotions of an environment as a table, newest first, and how to go back. `run` made the newest."""
-    promotions = project.promotions(environment)[:_SHOWN]
+    promotions = project.promotions(environment, newest=_SHOWN)
     told = _told(instance, key, environment)
     if run is not None and promotions and promotions[0].number not in told:
         told[promotions[0].number] = _Told(run.run_id, run.tags.get(keys.COMMIT_TAG, ""))
-    changes = {record.id: _what(record.document, project) for record in project.plans(environment)}
     lines = ["| # | when (UTC) | what | by | commit |", "|--:|---|---|---|---|"]
     for one in promotions:
         known = told.get(one.number)
-        what = one.reason if one.reason != "plan" else changes.get(one.plan_id) or "the same models"
+        what = one.reason if one.reason != "plan" else _what(project, one.plan_id) or "the same models"
         by = f"[run\u00a0{known.run_id[:8]}](/runs/{known.run_id})" if known is not None else "outside of Dagster"
         commit = f"`{known.commit[:10]}`" if known is not None and known.commit else ""
         cells = (str(one.number), f"{one.promoted_at:%Y‑%m‑%d\u00a0%H:%M}", what.replace("|", "\\|"), by, commit)
@@ -70,10 +69,11 @@ def _told(instance: dg.DagsterInstance, key: dg.AssetKey, environment: str) -> d
     return found
 
 
-def _what(document: str, project: Project) -> str:
+def _what(project: Project, plan_id: str) -> str:
     """Which models a plan changed, from its document; "" when it does not tell. External tables are no models."""
+    record = project.state().plan(plan_id)
     try:
-        changes = json.loads(document)["plan"]["changes"] if document else []
+        changes = json.loads(record.document)["plan"]["changes"] if record is not None and record.document else []
         models: dict[str, list[str]] = {}
         for change in changes:
             model = project.models.get(change["model"])

@@ -69,9 +69,9 @@ class ProjectQuestions(ProjectFiles):
         """The environment of that name, None when there is none."""
         return self.system.checked().environment(validate_environment(name))
 
-    def promotions(self, environment: str) -> list[Promotion]:
-        """The promotions of an environment, newest first."""
-        return self.system.checked().promotions(validate_environment(environment))
+    def promotions(self, environment: str, *, newest: int | None = None) -> list[Promotion]:
+        """The promotions of an environment, newest first; only so many of them."""
+        return self.system.checked().promotions(validate_environment(environment), newest=newest)
 
     # -- asking
 

@@ -125,8 +125,8 @@ class StateStore(Protocol):
         """What the environment shows and holds, read at once; None when there is none of this name."""
         ...
 
-    def promotions(self, environment: str) -> list[Promotion]:
-        """Newest first."""
+    def promotions(self, environment: str, *, newest: int | None = None) -> list[Promotion]:
+        """Newest first; only so many of them."""
         ...
 
     def snapshots(self, ids: Iterable[SnapshotId]) -> dict[SnapshotId, Snapshot]:

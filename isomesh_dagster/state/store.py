@@ -113,12 +113,12 @@ class SqlStateStore:
             restatements=restatements,
         )
 
-    def promotions(self, environment: str) -> list[Promotion]:
-        """Newest first."""
+    def promotions(self, environment: str, *, newest: int | None = None) -> list[Promotion]:
+        """Newest first; only so many of them."""
         columns = tables.promotions.c
         statement = rows.with_target(tables.promotions).where(columns.environment == environment)
         with self._database.read() as connection:
-            found = connection.execute(statement.order_by(columns.number.desc())).all()
+            found = connection.execute(statement.order_by(columns.number.desc()).limit(newest)).all()
         decoded = rows.Targets()
         return [rows.to_promotion(row, decoded) for row in found]
 

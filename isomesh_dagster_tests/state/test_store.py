@@ -299,6 +299,7 @@ def test_a_rollback_is_one_more_promotion(store: SqlStateStore) -> None:
         (2, "plan"),
         (1, "plan"),
     ]
+    assert [entry.number for entry in store.promotions("prod", newest=2)] == [3, 2]
 
 
 def test_expire(store: SqlStateStore) -> None:
