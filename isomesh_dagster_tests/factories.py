@@ -183,7 +183,7 @@ class System:
             execution_time=self.now,
             changes=(),
             snapshots=dict(shown),
-            new_snapshots=tuple(one.id for one in shown.values() if one.id not in known),
+            new_snapshots=frozenset(one.id for one in shown.values() if one.id not in known),
             builds=tuple(builds),
             reuses=tuple(reuses),
             promote=_promote(environment, current, aim, expires_at) if promote else None,

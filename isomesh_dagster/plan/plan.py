@@ -166,7 +166,7 @@ class Plan:
     execution_time: datetime
     changes: tuple[Change, ...]
     snapshots: Mapping[str, Snapshot]
-    new_snapshots: tuple[SnapshotId, ...]
+    new_snapshots: frozenset[SnapshotId]
     builds: tuple[Build, ...]
     reuses: tuple[SnapshotId, ...]
     promote: Promote | None

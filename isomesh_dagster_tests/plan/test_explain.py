@@ -88,7 +88,7 @@ PLAN = Plan(
         Change(model="seeds.raw", change=ChangeType.ADDED, category=Category.BREAKING, reason="new."),
     ),
     snapshots={each.name: each for each in (RAW, FLIGHTS, LATE, ROUTES, OWNERS)},
-    new_snapshots=(FLIGHTS.id, LATE.id, ROUTES.id),
+    new_snapshots=frozenset({FLIGHTS.id, LATE.id, ROUTES.id}),
     builds=(
         Build(snapshot=FLIGHTS, intervals=(WHOLE,), batches=BATCHES),
         Build(snapshot=LATE, intervals=(WHOLE,), batches=(WHOLE,), repoint=True),
@@ -120,7 +120,7 @@ EMPTY = Plan(
     execution_time=datetime(2026, 11, 22, tzinfo=timezone.utc),
     changes=(),
     snapshots={},
-    new_snapshots=(),
+    new_snapshots=frozenset(),
     builds=(),
     reuses=(),
     promote=None,
