@@ -64,6 +64,8 @@ def empty(name, parents, checked):
     return nothing
 if __name__ == "__main__":
     assets = [empty(*one) for one in json.load(open(sys.argv[1]))]
+    if len(sys.argv) > 3:  # one that depends on all, as the environments' asset does
+        assets.append(empty("all.together", [".".join(asset.key.path) for asset in assets], False))
     definitions = dg.Definitions(assets=assets, jobs=[dg.define_asset_job("apply")], executor=dg.in_process_executor)
     definitions.get_repository_def()
     if len(sys.argv) > 2:
@@ -74,8 +76,8 @@ if __name__ == "__main__":
 
 @dataclass
 class Row:
-    """One measured step. `empty` is Dagster with as many assets and checks that do nothing, `plainly` the same work of
-    ours without Dagster.
+    """One measured step. `empty` is Dagster with as many assets and checks that do nothing, `gathered` with one asset
+    more that depends on all of them, `plainly` the same work of ours without Dagster.
     """
 
     step: str
@@ -83,6 +85,7 @@ class Row:
     raw: Cost | None = None
     sqlmesh: Cost | None = None
     empty: Cost | None = None
+    gathered: Cost | None = None
     plainly: Cost | None = None
 
 
@@ -190,7 +193,8 @@ class Bench:
                         "first apply through a Dagster job in process",
                         self._dagster(),
                         rows[3].raw,
-                        empty=self._empty_run(graph),
+                        empty=self._empty_run(graph, "empty"),
+                        gathered=self._empty_run(graph, "gathered", "one"),
                         plainly=rows[3].isomesh,
                     )
                 )
@@ -205,10 +209,10 @@ class Bench:
             self._sqlmesh("plan", environment, "--auto-apply", "--no-prompts"),
         )
 
-    def _empty_run(self, graph: Path) -> Cost:
-        home = graph.with_name("empty_home")
+    def _empty_run(self, graph: Path, name: str, *more: str) -> Cost:
+        home = graph.with_name(f"{name}_home")
         home.mkdir()
-        return self._python(self.ours, EMPTY, str(graph), str(home))
+        return self._python(self.ours, EMPTY, str(graph), str(home), *more)
 
     def _dagster(self) -> Cost:
         project = self.ours.with_name("dagster")
@@ -230,21 +234,27 @@ def table(count: int, rows: list[Row]) -> str:
         "",
         "| step | isomesh CPU s | wall s | MB | SQLMesh CPU s | wall s | MB | SQLMesh / isomesh CPU "
         "| raw SQL CPU s | isomesh / raw beyond the start "
-        "| empty assets CPU s | ms a model beyond them and the same apply without Dagster |",
-        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+        "| empty assets CPU s | ms a model beyond them and the same apply without Dagster "
+        "| with one that depends on all CPU s | ms a model beyond |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         cells = [row.step, *_cost(row.isomesh), *_cost(row.sqlmesh)]
         cells.append(f"**{row.sqlmesh.cpu / row.isomesh.cpu:.1f}**" if row.sqlmesh and row.isomesh else "")
         cells.append(f"{row.raw.cpu:.2f}" if row.raw else "")
-        cells.append(f"**{(row.isomesh.cpu - start) / (row.raw.cpu - start):.2f}**" if row.raw and row.isomesh else "")
-        if row.empty is not None and row.isomesh is not None:
-            beyond = row.isomesh.cpu - row.empty.cpu - (row.plainly.cpu if row.plainly is not None else 0.0)
-            cells += [f"{row.empty.cpu:.2f}", f"**{beyond * 1000 / count:.1f}**"]
-        else:
-            cells += ["", ""]
+        ratio = (row.isomesh.cpu - start) / (row.raw.cpu - start) if row.raw and row.isomesh else None
+        cells.append(f"**{ratio:.2f}**" if ratio is not None else "")
+        for empty in (row.empty, row.gathered):
+            cells += _beyond(row, empty, count)
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
+
+
+def _beyond(row: Row, empty: Cost | None, count: int) -> tuple[str, str]:
+    if empty is None or row.isomesh is None:
+        return "", ""
+    beyond = row.isomesh.cpu - empty.cpu - (row.plainly.cpu if row.plainly is not None else 0.0)
+    return f"{empty.cpu:.2f}", f"**{beyond * 1000 / count:.1f}**"
 
 
 def _cost(cost: Cost | None) -> tuple[str, str, str]:
