@@ -192,7 +192,7 @@ def _model_asset(
     for name, test in tests.items():
         checks[name] = translator.get_unit_test_check_spec(model, test, name, project)
     if translator.settings.intervals_as_checks and has_intervals(model) and CHECK not in checks:
-        checks[CHECK] = complete_spec(model, key)
+        checks[CHECK] = complete_spec(key)
     step = ModelStep(
         model=model,
         key=key,

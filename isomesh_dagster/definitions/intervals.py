@@ -48,7 +48,7 @@ def missing_metadata(model: Model, missing: Sequence[Interval]) -> dict[str, Any
     return metadata
 
 
-def complete_spec(model: Model, key: dg.AssetKey) -> dg.AssetCheckSpec:
+def complete_spec(key: dg.AssetKey) -> dg.AssetCheckSpec:
     """The check that nothing that is due is missing. It warns and stops nothing."""
     return dg.AssetCheckSpec(
         name=CHECK,
@@ -105,7 +105,7 @@ def ledger_keys(model: Model, intervals: Iterable[Interval]) -> Iterator[str]:
             at = after
 
 
-def ledger_events(model: Model, key: dg.AssetKey, partitions: Sequence[str]) -> Iterator[dg.AssetMaterialization]:
+def ledger_events(key: dg.AssetKey, partitions: Sequence[str]) -> Iterator[dg.AssetMaterialization]:
     """That these partitions are filled, the newest of them where they are too many."""
     for partition in partitions[-MOST_EVENTS:]:
         yield dg.AssetMaterialization(asset_key=ledger_key(key), partition=partition)

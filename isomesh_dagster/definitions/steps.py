@@ -68,7 +68,7 @@ class ModelStep:
             if isinstance(event, dg.AssetCheckResult):
                 told.add(event.check_name)
             yield event
-        for partition in ledger_events(self.model, self.key, filled):
+        for partition in ledger_events(self.key, filled):
             context.log_event(partition)
         for known in known_results(context.instance, snapshot, self.key, self._subjects(snapshot, wanted - told)):
             if known.passed or known.severity == dg.AssetCheckSeverity.WARN:

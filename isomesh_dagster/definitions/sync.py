@@ -99,4 +99,4 @@ def _ledgers(
     for snapshot in ranged:
         key = translator.get_asset_key(snapshot.name)
         told = unfilled(instance, snapshot.model, key, session.recorded(snapshot))
-        yield from ledger_events(snapshot.model, key, told)
+        yield from ledger_events(key, told)

@@ -255,11 +255,6 @@ def _is_loaded_by_clock(model: Model) -> bool:
     return model.end is None and not isinstance(model.kind, External | Embedded | Seed | View)
 
 
-def is_embedded(model: Model) -> bool:
-    """Whether the model has no table of its own."""
-    return isinstance(model.kind, Embedded)
-
-
 def _code_reference(path: Path, label: str, line: int) -> dg.CodeReferencesMetadataValue:
     with warnings.catch_warnings():
         # in beta for two years and in every release: a warning per model would drown those that matter

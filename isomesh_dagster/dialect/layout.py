@@ -33,7 +33,6 @@ _JOIN_WORDS = frozenset(
     {"natural", "left", "right", "full", "inner", "outer", "cross", "semi", "anti", "asof", "positional", "global"}
 )
 _CONNECTORS = frozenset({TokenType.AND, TokenType.OR})
-_BRACKETS = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET, TokenType.L_BRACE})
 _UNREADABLE = frozenset({TokenType.HINT, TokenType.COMMAND})
 
 

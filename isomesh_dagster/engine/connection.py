@@ -18,19 +18,13 @@ from isomesh_dagster.relation import ColumnChange, Relation
 class Capabilities:
     """What an engine can do, as declared facts.
 
-    dialect           its SQL dialect, in sqlglot's name
-    transactional_ddl tables, views and rows roll back together
-    concurrent_writes several sessions may write at once
-    max_identifier    longest identifier in bytes (None: no limit that matters)
-    merge             it has MERGE
-    keeps_comments    a view that is replaced keeps the comments it had
-    shared_claims     transactions of one lead may hold a claim together
+    dialect         its SQL dialect, in sqlglot's name
+    merge           it has MERGE
+    keeps_comments  a view that is replaced keeps the comments it had
+    shared_claims   transactions of one lead may hold a claim together
     """
 
     dialect: str
-    transactional_ddl: bool = True
-    concurrent_writes: bool = True
-    max_identifier: int | None = None
     merge: bool = True
     keeps_comments: bool = False
     shared_claims: bool = False

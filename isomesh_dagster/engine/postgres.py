@@ -72,7 +72,6 @@ class PostgresWarehouse:
         first = self._connect()
         self.capabilities = Capabilities(
             dialect="postgres",
-            max_identifier=63,
             merge=first.server_version >= _MERGE_SINCE,
             keeps_comments=True,
             shared_claims=True,

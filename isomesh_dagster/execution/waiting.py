@@ -51,12 +51,6 @@ class Waits:
         """Whether the step could have to wait; most need not ask."""
         return step.snapshot.name in self._may_wait
 
-    def held(self, name: str) -> tuple[Interval, ...]:
-        """What of a model waits: its own intervals, and those of what it reads."""
-        with self._lock:
-            held = self._held.get(name)
-        return held if held is not None else self._above(name)[0]
-
     def ask(
         self, session: Session, step: Build, todo: Sequence[Interval], loaded: Sequence[Interval]
     ) -> tuple[Build, tuple[Waiting, ...]]:
