@@ -24,7 +24,7 @@ from isomesh_dagster.relation import KnownColumns
 from isomesh_dagster.snapshot.fingerprint import OwnFingerprint
 
 _ROOMS = ("dialect", "macros", "model", "snapshot")
-_GROUND = ("errors.py", "relation.py", "cache/facts.py")
+_GROUND = ("dates.py", "errors.py", "relation.py", "cache/facts.py")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -162,11 +162,9 @@ def _comparable(source: tuple[str, str], target: tuple[str, str], decimals: int)
     is_mixed = source[1] != target[1] and (families[0] != families[1] or families[0] == "other")
     if is_mixed or source[1].upper().rstrip("[]") in _WITHOUT_EQUALITY:
         return f"CAST({names[0]} AS VARCHAR)", f"CAST({names[1]} AS VARCHAR)"
-    rounded = [
-        _rounded(name, decimals) if _is_float(type_) else name
-        for name, (_, type_) in zip(names, (source, target), strict=True)
-    ]
-    return rounded[0], rounded[1]
+    if _is_float(source[1]) or _is_float(target[1]):  # a number beside a float is told as exactly as that
+        return _rounded(names[0], decimals), _rounded(names[1], decimals)
+    return names
 
 
 def _family(type_: str) -> str:
@@ -189,10 +187,12 @@ def _is_float(type_: str) -> bool:
 
 
 def _rounded(name: str, decimals: int) -> str:
-    """The float rounded half up, in words every engine knows; infinity, NaN and numbers without decimals stay."""
-    scale = f"1e{decimals}"
-    rounded = f"FLOOR({name} * {scale} + 0.5) / {scale}"
-    return f"CASE WHEN ABS({name}) < {_HAS_DECIMALS_BELOW} THEN {rounded} ELSE {name} END"
+    """The number as a float rounded half up, in words every engine knows; infinity, NaN and numbers without decimals
+    stay.
+    """
+    scale, number = f"1e{decimals}", f"CAST({name} AS DOUBLE PRECISION)"
+    rounded = f"FLOOR({number} * {scale} + 0.5) / {scale}"
+    return f"CASE WHEN ABS({number}) < {_HAS_DECIMALS_BELOW} THEN {rounded} ELSE {number} END"
 
 
 # ── rows ─────────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -189,7 +190,7 @@ def _natural(cells: Iterable[Any]) -> str | None:
 def _read_texts(cells: Sequence[str | None]) -> list[Any]:
     """A column of CSV as numbers or truth values when all of its texts are such."""
     texts = [text for text in cells if text is not None]
-    readers: tuple[Callable[[str], Any], ...] = (_int, float, _bool)
+    readers: tuple[Callable[[str], Any], ...] = (_int, _float, _bool)
     for read in readers:
         try:
             read_all = {text: read(text) for text in texts}
@@ -199,9 +200,20 @@ def _read_texts(cells: Sequence[str | None]) -> list[Any]:
     return list(cells)
 
 
+# what begins with a zero, or has a sign that only Python reads, is a code and no number
+_INT = re.compile(r"-?(0|[1-9][0-9]*)")
+_FLOAT = re.compile(r"-?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)(e[-+]?[0-9]+)?|-?(nan|inf|infinity)", re.IGNORECASE)
+
+
 def _int(text: str) -> int:
-    if text.lstrip("-").isdecimal() and (text.lstrip("-") == "0" or not text.lstrip("-").startswith("0")):
+    if _INT.fullmatch(text):
         return int(text)
+    raise ValueError(text)
+
+
+def _float(text: str) -> float:
+    if _FLOAT.fullmatch(text):
+        return float(text)
     raise ValueError(text)
 
 

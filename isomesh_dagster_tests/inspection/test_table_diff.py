@@ -112,6 +112,14 @@ def test_floats_are_compared_after_rounding(orders: Connection) -> None:
     assert compared(orders, decimals=0).rows.full == 2
 
 
+def test_a_number_beside_a_float_is_rounded_too(warehouse: Connection) -> None:
+    write(warehouse, "a", "id INTEGER, v DOUBLE", ["(1, 1.2346)", "(2, 1.2346)", "(3, NULL)"])
+    write(warehouse, "b", "id INTEGER, v DECIMAL(18, 4)", ["(1, 1.2346)", "(2, 1.2366)", "(3, NULL)"])
+    diff = compared(warehouse)
+    assert diff.rows == RowCounts(source=3, target=3, full=2, partial=1, source_only=0, target_only=0)
+    assert diff.pairs == (RowPair(source=(2, 1.235), target=(2, 1.237), columns=("v",)),)
+
+
 def test_columns_can_be_skipped_and_rows_limited(orders: Connection) -> None:
     diff = compared(orders, skip=("Name", "amount"), where="id < 4 -- not the new ones")
     assert diff.compared == ("id", "day")

@@ -121,6 +121,17 @@ outputs:
     )
 
 
+def test_codes_in_csv_that_look_like_numbers_stay_text() -> None:
+    passes(
+        """
+inputs:
+  x.y: {format: csv, rows: "zip,code,n\\n012.5,1_000,1.\\n00e1,2_000,-2e3\\n"}
+outputs: {query: [{zip: '012.5!', code: '1_000!', n: 2.0}, {zip: '00e1!', code: '2_000!', n: -1999}]}
+""",
+        written("db.m", "SELECT zip || '!' AS zip, code || '!' AS code, n + 1 AS n FROM x.y"),
+    )
+
+
 def test_csv_has_the_declared_types_else_those_of_its_values() -> None:
     passes(
         """
