@@ -88,6 +88,12 @@ class Session(Protocol):
         """
         ...
 
+    def reading(self, relations: Sequence[Relation]) -> AbstractContextManager[None]:
+        """A transaction that sees these tables and views, and whatever else it reads, as of one moment. It may make
+        temporary tables.
+        """
+        ...
+
     def leading(self, claim: str) -> AbstractContextManager[Lead]:
         """The lead of a claim, which one session has at a time; the others wait. This session does nothing else
         meanwhile. Before the first transaction with the lead there must be one with the claim alone: it waits for what

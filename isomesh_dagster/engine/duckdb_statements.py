@@ -163,6 +163,10 @@ class DuckDBStatements:
             return self._transaction()
         return self._claimed_transaction(claim)
 
+    def reading(self, _relations: Sequence[Relation]) -> AbstractContextManager[None]:
+        """See `Session`: every transaction sees one moment."""
+        return self._transaction()
+
     @contextmanager
     def _claimed_transaction(self, claim: str) -> Iterator[None]:
         # one process has the file, so a lock of this process is a lock on the warehouse

@@ -6,7 +6,8 @@ and inserted, never truncated.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from psycopg2 import errorcodes
@@ -69,6 +70,17 @@ class PostgresSession(PostgresStatements):
             (relation.schema, relation.name),
         )
         return str(rows[0][0]) if rows else None
+
+    @contextmanager
+    def reading(self, relations: Sequence[Relation]) -> Iterator[None]:
+        """See `Session`. The moment is that of the first query, and these are locked by then: one that is being written
+        anew (other columns) would be empty for whoever has a moment before that and waits for its end.
+        """
+        lockable = [relation for relation in sorted(set(relations)) if self._kind(relation) in ("r", "p", "v")]
+        with self._transaction("BEGIN ISOLATION LEVEL REPEATABLE READ", None):
+            if lockable:
+                self.execute(f"LOCK TABLE {', '.join(one.sql for one in lockable)} IN ACCESS SHARE MODE")
+            yield
 
     @property
     def default_catalog(self) -> str:

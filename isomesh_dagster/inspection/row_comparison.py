@@ -67,7 +67,7 @@ def compare_tables(connection: Connection, pair: Pair, question: Question) -> Ta
     with connection.session() as session:
         columns = [_columns(session, side) for side in (pair.source, pair.target)]
         layout = _layout(pair, question, *columns)
-        with session.transaction():
+        with session.reading((pair.source.relation, pair.target.relation)):
             return _Comparing(session, pair, question, layout).result(_changes(*columns))
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import date
-from typing import Any
+from typing import Any, cast
 
+import psycopg2
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,6 +36,7 @@ from isomesh_dagster.inspection.table_diff_words import comparison_json, compari
 from isomesh_dagster.relation import Relation
 from isomesh_dagster.snapshot.environment import Environment
 from isomesh_dagster_tests.factories import T0, model, snapshots, target
+from isomesh_dagster_tests.postgres_server import connected
 
 
 @pytest.fixture(scope="module")
@@ -251,6 +254,60 @@ def test_columns_of_every_type_of_postgres(postgres: PostgresConnection, grain: 
     (pair,) = diff.pairs
     assert pair.columns == ("infinite", "written", "list", "bytes", "box")
     assert (pair.source[12], pair.target[12]) == (b"\x01", b"\x02")
+
+
+class Interfered:
+    """A connection whose sessions are overtaken: after the first read of a comparison, somebody else writes."""
+
+    def __init__(self, connection: Connection, write: Callable[[], None]) -> None:
+        self.connection, self.write, self.writes = connection, write, 0
+
+    @contextmanager
+    def session(self) -> Iterator[Any]:
+        with self.connection.session() as session:
+            execute = session.execute
+
+            def overtaken(sql: str) -> int | None:
+                count = execute(sql)
+                if sql.startswith("CREATE TEMPORARY TABLE") and not self.writes:
+                    self.writes += 1
+                    self.write()
+                return count
+
+            session.execute = overtaken  # type: ignore[method-assign,assignment]
+            yield session
+
+
+def test_a_writer_between_two_reads_is_not_seen(postgres: PostgresConnection) -> None:
+    connection = open_connection(postgres)
+    with connection.session() as session, closing(connected(postgres)) as other:
+        for side in ("a", "b"):
+            session.create_schema(side)
+            session.execute(f"CREATE TABLE {side}.t AS SELECT 1 AS id, 2 AS n")
+        overtaken = Interfered(connection, lambda: other.cursor().execute("INSERT INTO b.t VALUES (1, 2), (7, 7)"))
+        diff = compare_tables(cast(Connection, overtaken), PAIR, Question())
+        assert session.fetch("SELECT count(*) FROM b.t") == [(3,)]
+    connection.close()
+    assert overtaken.writes == 1
+    assert isinstance(diff, TableDiff)
+    assert diff.rows == RowCounts(source=1, target=1, full=1, partial=0, source_only=0, target_only=0)
+    assert diff.repeated == (0, 0)
+
+
+@pytest.mark.parametrize("statement", ["CREATE VIEW", "CREATE MATERIALIZED VIEW"])
+def test_what_is_read_at_one_moment_is_locked_where_it_can_be(postgres: PostgresConnection, statement: str) -> None:
+    connection = open_connection(postgres)
+    with connection.session() as session, closing(connected(postgres)) as other:
+        session.create_schema("a")
+        session.execute("CREATE TABLE a.t AS SELECT 1 AS id")
+        session.execute(f"{statement} a.v AS SELECT 2 AS id")
+        names = [Relation.parse("a.t"), Relation.parse("a.v")]
+        with session.reading(names), other.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '1ms'")
+            with pytest.raises(psycopg2.errors.LockNotAvailable):
+                cursor.execute("ALTER TABLE a.t ALTER id TYPE BIGINT")  # before any query of the reader
+            assert session.fetch("SELECT * FROM a.t UNION ALL SELECT * FROM a.v ORDER BY 1") == [(1,), (2,)]
+    connection.close()
 
 
 # ── environments ─────────────────────────────────────────────────────────────────────────────────────────────────────
