@@ -19,7 +19,7 @@ from isomesh_dagster.model.model import Model
 from isomesh_dagster.plan.coverage import Coverage, of_whole, within
 from isomesh_dagster.plan.missing import batches, due_end, in_order, limited, missing, starts
 from isomesh_dagster.plan.plan import Build
-from isomesh_dagster.plan.restatement import Restatement, restatements
+from isomesh_dagster.plan.restatement import Restatement, is_plain_view, restatements
 from isomesh_dagster.plan.wish import EVERYTHING_DUE, RunWish
 from isomesh_dagster.snapshot.environment import PROD, Environment
 from isomesh_dagster.snapshot.interval import Interval, from_ms, merge, to_ms
@@ -206,7 +206,5 @@ def _is_over(model: Model, begin: int, now: int) -> bool:
 
 
 def _is_once(model: Model) -> bool:
-    """Kinds that a tick of the clock does not make due: a seed's rows and a view's text change with the files only."""
-    return isinstance(model.kind, kinds.Seed) or (
-        isinstance(model.kind, kinds.View) and not model.kind.materialized and not model.audits
-    )
+    """Models that a tick of the clock does not make due: a seed's rows change with the files only."""
+    return isinstance(model.kind, kinds.Seed) or is_plain_view(model)

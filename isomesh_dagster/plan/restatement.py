@@ -62,10 +62,17 @@ def restatements(
         tick, own = _ticked(model, done, before, since=since, now=now)
         again = _again(model, done, (*own, *above))
         if tick != before.tick or again:
-            pending = () if isinstance(model.kind, View) and not model.kind.materialized and not model.audits else again
+            pending = () if is_plain_view(model) else again
             result[physical] = Restatement(tick=tick, pending=merge([*before.pending, *pending]))
         spread[name] = again
     return result
+
+
+def is_plain_view(model: Model) -> bool:
+    """Whether a view shows at any time what there is, so that it is never made again: it keeps no rows, nothing of it
+    is audited, and no macro in it depends on when it is rendered.
+    """
+    return isinstance(model.kind, View) and not (model.kind.materialized or model.audits or model.is_dynamic)
 
 
 def _ticked(

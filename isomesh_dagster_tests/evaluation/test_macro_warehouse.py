@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,23 @@ def built(root: Path, ask: str) -> list[tuple[object, ...]]:
 
 def test_a_macro_reads_the_tables_of_the_plan(tmp_path: Path) -> None:
     assert built(tmp_path, "fetchall") == [(2, 1)]
+
+
+def test_a_view_is_asked_again_when_its_cron_ticks(tmp_path: Path) -> None:
+    built(tmp_path, "fetchall")
+    (tmp_path / "models/b.sql").write_text(
+        "MODEL (name s.b, kind VIEW); SELECT @kinds_of(s.a), MIN(kind) AS first FROM s.a"
+    )
+    (tmp_path / "models/a.sql").write_text(
+        "MODEL (name s.a, kind FULL); SELECT UNNEST(@IF(@execution_ds < '2024-01-03', ['x'], ['y', 'z'])) AS kind"
+    )
+    with Project.load(tmp_path, environ={}) as project:
+        found = []
+        for day in (1, 2, 3):
+            now = datetime(2024, 1, day, 12, tzinfo=timezone.utc)
+            list(project.apply(project.plan("prod", now=now) if day == 1 else project.run_plan("prod", now=now)))
+            found.append(project.fetch("SELECT * FROM s.b"))
+    assert found == [(["x", "first"], [(1, "x")])] * 2 + [(["y", "z", "first"], [(1, 1, "y")])]
 
 
 def test_it_gets_data_frames_too(tmp_path: Path) -> None:

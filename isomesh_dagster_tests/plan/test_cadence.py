@@ -106,6 +106,12 @@ def test_seeds_and_views_are_not_due_by_the_clock_once_they_are_made() -> None:
         assert due(one, NOW, (Interval(at("2026-11-15"), at("2026-11-16")),)) == []
 
 
+def test_a_view_whose_text_depends_on_when_it_is_rendered_is_due_at_each_tick() -> None:
+    one = model("s.m", "SELECT @execution_ds AS a", View(), start="2026-11-15", is_dynamic=True)
+    assert due(one, NOW, (Interval(at("2026-11-15"), at("2026-11-18")),)) == [("11-15 00:00", "11-19 00:00")]
+    assert due(one, NOW, (Interval(at("2026-11-15"), at("2026-11-19")),)) == []
+
+
 @pytest.mark.parametrize(
     ("properties", "expected"),
     [
