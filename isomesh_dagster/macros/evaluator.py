@@ -146,9 +146,10 @@ class MacroEvaluator:
     # --- SQL
 
     def parse_one(self, sql: str | exp.Expr, into: Any = None, **options: Any) -> exp.Expr:
-        """The tree of a query or of one expression, in the model's dialect."""
+        """The tree of a query or of one expression, in the model's dialect, the macros in it expanded."""
         if isinstance(sql, exp.Expr):
             return sql
+        sql = ", ".join(self._expander.pieces(sql)) if "@" in sql else sql
         stock = stock_dialect(self.dialect)
         try:
             found = stock.parse_into(into, sql, **options) if into is not None else stock.parse(sql, **options)
@@ -172,8 +173,11 @@ class MacroEvaluator:
         """What a macro gives for these arguments: a tree, a list of several, None for nothing."""
         named = [f"{key} := {self._written(value)}" for key, value in kwargs.items()]
         arguments = ", ".join([*map(self._written, args), *named])
-        found = [self._tree(piece) for piece in self._expander.pieces(f"@{name}({arguments})")]
-        return found if len(found) > 1 else next(iter(found), None)
+        return self._expanded(f"@{name}({arguments})")
+
+    def transform(self, expression: Any) -> Any:
+        """The tree with the macros in it expanded: another tree, a list of several, None for nothing."""
+        return self._expanded(self._written(expression))
 
     # --- the warehouse, where the model is built
 
@@ -207,6 +211,10 @@ class MacroEvaluator:
         except KeyError:
             return default
         return self._tree(value) if isinstance(value, Fragment) else value
+
+    def _expanded(self, text: str) -> Any:
+        found = [self._tree(piece) for piece in self._expander.pieces(text)]
+        return found if len(found) > 1 else next(iter(found), None)
 
     def _written(self, value: Any) -> str:
         if not isinstance(value, exp.Expr):

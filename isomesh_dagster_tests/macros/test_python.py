@@ -184,6 +184,24 @@ def tell(evaluator):
     assert expanded("SELECT @tell()", function) == "SELECT id AS int, n AS unknown"
 
 
+def test_macros_in_what_the_evaluator_reads_are_expanded() -> None:
+    function = """
+from sqlmesh.core.dialect import MacroVar
+
+@macro()
+def twice(evaluator, item):
+    return f"2 * {item.sql()}"
+
+@macro()
+def tell(evaluator):
+    read = evaluator.parse_one("SELECT @twice(n) AS a, @IF(@x = 'str', 1, 2) AS b")
+    assert evaluator.transform(read) == read
+    assert evaluator.transform(exp.column("c")) == exp.column("c")
+    return [*read.selects, evaluator.transform(MacroVar(this="x")).as_("c")]
+"""
+    assert expanded("SELECT @tell()", function) == "SELECT 2 * n AS a, 1 AS b, 'str' AS c"
+
+
 def test_all_that_was_asked_is_remembered() -> None:
     one = expander(macros("@macro()\ndef f(e):\n e.var('x'); e.var('nope'); e.columns_to_types('raw.t'); return '1'"))
     one.expand("SELECT @f()")
