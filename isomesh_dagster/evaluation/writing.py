@@ -34,6 +34,11 @@ class BatchWriter:
         self._plan = plan
         self._recorder = recorder
         self._checkpoint = checkpoint
+        self._done: frozenset[str] = frozenset()
+
+    def forget_plans(self, done: frozenset[str]) -> None:
+        """Nobody will ask what of the tables these plans wrote: their records may become one."""
+        self._done = done
 
     def todo(self, step: Build, loaded: Sequence[Loaded]) -> list[Interval | None]:
         """The batches that are not there yet; `[None]` when only the empty table is missing."""
@@ -114,7 +119,10 @@ class BatchWriter:
                     plan_id=self._plan.id,
                     rows=written.rows,
                 )
-                (warehouse.record_whole if whole else warehouse.record_range)(session, physical, record, before)
+                if whole:
+                    warehouse.record_whole(session, physical, record, before)
+                else:
+                    warehouse.record_range(session, physical, record, before, self._done)
                 self._checkpoint("recorded")
         self._checkpoint("built")
         if there:

@@ -169,10 +169,17 @@ class Application:
                     session.create_schema(schema, catalog)
         physicals = {str(one.physical) for one in plan.snapshots.values() if one.physical is not None}
         self._loaded = adopt_loaded(session, self._state, physicals)
+        self._writer.forget_plans(self._plans_done())
         self._checkpoint("begun")
         lost = [one.name for one in plan.reuses if str(plan.snapshots[one.name].physical) not in self._loaded]
         if lost:
             raise PlanError(f"built when the plan was made and gone since: {', '.join(lost)}", hint="plan again")
+
+    def _plans_done(self) -> frozenset[str]:
+        """The plans that wrote what is loaded in many pieces, and are at work no more."""
+        many = (records for records in self._loaded.values() if len(records) >= warehouse.MOST_RECORDS)
+        wrote = {one.plan_id for records in many for one in records}
+        return frozenset(wrote - {one.id for one in self._state.open_plans()} if wrote else wrote) - {self.plan.id}
 
     def _before_all(self, session: Session) -> None:
         """Run the statements that come first; those that come last are rendered now, so that they fail now."""

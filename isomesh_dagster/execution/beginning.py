@@ -11,7 +11,7 @@ from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import ConflictingPlanError, PlanError
 from isomesh_dagster.evaluation.batch import physical_of
 from isomesh_dagster.plan.plan import Plan
-from isomesh_dagster.plan.saved import plan_document
+from isomesh_dagster.plan.saved import is_run, plan_document
 from isomesh_dagster.records import warehouse
 from isomesh_dagster.records.homes import check_home, check_others
 from isomesh_dagster.relation import Relation
@@ -79,8 +79,19 @@ def open_intent(plan: Plan, state: StateStore, now: datetime) -> None:
         suffix_target=promote.suffix_target if promote is not None else "schema",
     )
     state.open_plan(record, [one for one in plan.snapshots.values() if one.id in wanted])
+    if plan.by_clock:
+        _make_up_for_others(record, state)
     if plan.restatements:
         state.mark_restatements(plan.restatements)
+
+
+def _make_up_for_others(run: PlanRecord, state: StateStore) -> None:
+    """Runs that did not come to their end are open no more: this one protects the same snapshots, and builds what they
+    did not. Else those of a model that fails for a month would be looked at by everybody.
+    """
+    for other in state.open_plans(run.environment):
+        if other.id != run.id and other.target == run.target and is_run(other.document):
+            state.close_plan(other.id, "superseded")
 
 
 def unchanged_target(plan: Plan, state: StateStore) -> Target:

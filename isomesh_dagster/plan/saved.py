@@ -85,6 +85,14 @@ def read_document(text: str, name: str) -> SavedPlan:
         raise PlanError(f"{name} is not a saved plan of this version of isomesh", hint=hint) from error
 
 
+def is_run(text: str) -> bool:
+    """Whether a document tells of a plan that was made by the clock; False for what is none."""
+    try:
+        return read_document(text, "a plan").is_run
+    except PlanError:
+        return False
+
+
 def _read(document: Mapping[str, Any]) -> SavedPlan:
     if document["format"] != _FORMAT:
         raise ValueError("another format")
@@ -124,15 +132,14 @@ def check_same(saved: SavedPlan, plan: Plan) -> None:
     tables = _differing(saved.versions, {name: one.version for name, one in plan.snapshots.items()})
     if tables:
         raise _conflict(saved, f"what is already built moved since: other tables are right for {some(tables)}")
-    more = [step.snapshot.name for step in plan.builds if not _is_agreed(saved, step.snapshot.name, plan)]
+    more = [step.snapshot.name for step in plan.builds if not _is_agreed(saved, step)]
     if more:
         raise _conflict(saved, f"more is to build than was agreed to: {some(more)}")
 
 
-def _is_agreed(saved: SavedPlan, name: str, plan: Plan) -> bool:
+def _is_agreed(saved: SavedPlan, step: Build) -> bool:
     """Whether everything that is to be built of the model was to be built then, too."""
-    agreed = saved.builds.get(name)
-    step = next(step for step in plan.builds if step.snapshot.name == name)
+    agreed = saved.builds.get(step.snapshot.name)
     if agreed is None:
         return False
     return not is_incremental(step.snapshot.model.kind) or not subtract(step.intervals, agreed)

@@ -7,7 +7,8 @@ system        one row, the stamp: whose warehouse this is
 environments  what each environment's views show: the authority on what is live
 loaded        which intervals a physical relation holds: the authority on what is built. `[start_ms, end_ms)`, epoch
               milliseconds UTC; `[0, 0)` says that the table was made while nothing was due. A relation of a
-              whole-table kind has one row, that of its last rebuild.
+              whole-table kind has one row, that of its last rebuild; of others, neighbours become one row when
+              they are many.
 
 SQL here is what every engine reads alike. Functions take an open session and leave transactions to the caller.
 """
@@ -15,7 +16,7 @@ SQL here is what every engine reads alike. Functions take an open session and le
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from operator import itemgetter
@@ -46,11 +47,15 @@ _COLUMNS = {
     "rows BIGINT, PRIMARY KEY (physical, start_ms)",
 }
 _CHUNK = 500
+MOST_RECORDS = 12
+"""Of one relation, before neighbours are made one: every batch and every run reads them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loaded:
-    """One record of `loaded`: the moments, the plan that wrote them, how many rows (None: the engine did not tell)."""
+    """One record of `loaded`: the moments, the plan that wrote them ("": several plans, which are done), how many rows
+    (None: the engine did not tell).
+    """
 
     start: int
     end: int
@@ -329,9 +334,47 @@ def record_whole(session: Session, physical: str, record: Loaded, before: Sequen
     _insert(session, physical, (record,))
 
 
-def record_range(session: Session, physical: str, record: Loaded, before: Sequence[Loaded]) -> None:
-    """The relation holds these moments as now written, others as before. `before` as for `record_whole`."""
+def record_range(
+    session: Session, physical: str, record: Loaded, before: Sequence[Loaded], done: Container[str] = ()
+) -> None:
+    """The relation holds these moments as now written, others as before. `before` as for `record_whole`. `done` are
+    plans of which nobody asks any more what they wrote.
+    """
     _insert(session, physical, (record, *_cut(session, physical, Interval(record.start, record.end), before)))
+    if len(before) >= MOST_RECORDS:
+        _join(session, physical, done)
+
+
+def joined(records: Iterable[Loaded], done: Container[str]) -> list[Loaded]:
+    """The same moments in fewer records, by start: neighbours become one that the same plan wrote, or plans that are
+    `done`.
+    """
+    result: list[Loaded] = []
+    for one in sorted(records, key=lambda each: each.start):
+        plan_id = "" if one.plan_id in done else one.plan_id
+        last = result[-1] if result else None
+        if last is not None and last.end == one.start and last.start < last.end and last.plan_id == plan_id:
+            rows = None if last.rows is None or one.rows is None else last.rows + one.rows
+            result[-1] = replace(last, end=one.end, rows=rows)
+        else:
+            result.append(replace(one, plan_id=plan_id))
+    return result
+
+
+def _join(session: Session, physical: str, done: Container[str]) -> None:
+    """Write the relation's records as `joined` has them."""
+    before = {one.start: one for one in loaded_of(session, physical)}
+    for one in joined(before.values(), done):
+        if one.end == before[one.start].end:
+            continue
+        session.execute(
+            f"DELETE FROM {_LOADED.sql} WHERE physical = ? AND start_ms > ? AND start_ms < ?",
+            (physical, one.start, one.end),
+        )
+        session.execute(
+            f"UPDATE {_LOADED.sql} SET end_ms = ?, plan_id = ?, rows = ? WHERE physical = ? AND start_ms = ?",
+            (one.end, one.plan_id, one.rows, physical, one.start),
+        )
 
 
 def erase_range(session: Session, physical: str, interval: Interval, plan_id: str) -> None:

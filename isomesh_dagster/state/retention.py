@@ -44,7 +44,7 @@ def unneeded(connection: Connection, *, keep_promotions: int, older_than: dateti
     forward-only snapshot stays as long as its table: it alone tells that the rows there come from more than one
     definition.
     """
-    needed = _needed(connection, keep_promotions)
+    needed = _needed(connection, keep_promotions, older_than)
     columns = tables.snapshots.c
     rows = connection.execute(
         select(
@@ -93,19 +93,29 @@ def release(connection: Connection, snapshots: Iterable[SnapshotId], at: datetim
         connection.execute(statement, values)
 
 
-def going(connection: Connection) -> set[SnapshotId]:
-    """Snapshots whose removal began."""
+def going(connection: Connection, ids: Iterable[SnapshotId]) -> set[SnapshotId]:
+    """Those of `ids` whose removal began; no other snapshot is read."""
+    wanted = set(ids)
     columns = tables.snapshots.c
-    marked = select(columns.name, columns.identifier, columns.version).where(columns.status == DELETING)
-    return {
-        SnapshotId(name=name, identifier=identifier, version=version)
-        for name, identifier, version in connection.execute(marked)
-    }
+    found = select(columns.name, columns.identifier, columns.version, columns.status)
+    marked: set[SnapshotId] = set()
+    for chunk in rows.chunks(sorted({one.identifier for one in wanted})):
+        # told apart here, as in `rows.active_physicals`: asked for both, SQLite reads all that are going
+        for name, identifier, version, status in connection.execute(found.where(columns.identifier.in_(chunk))):
+            if status == DELETING:
+                marked.add(SnapshotId(name=name, identifier=identifier, version=version))
+    return marked & wanted
 
 
 def take_back(connection: Connection, target: Target) -> None:
     """Make those snapshots of `target` active again whose removal began."""
-    mark(connection, going(connection) & set(target.snapshots.values()), ACTIVE)
+    columns = tables.snapshots.c
+    marked = select(columns.name, columns.identifier, columns.version).where(columns.status == DELETING)
+    found = {
+        SnapshotId(name=name, identifier=identifier, version=version)
+        for name, identifier, version in connection.execute(marked)
+    }
+    mark(connection, found.intersection(target.snapshots.values()), ACTIVE)
 
 
 def forget(connection: Connection, snapshots: Iterable[SnapshotId]) -> None:
@@ -118,9 +128,10 @@ def forget(connection: Connection, snapshots: Iterable[SnapshotId]) -> None:
 def forget_history(connection: Connection, *, keep_promotions: int, older_than: datetime) -> None:
     """Delete what no rollback and no crash needs: promotions before the last `keep_promotions` of their environment,
     closed plans that no environment and no promotion shows, both only when older than `older_than`; then targets
-    nothing points to, and what batches took of models without a snapshot.
+    nothing points to, and what batches took of models without a snapshot. Plans that were given up are closed first.
     """
     plans, promotions, environments = tables.plans, tables.promotions, tables.environments
+    connection.execute(update(plans).where(_given_up(older_than)).values(status="superseded"))
     ranked = _ranked()
     old = select(ranked.c.number).where(
         ranked.c.environment == promotions.c.environment,
@@ -142,11 +153,21 @@ def forget_history(connection: Connection, *, keep_promotions: int, older_than: 
     connection.execute(delete(durations).where(durations.c.model.not_in(select(tables.snapshots.c.name))))
 
 
-def _needed(connection: Connection, keep_promotions: int) -> set[SnapshotId]:
+def _given_up(older_than: datetime) -> ColumnElement[bool]:
+    """Open plans of environments that never came to be, and would have ended before `older_than`: nothing else would
+    ever close them.
+    """
+    plans, environments = tables.plans.c, tables.environments.c
+    is_there = exists().where(environments.name == plans.environment)
+    has_ended = and_(plans.expires_at.is_not(None), plans.expires_at < older_than)  # false, not null, of prod's
+    return and_(plans.status == "open", has_ended, ~is_there)
+
+
+def _needed(connection: Connection, keep_promotions: int, older_than: datetime) -> set[SnapshotId]:
     ranked = _ranked()
     digests: list[Select[tuple[str]]] = [
         select(tables.environments.c.target),
-        select(tables.plans.c.target).where(tables.plans.c.status == "open"),
+        select(tables.plans.c.target).where(tables.plans.c.status == "open", ~_given_up(older_than)),
         select(ranked.c.target).where(ranked.c.rank <= keep_promotions),
     ]
     documents = connection.scalars(

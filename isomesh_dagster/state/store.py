@@ -436,7 +436,7 @@ class SqlStateStore:
     def going(self, ids: Iterable[SnapshotId]) -> set[SnapshotId]:
         """Those of `ids` that are marked and were not taken back meanwhile; to be asked while the warehouse is held."""
         with self._database.read() as connection:
-            return retention.going(connection) & set(ids)
+            return retention.going(connection, ids)
 
     def forget(self, ids: Iterable[SnapshotId]) -> None:
         """Janitor, last step: delete marked snapshots; one that was taken back meanwhile stays."""

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from isomesh_dagster.errors import ConflictingPlanError, EngineError, PlanError, StateError, SystemMismatch
+from isomesh_dagster.errors import AuditError, ConflictingPlanError, EngineError, PlanError, StateError, SystemMismatch
 from isomesh_dagster.execution.promote import rollback
 from isomesh_dagster.execution.schedule import run_plan_steps
 from isomesh_dagster.model import kinds
@@ -234,6 +234,28 @@ def test_readers_never_see_half_a_promotion(system):
     assert len(seen) >= 8
     assert [row for row in seen if len(set(row)) > 1] == []
     assert system.rows(query) == [(8,) * 6]
+
+
+def test_runs_of_a_model_that_keeps_failing_leave_one_open_plan(system):
+    """Each protects and tells the same, and everybody who plans or runs would look at all of them."""
+    kind = kinds.IncrementalByTimeRange(time_column="ds")
+    first_only = audit("first_only", "SELECT * FROM @this_model WHERE ds > DATE '2020-01-01'")
+    query = "SELECT CAST(@start_ds AS DATE) AS ds"
+    shown = snapshots([model("mart.daily", query, kind, audits=(first_only,)), model("mart.one", "SELECT 1 AS id")])
+    system.apply(system.plan(shown, batches={"mart.daily": [days(0, 1)]}))
+
+    def run(*batches, by_clock=True):
+        plan = system.plan(shown, batches={"mart.daily": batches}, promote=False)
+        with pytest.raises(AuditError):
+            system.apply(replace(plan, by_clock=by_clock))
+        return plan.id
+
+    by_hand = run(days(5, 6), by_clock=False)
+    ran = [run(days(1, day)) for day in range(2, 5)]
+    assert {one.id for one in system.state.open_plans()} == {by_hand, ran[-1]}
+    assert [system.state.plan(one).status for one in ran] == ["superseded", "superseded", "open"]
+    assert run(days(1, 2)) == ran[0], "the same run again is open again"
+    assert {one.id for one in system.state.open_plans()} == {by_hand, ran[0]}
 
 
 def test_two_applications_build_every_batch_once(system):

@@ -98,6 +98,21 @@ def test_time_to_live_starts_when_the_warehouse_is_believed(location: Location) 
         assert store.mark_unreferenced(keep_promotions=1, older_than=at(31)) == [FIRST]
 
 
+def test_the_plan_of_an_environment_that_never_came_to_be_is_given_up_when_that_would_have_ended(
+    store: SqlStateStore,
+) -> None:
+    promote(store, "p1", THIRD, environment="dev")
+    store.open_plan(plan("preview", FIRST, environment="pr_1", expires_at=at(7)), [FIRST])
+    store.open_plan(plan("next", THIRD, environment="dev", based_on="p1", expires_at=at(7)), [])
+    store.open_plan(plan("first", SECOND), [SECOND])
+    assert store.mark_unreferenced(keep_promotions=1, older_than=at(7)) == []
+    assert store.unreferenced(keep_promotions=1, older_than=at(8)) == [FIRST]
+    assert [record.id for record in store.open_plans()] == ["first", "next", "preview"], "asking changes nothing"
+    assert store.mark_unreferenced(keep_promotions=1, older_than=at(8)) == [FIRST]
+    assert [record.id for record in store.open_plans()] == ["first", "next"]
+    assert store.plan("preview") is None
+
+
 def test_last_promotions_keep_their_tables(store: SqlStateStore) -> None:
     for number, item in enumerate((FIRST, SECOND, THIRD)):
         promote(store, f"p{number}", item, when=number)
