@@ -7,15 +7,13 @@ database. Nothing in it depends on where the project lies.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from isomesh_dagster.errors import IsomeshError
+from isomesh_dagster.files import write_whole
 from isomesh_dagster.graph.lineage import ColumnReads
 from isomesh_dagster.model.codec import columns_from_json, columns_to_json, model_from_json, model_to_json
 from isomesh_dagster.model.model import Model
@@ -83,16 +81,7 @@ def write_manifest(path: Path, data: Manifest) -> None:
         "decisions": dict(sorted(data.decisions.items())),
         **({"source": asdict(data.source)} if data.source is not None else {}),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(content, file, ensure_ascii=False, separators=(",", ":"))
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(temporary)
-        raise
+    write_whole({path: json.dumps(content, ensure_ascii=False, separators=(",", ":"))})
 
 
 def read_manifest(path: Path) -> Manifest:

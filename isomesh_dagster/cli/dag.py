@@ -12,6 +12,7 @@ import click
 
 from isomesh_dagster.cli.parameters import models_option, selected
 from isomesh_dagster.cli.session import Session, pass_session
+from isomesh_dagster.files import write_whole
 
 if TYPE_CHECKING:
     from isomesh_dagster.model.model import Model
@@ -39,7 +40,7 @@ def dag(session: Session, *, file: Path, models: tuple[str, ...]) -> None:
     with session.project() as project:
         document = dag_document(project, selected(project, models))
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(dag_page(document), encoding="utf-8")
+    write_whole({file: dag_page(document)})
     session.console.line(f"{len(document['models'])} models in {file}", "bold green")
 
 

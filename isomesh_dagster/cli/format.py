@@ -12,6 +12,7 @@ import click
 from isomesh_dagster.cli.outcome import TO_MEND
 from isomesh_dagster.cli.parameters import accepted, restyled, style_options
 from isomesh_dagster.cli.session import Session, pass_session
+from isomesh_dagster.files import write_whole
 
 if TYPE_CHECKING:
     from isomesh_dagster.cache.format import FormattedFile
@@ -59,7 +60,7 @@ def format_(
     for file in files:
         _tell(console, file, check=check or show_diff, show_diff=show_diff, verbose=verbose)
         if file.differs and not (check or show_diff):
-            _write(root / file.path, file.new)
+            write_whole({root / file.path: file.new})
     would = "would change" if check or show_diff else "changed"
     unchanged = len(files) - len(changed)
     console.line(
@@ -89,18 +90,6 @@ def _relative(path: Path, root: Path) -> str:
     full = Path(os.path.abspath(path))
     inside = full if full.exists() else Path(os.path.abspath(root / path))
     return inside.relative_to(root).as_posix() if inside.is_relative_to(root) else path.as_posix()
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace the file whole or not at all; its permissions stay."""
-    mode = path.stat().st_mode
-    temporary = path.with_name(f".{path.name}.new")
-    try:
-        temporary.write_bytes(text.encode())
-        temporary.chmod(mode)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _counted(number: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,8 @@ from isomesh_dagster.cli.upkeep import clean, destroy, doctor, migrate, state, s
 from isomesh_dagster.cli.warehouse import create_external_models, fetchdf, table_name
 from isomesh_dagster.config.file import DOTENV_VARIABLE
 from isomesh_dagster.errors import IsomeshError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Commands(click.Group):
@@ -71,11 +74,10 @@ class Commands(click.Group):
         except IsomeshError as error:
             self._told(ctx, error)
         except OSError as error:
-            if error.filename is None:  # a closed pipe, a full disk: the answer itself could not be written
+            if isinstance(error, BrokenPipeError):  # nobody reads the answer any more: click ends quietly
                 raise
-            self._told(
-                ctx, IsomeshError(f"{error.filename}: {error.strerror}", hint="check the path and who may use it")
-            )
+            hint = "make room on the disk" if error.errno in _FULL else "check the path and who may use it"
+            self._told(ctx, IsomeshError(f"{error.filename or 'writing failed'}: {error.strerror}", hint=hint))
         except (KeyboardInterrupt, click.Abort):
             click.echo("\nInterrupted. What was committed stays; the environment shows what it showed.", err=True)
             ctx.exit(INTERRUPTED)

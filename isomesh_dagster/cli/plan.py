@@ -18,6 +18,7 @@ from isomesh_dagster.cli.parameters import accepted, categorize_option, executio
 from isomesh_dagster.cli.session import Session, can_ask, json_option, pass_session
 from isomesh_dagster.cli.wishes import as_flags, plan_options, plan_wish, run_options, run_wish
 from isomesh_dagster.errors import ConflictingPlanError, IsomeshError, PlanError
+from isomesh_dagster.files import write_whole
 
 if TYPE_CHECKING:
     from isomesh_dagster.cli.report import Report
@@ -303,7 +304,7 @@ def _save(plan: Plan, file: Path) -> None:
     from isomesh_dagster.plan.saved import plan_document
 
     try:
-        file.write_text(plan_document(plan), encoding="utf-8")
+        write_whole({file: plan_document(plan)})
     except OSError as error:
         raise click.FileError(str(file), hint=error.strerror) from None
 

@@ -13,6 +13,7 @@ from isomesh_dagster.cli.outcome import FAILED, error_json
 from isomesh_dagster.cli.parameters import accepted, models_option, selected
 from isomesh_dagster.cli.session import Session, json_option, pass_session
 from isomesh_dagster.errors import ModelError
+from isomesh_dagster.files import write_whole
 
 if TYPE_CHECKING:
     from isomesh_dagster.cli.console import Console
@@ -125,8 +126,7 @@ def create_test(
             environment=shown_environment(project, environment),
             include_ctes=include_ctes,
         )
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
+        write_whole({file: text})
         shown = file.relative_to(project.root).as_posix()
     session.console.line(f"wrote {shown}: read it, then run it with `isomesh test {shown}`")
 

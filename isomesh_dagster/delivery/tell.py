@@ -6,7 +6,6 @@ None of these can undo what was done, so a failure here is a warning and never a
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,6 +16,7 @@ from isomesh_dagster.config.settings import Settings
 from isomesh_dagster.delivery.host import set_status
 from isomesh_dagster.delivery.report import Report, report_json, report_markdown
 from isomesh_dagster.errors import without_secrets
+from isomesh_dagster.files import write_whole
 from isomesh_dagster.project import FOLDER
 
 
@@ -64,11 +64,7 @@ def _write_report(folder: Path, report: Report, markdown: str, document: str) ->
     name = f"{report.commit.id}.{report.kind}.{report.environment}"
     page = folder / f"{name}.md"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for path, text in ((page, markdown), (folder / f"{name}.json", document)):
-            part = path.with_name(f".{path.name}.{os.getpid()}")
-            part.write_text(text, encoding="utf-8")
-            part.replace(path)
+        write_whole({page: markdown, folder / f"{name}.json": document})
     except OSError as error:
         return page, f"git.reports: {error}"
     return page, None

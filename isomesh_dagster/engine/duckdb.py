@@ -7,6 +7,7 @@ itself would let two processes write one file without an error.
 
 from __future__ import annotations
 
+import errno
 import os
 import threading
 import time
@@ -20,7 +21,7 @@ from filelock import FileLock, Timeout
 
 from isomesh_dagster.engine.duckdb_catalogs import FOLDER_SUFFIX, DuckDBCatalogs, environments_folder
 from isomesh_dagster.engine.duckdb_session import DuckDBSession
-from isomesh_dagster.engine.duckdb_statements import CAPABILITIES, short
+from isomesh_dagster.engine.duckdb_statements import CAPABILITIES, MAKE_ROOM, is_full, short
 from isomesh_dagster.errors import EngineError, LockedError
 from isomesh_dagster.relation import literal, quote
 
@@ -31,6 +32,8 @@ MEMORY = ":memory:"
 
 _NULL_TYPE = "legacy_disable_null_type"
 _EXTERNAL = "enable_external_access"
+_making = threading.Lock()
+"""Who makes a file may remove it again: no other thread opens it before."""
 _preparing = threading.Lock()
 """Connections of one process share what is set and attached: one at a time looks, and changes it."""
 _OWN_FOLDERS = (".isomesh/git", ".isomesh/files")
@@ -240,6 +243,11 @@ def _hold(file: str, deadline: float, on_wait: Callable[[str], None] | None) -> 
             if not told and on_wait is not None:
                 on_wait(f"waiting for the warehouse {file}, held by {holder}")
             told = True
+        except OSError as error:
+            raise EngineError(
+                f"the warehouse {file} cannot be locked: {error.strerror or error}",
+                hint="it must be in a folder that you may write to, on a disk whose file system knows locks",
+            ) from None
         else:
             with suppress(OSError):
                 path.write_text(f"{os.getpid()}\n")
@@ -263,11 +271,11 @@ def _connect(
     told, closed_by = False, time.monotonic() + _CLOSING_SECONDS
     while True:
         try:
-            return duckdb.connect(path, config=config)
+            return _open(path, config)
         except duckdb.IOException as error:  # noqa: PERF203 (the loop is a wait)
             text = str(error)
-            if "lock" not in text.lower():
-                raise EngineError(f"cannot open the warehouse {path}: {short(text)}") from None
+            if not _is_locked(text):
+                raise EngineError(f"cannot open the warehouse {path}: {short(text)}", hint=_mend(text)) from None
             holder = f"process {text.split('PID ', 1)[1].split(')', 1)[0]}" if "PID " in text else "another process"
             if time.monotonic() >= deadline:
                 raise LockedError(
@@ -289,6 +297,42 @@ def _connect(
                 if "not recognized" in str(error)
                 else "within one process a DuckDB file is opened with one and the same configuration",
             ) from None
+
+
+_LOCKLESS = tuple(os.strerror(code) for code in (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL))
+
+
+def _open(path: str, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
+    if path == MEMORY or Path(path).exists():
+        return duckdb.connect(path, config=config)
+    with _making:
+        is_new = not Path(path).exists()
+        try:
+            return duckdb.connect(path, config=config)
+        except duckdb.Error as error:
+            if is_new and not _is_locked(str(error)):
+                _remove(path)  # on a full disk half a file stays, which nothing opens ever again
+            raise
+
+
+def _is_locked(text: str) -> bool:
+    return "set lock" in text and not any(reason in text for reason in _LOCKLESS)
+
+
+def _remove(path: str) -> None:
+    for file in (path, f"{path}.wal"):
+        with suppress(OSError):
+            Path(file).unlink(missing_ok=True)
+
+
+def _mend(text: str) -> str:
+    if is_full(text):
+        return MAKE_ROOM
+    if "not a valid" in text or "enough bytes" in text:
+        return "restore the file from a backup; one that was being made when its process died, and is empty, can go"
+    if "set lock" in text:
+        return "its file system knows no locks; put the warehouse on a local disk"
+    return "check that it is a file that DuckDB made, and that you may write to it and to its folder"
 
 
 # ---- small things ----------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ A claim is a lock of this process: one process has the file.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
@@ -222,16 +224,22 @@ def _claimed(key: tuple[str, str]) -> Iterator[None]:
 
 # ---- errors ----------------------------------------------------------------------------------------------
 
+MAKE_ROOM = "make room on the disk, then run the same command again: what is finished is kept"
+_FULL = tuple(os.strerror(code) for code in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
+
+def is_full(text: str) -> bool:
+    """Whether this is what DuckDB says when a file cannot grow."""
+    return any(reason in text for reason in _FULL)
+
 
 def engine_error(error: duckdb.Error, sql: str | None = None) -> EngineError:
     """The driver's error as ours: the message without the whole text of the statement `sql`."""
     text = str(error)
     if isinstance(error, duckdb.PermissionException) and "disabled" in text:
         return EngineError(short(text), hint=_CONFINED)
-    if "No space left on device" in text:
-        return EngineError(
-            short(text), hint="make room on the disk, then run the same command again: what is finished is kept"
-        )
+    if is_full(text):
+        return EngineError(short(text), hint=MAKE_ROOM)
     lost_race = isinstance(error, duckdb.TransactionException) and ("conflict" in text.lower() or "PRIMARY KEY" in text)
     ours = (WriteConflict if lost_race else EngineError)(short(text))
     ours.is_syntax = isinstance(error, duckdb.ParserException)

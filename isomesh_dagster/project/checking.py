@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from isomesh_dagster.errors import LintError
+from isomesh_dagster.files import write_whole
 from isomesh_dagster.plan.plan import ChangeType, Plan
 from isomesh_dagster.project.system import FOLDER
 
@@ -72,9 +73,7 @@ def mend(project: ProjectFiles, found: Iterable[Violation]) -> tuple[str, ...]:
             written[file] = edited(file.read_bytes().decode(), path, edits[path])
         elif not file.exists():
             written[file] = new[path]
-    for file, text in written.items():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(text.encode())
+    write_whole(written)
     return tuple(sorted(file.relative_to(project.root.resolve()).as_posix() for file in written))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from isomesh_dagster.errors import ConfigError
+from isomesh_dagster.files import write_whole
 from isomesh_dagster.plan.recorded import ADDITIVE, DESTRUCTIVE, RecordedChoice, honour, stale, to_record
 from isomesh_dagster.project import clock
 from isomesh_dagster.snapshot.snapshot import Category
@@ -97,7 +98,7 @@ def write(root: Path, records: Collection[RecordedChoice]) -> tuple[str, ...]:
     """
     import yaml
 
-    paths = []
+    texts: dict[str, str] = {}
     for record in records:
         path = f"{FOLDER}/{record.model}/{record.before}-{record.after}.yaml"
         entries = {
@@ -110,12 +111,10 @@ def write(root: Path, records: Collection[RecordedChoice]) -> tuple[str, ...]:
             "when": f"{record.when:%Y-%m-%dT%H:%M:%SZ}" if record.when is not None else "",
             "comment": record.comment,
         }
-        place = root / path
-        place.parent.mkdir(parents=True, exist_ok=True)
         said = {key: value for key, value in entries.items() if value}
-        place.write_text(yaml.safe_dump(said, sort_keys=False, allow_unicode=True), encoding="utf-8")
-        paths.append(path)
-    return tuple(paths)
+        texts[path] = yaml.safe_dump(said, sort_keys=False, allow_unicode=True)
+    write_whole({root / path: text for path, text in texts.items()})
+    return tuple(texts)
 
 
 def useless(project: Project) -> tuple[RecordedChoice, ...]:

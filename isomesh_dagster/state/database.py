@@ -86,13 +86,16 @@ class Database:
                 return "another process is writing this state; try again when it is done"
             if "permission denied" in message:
                 return f"grant this user what it needs in schema {self.schema!r}, or choose another state_schema"
-            return "check state_connection of the gateway and that the server answers; nothing was changed"
+            return (
+                "check state_connection of the gateway and that the server answers, then run the same command again:"
+                " what was committed stays"
+            )
         if "malformed" in message or "not a database" in message:
             return "restore the file from a backup, or set state_connection to another one; nothing was changed"
         if "locked" in message:
             return "another process is writing this state; try again when it is done"
         if "full" in message:
-            return "make room on the disk and try again; nothing was changed"
+            return "make room on the disk, then run the same command again: what was committed stays"
         return f"check that {self.path} is a file, and that you may write to it and to its folder"
 
 

@@ -7,6 +7,7 @@ changed inside one transaction, alone, so a killed migration leaves what was the
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -226,16 +227,21 @@ def _back_up_file(path: Path, revision: str) -> str:
     name = _free(f"{path}.backup_{revision}", lambda candidate: Path(candidate).exists())
     # A connection of its own reads what was committed, while the caller's transaction keeps writers out.
     source = sqlite3.connect(path)
+    part = Path(f"{name}.part")
     try:
-        target = sqlite3.connect(name)
+        part.unlink(missing_ok=True)
+        target = sqlite3.connect(part)
         try:
             source.backup(target)
         finally:
             target.close()
-    except sqlite3.Error as error:
+        part.replace(name)
+    except (sqlite3.Error, OSError) as error:
         raise StateError(
             f"state {path}: the backup {name} failed: {error}", hint="make room for it, or migrate without a backup"
         ) from error
     finally:
         source.close()
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     return name

@@ -10,6 +10,7 @@ from pathlib import Path
 from isomesh_dagster.config.settings import Settings
 from isomesh_dagster.engine.connection import Connection, Session
 from isomesh_dagster.errors import EngineError, ModelError
+from isomesh_dagster.files import write_whole
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.relation import Relation, quote
 
@@ -51,9 +52,7 @@ def declare(connect: Callable[[], Connection], settings: Settings, names: Sequen
     if declared.tables:
         place = settings.files / path
         text = with_declarations(place.read_text(encoding="utf-8") if place.exists() else "", declared)
-        temporary = place.with_name(f".{path}.new")
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(place)
+        write_whole({place: text})
     return declared
 
 

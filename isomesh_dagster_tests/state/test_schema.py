@@ -22,6 +22,7 @@ from isomesh_dagster.state.opening import open_database, open_state
 from isomesh_dagster.state.protocol import Identity
 from isomesh_dagster.state.schema import MIGRATIONS, ensure, migrate, revisions
 from isomesh_dagster.state.store import SqlStateStore
+from isomesh_dagster_tests.disks import files_of_at_most
 from isomesh_dagster_tests.postgres_server import PostgresServer
 from isomesh_dagster_tests.state.conftest import Location
 from isomesh_dagster_tests.state.examples import migrated, plan, promote, snapshot
@@ -185,6 +186,19 @@ def test_migrate_makes_a_backup_beside_the_schema(database: Database, location: 
     with open_state(location, schema=made) as backup:
         assert backup.identity() == STAMP
         assert backup.environments()[0].target == record.target
+
+
+@pytest.mark.parametrize("location", ["sqlite"], indirect=True)
+def test_a_backup_that_does_not_fit_leaves_nothing(database: Database, location: Path, newer: Path) -> None:
+    store = SqlStateStore(database)
+    store.stamp(STAMP)
+    before = {file.name for file in location.parent.iterdir()}
+    with files_of_at_most(2 * 4096), pytest.raises(StateError, match="backup") as caught:
+        migrate(database, folder=newer)
+    assert "make room" in str(caught.value)
+    assert {file.name for file in location.parent.iterdir()} == before, "half a backup would be taken for one"
+    assert store.identity() == STAMP
+    assert migrate(database, folder=newer).backup is not None
 
 
 def test_migrate_without_a_backup_keeps_the_rows(database: Database, newer: Path) -> None:
