@@ -307,6 +307,11 @@ def _open(path: str, config: dict[str, Any]) -> duckdb.DuckDBPyConnection:
         return duckdb.connect(path, config=config)
     with _making:
         is_new = not Path(path).exists()
+        if is_new and Path(f"{path}.wal").exists():
+            raise EngineError(
+                f"the warehouse {path} is gone, and its log {path}.wal is there",
+                hint="put the file back beside its log, which holds what was committed last; or remove the log",
+            )
         try:
             return duckdb.connect(path, config=config)
         except duckdb.Error as error:

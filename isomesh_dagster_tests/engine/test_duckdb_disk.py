@@ -33,6 +33,15 @@ def test_a_file_that_could_not_be_made_is_not_there(tmp_path: Path, room: int) -
     assert rows(path) == [(1,)]
 
 
+def test_a_log_without_its_file_is_kept(tmp_path: Path) -> None:
+    path, log = tmp_path / "w.duckdb", tmp_path / "w.duckdb.wal"
+    log.write_bytes(b"what was committed")
+    with pytest.raises(EngineError, match=r"its log .* is there"):  # DuckDB would begin a new file and delete the log
+        rows(path)
+    assert not path.exists()
+    assert log.read_bytes() == b"what was committed"
+
+
 @pytest.mark.parametrize("left", [0, 100, 12288])
 def test_half_a_file_is_told_and_kept(tmp_path: Path, left: int) -> None:
     path = tmp_path / "block.duckdb"  # a name that is no word of DuckDB's about locks
