@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from isomesh_dagster.errors import InvalidName
+from isomesh_dagster.model.names import validate_gateway
+
 if TYPE_CHECKING:
     from isomesh_dagster.cli.console import Console
     from isomesh_dagster.project import Project
@@ -63,8 +66,11 @@ def known_gateway(context: click.Context) -> str | None:
     if resolved is not None:
         return resolved
     session = context.find_object(Session)
-    asked = session.gateway if session is not None else None
-    return asked or os.environ.get("ISOMESH_GATEWAY") or None
+    asked = (session.gateway if session is not None else None) or os.environ.get("ISOMESH_GATEWAY") or ""
+    try:
+        return validate_gateway(asked.lower())
+    except InvalidName:  # not repeated: it may be from a variable that holds something else
+        return None
 
 
 def answers_json(context: click.Context) -> bool:

@@ -53,7 +53,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScalarNode:
-    """One value as written. `tag` is YAML's name of its type, `plain` whether it was written without quotes.
+    """One value as written. `tag` is PyYAML's name of its type, `plain` whether it was written without quotes or tag.
 
     `variable` names the environment variable whose whole value this is; `text` is empty then.
     """
@@ -185,7 +185,7 @@ def read_config(path: Path, shown: str) -> MappingNode:
         ) from None
     if root is None:
         return MappingNode(place=Place(path=shown, line=1), items={})
-    tree = _Converter(shown, expressions).node(root, None)
+    tree = _Converter(shown, masked, expressions).node(root, None)
     if not isinstance(tree, MappingNode):
         raise ConfigError("must hold `key: value` lines", path=shown, line=1)
     return tree
@@ -297,8 +297,9 @@ def _masked(text: str, shown: str) -> tuple[str, list[str]]:
 class _Converter:
     """YAML's nodes as ours: aliases followed, `<<` merged, keys checked, expressions put back."""
 
-    def __init__(self, shown: str, expressions: list[str]) -> None:
+    def __init__(self, shown: str, text: str, expressions: list[str]) -> None:
         self.shown = shown
+        self.text = text
         self.expressions = expressions
         self.above: set[int] = set()
 
@@ -311,7 +312,8 @@ class _Converter:
             prefix, _, tag = node.tag.rpartition(":")
             if prefix != "tag:yaml.org,2002":
                 raise ConfigError("YAML tags (!name) are not supported", path=self.shown, line=place.line)
-            return ScalarNode(place=place, text=text, tag=tag, plain=not node.style)
+            before = self.text[node.start_mark.index : node.end_mark.index - len(node.value)]  # an anchor, a tag
+            return ScalarNode(place=place, text=text, tag=tag, plain=not node.style and "!" not in before)
         if id(node) in self.above:
             raise ConfigError("a YAML anchor contains itself", path=self.shown, line=place.line)
         self.above.add(id(node))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 
-from isomesh_dagster.config.errors import mapping_of, nearest
+from isomesh_dagster.config.errors import mapping_of
 from isomesh_dagster.config.file import MappingNode, Variables
 from isomesh_dagster.config.values import resolve
 from isomesh_dagster.errors import ConfigError, InvalidName
@@ -57,23 +58,27 @@ def chosen_gateway(
     variables: Variables,
 ) -> str:
     """The name of the gateway to work on: the `argument`, else the process's `variable`, else `default_gateway` of the
-    tree, else the first of `gateways`. Raises ConfigError for a name that none has.
+    tree, else the first of `gateways`. Case does not matter. Raises ConfigError for a name that none has.
     """
-    known = ", ".join(gateways)
 
-    def checked(name: str, source: str, line: int | None = None) -> str:
+    def checked(written: str, source: str, line: int | None = None) -> str:
+        name = written.lower()
         if name in gateways:
             return name
         # A name that could not be a gateway's is not repeated: it may come from a variable that holds something else.
         try:
             shown = repr(names.validate_gateway(name))
         except InvalidName:
-            shown = "of that name"
+            shown = "of that name" if written else "without a name"
+        near = get_close_matches(name, gateways, n=1)
         raise ConfigError(
-            f"no gateway {shown}; there are {known}", path=source, line=line, hint=nearest(name.lower(), gateways)
+            f"no gateway {shown}; there are {', '.join(gateways)}",
+            path=source,
+            line=line,
+            hint=f"did you mean {near[0]}?" if near else None,
         )
 
-    if argument:
+    if argument is not None:  # an empty one is a variable that was not set: no reason to take another system
         return checked(argument, "--gateway")
     if variable:
         return checked(variable, GATEWAY_VARIABLE)
@@ -83,7 +88,7 @@ def chosen_gateway(
         if name is not None and not isinstance(name, str):
             raise ConfigError("default_gateway must be a name", path=default.place.path, line=default.place.line)
         if name:
-            return checked(str(name).lower(), default.place.path, default.place.line)
+            return checked(str(name), default.place.path, default.place.line)
     return next(iter(gateways))
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from isomesh_dagster.config.file import REPLACED, WRITE, MappingNode, Node, Place, ScalarNode, SequenceNode
 from isomesh_dagster.errors import ConfigError, hide
+from isomesh_dagster.model.scalars import PLAIN_KINDS, plain_value
 
 if TYPE_CHECKING:
     from isomesh_dagster.model.model import Json
@@ -145,7 +146,7 @@ def _scalar(node: ScalarNode, variables: Mapping[str, str], key: str) -> Any:
 
     if not REPLACED.search(node.text):
         try:
-            return _construct(node.tag, node.text)
+            return _construct(node.tag, node.text, plain=node.plain)
         except ValueError:
             fail(f"is not a valid {node.tag}", "put it in quotes if it is text")
     text = REPLACED.sub(replacement, node.text)
@@ -195,15 +196,10 @@ def _user(variables: Mapping[str, str]) -> str:
     return pwd.getpwuid(os.getuid()).pw_name
 
 
-def _construct(tag: str, text: str) -> Json:
+def _construct(tag: str, text: str, *, plain: bool = True) -> Json:
     """The value of a scalar by YAML's type. Dates stay text: they are read where they are used. Raises ValueError."""
-    if tag in {"str", "timestamp", "value"}:
+    if tag in {"timestamp", "value"} or (tag == "str" and not plain):
         return text
-    from yaml import ScalarNode as YamlScalar
-    from yaml.constructor import SafeConstructor
-
-    if tag not in {"int", "float", "bool", "null"}:
+    if tag not in PLAIN_KINDS:
         raise ValueError(tag)
-    tag = f"tag:yaml.org,2002:{tag}"
-    result: Json = SafeConstructor().construct_object(YamlScalar(tag, text))
-    return result
+    return plain_value(text, tag)

@@ -65,7 +65,7 @@ def build_definitions(
     # Dagster 1.13 hands `owners`, which is in beta, on to every sensor, and warns of it: nobody here gave it
     warnings.filterwarnings("ignore", "Parameter `owners` of initializer `SensorDefinition", dg.BetaWarning)
     place = project if isinstance(project, IsomeshProject) else IsomeshProject(project, gateway=gateway)
-    if gateway is not None and gateway != place.gateway:
+    if gateway is not None and gateway.lower() != place.gateway:
         raise ConfigError(f"the project is for gateway {place.gateway!r}, not {gateway!r}")
     look = translator or IsomeshTranslator()
 

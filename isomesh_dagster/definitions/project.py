@@ -30,7 +30,7 @@ class IsomeshProject:
 
     def __init__(self, project_dir: Path | str = ".", *, gateway: str | None = None) -> None:
         self.project_dir = Path(project_dir).resolve()
-        self.gateway = gateway or os.environ.get("ISOMESH_GATEWAY") or None
+        self.gateway = (gateway or os.environ.get("ISOMESH_GATEWAY") or "").lower() or None
 
     def prepare(self) -> Path:
         """Compile the files as they are now, or those of the commit that git deployed; the manifest's path. What did

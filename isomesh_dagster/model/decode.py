@@ -42,6 +42,8 @@ class Given:
 
 Decoder = Callable[[Given], Any]
 
+_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
 
 def text(given: Given) -> str:
     """A string, or a word as it stands."""
@@ -52,10 +54,10 @@ def text(given: Given) -> str:
 
 
 def boolean(given: Given) -> bool:
-    """`true` or `false`."""
+    """`true` or `false`, or another word of YAML 1.1 for it."""
     match given.value:
-        case String(content=content) | Word(content=content) if content.lower() in ("true", "false"):
-            return content.lower() == "true"
+        case String(content=content) | Word(content=content) if content.lower() in _BOOLEANS:
+            return _BOOLEANS[content.lower()]
     raise _wrong(given, "true or false")
 
 

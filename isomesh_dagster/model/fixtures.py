@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from isomesh_dagster.errors import ModelError
 from isomesh_dagster.model.names import nearest
+from isomesh_dagster.model.scalars import PLAIN_KINDS, plain_value
 
 if TYPE_CHECKING:
     import yaml
@@ -33,8 +34,6 @@ Cell = Any
 FIXTURE_KEYS = ("rows", "query", "columns", "format", "path", "csv_settings")
 CSV_KEYS = ("delimiter", "sep", "quotechar", "na_values")
 _FORMATS = ("yaml", "csv")
-_PLAIN_INT = re.compile(r"[-+]?[0-9]+")
-_PLAIN_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +103,7 @@ def dump(document: Mapping[str, Any]) -> str:
             return True
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-        style = "|" if "\n" in value else "'" if _number(value, "str") != value else None
+        style = "|" if "\n" in value else "'" if plain_value(value, "str") != value else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)
@@ -189,29 +188,12 @@ def cell(node: YamlNode, path: str) -> Cell:
     kind = node.tag.rpartition(":")[2]
     if node.style is not None:
         return text
-    if kind in ("int", "float", "str"):
-        return _number(text, kind)
-    if kind == "null":
-        return None
-    if kind == "bool":
-        return text.lower() == "true" if text.lower() in ("true", "false") else text
     try:
+        if kind in PLAIN_KINDS:
+            return plain_value(text, kind)
         return yaml.SafeLoader("").construct_object(node, deep=True)
     except (yaml.YAMLError, ValueError):
         raise ModelError(f"`{text}` cannot be read", path=path, line=node.start_mark.line + 1) from None
-
-
-def _number(text: str, kind: str) -> Cell:
-    """A plain scalar as YAML 1.2 reads it: `010` is ten, `1e3` a number, `10:30` a text."""
-    if _PLAIN_INT.fullmatch(text):
-        return int(text)
-    if _PLAIN_FLOAT.fullmatch(text):
-        return float(text)
-    if kind == "float" and text.lower().lstrip("+-") in (".inf", ".nan"):
-        return float(text.lower().replace(".", ""))
-    if kind == "int" and text.lower().startswith(("0x", "0o")):
-        return int(text, 0)
-    return text
 
 
 def _rows(node: YamlNode, path: str, line: int, types: Mapping[str, str]) -> Rows:

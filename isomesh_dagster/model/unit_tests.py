@@ -266,10 +266,10 @@ class _Reader:
     def _gateway(self, items: Mapping[str, tuple[int, YamlNode]]) -> str | None:
         name = self._text(items, "gateway")
         known = self._context.gateways
-        if name is not None and name not in known:
+        if name is not None and name.lower() not in known:
             near = nearest(name, known) or f"there are {', '.join(known)}"
             raise self._at(items["gateway"][0], f"no gateway {name!r}", hint=near)
-        return name
+        return None if name is None else name.lower()
 
     def _name(self, written: str, dialect: str) -> str:
         if written in self._context.models:  # as most are written: no SQL library is needed to know it

@@ -115,7 +115,7 @@ class TestGateway:
         assert prod.variables["limit"] == 5
         assert prod.model_defaults["owner"] == "ops"
 
-    @pytest.mark.parametrize("unknown", ["Prod", "production", "x\n"])
+    @pytest.mark.parametrize("unknown", ["Prd", "production", "x\n"])
     def test_an_unknown_one_is_refused_with_the_known_ones(self, tmp_path: Path, unknown: str) -> None:
         error = refused(tmp_path, TWO_GATEWAYS, unknown)
         assert "there are dev, prod" in error.message
@@ -132,8 +132,15 @@ class TestGateway:
         one = "gateways:\n  Dev: {connection: {type: duckdb}}\n"
         settings = load(tmp_path, f"{one}default_gateway: DEV\n")
         assert (settings.gateway, settings.gateways) == ("dev", ("dev",))
+        assert load(tmp_path, one, "DEV").gateway == "dev"
+        assert load(tmp_path, one, environ={"ISOMESH_GATEWAY": "dEv"}).gateway == "dev"
         error = refused(tmp_path, f"{one}  dev: {{connection: {{type: duckdb}}}}\n")
         assert (error.line, error.message) == (3, "there is a gateway 'dev' already; case does not matter")
+
+    def test_an_empty_name_takes_no_other_system(self, tmp_path: Path) -> None:
+        error = refused(tmp_path, TWO_GATEWAYS, "")
+        assert (error.path, error.message) == ("--gateway", "no gateway without a name; there are dev, prod")
+        assert load(tmp_path, TWO_GATEWAYS, environ={"ISOMESH_GATEWAY": ""}).gateway == "dev"
 
     def test_there_has_to_be_one(self, tmp_path: Path) -> None:
         assert "no gateway" in refused(tmp_path, "project: x\n").message
@@ -188,6 +195,7 @@ class TestVariables:
         ("written", "value"),
         [
             ("{{ env_var('N') }}", 7),
+            ("{{ env_var('M', 'no') }}", "no"),
             ("'{{ env_var(\"N\") }}'", "7"),
             ("{{ env_var('N') | int }}", 7),
             ("${N}", 7),
@@ -203,6 +211,20 @@ class TestVariables:
             ("{{- user() -}}", "ada"),
             ("[{{ env_var('N') }}, x]", [7, "x"]),
             ("0x10", 16),
+            ("0o10", 8),
+            ("010", 10),
+            ("1_000", 1000),
+            ("1e3", 1000.0),
+            (".5", 0.5),
+            ("NO", "NO"),
+            ("on", "on"),
+            ("10:30", "10:30"),
+            ("True", True),
+            ("!!str 010", "010"),
+            ("&one !!str 010", "010"),
+            ("&one 010", 10),
+            ("&one ${N}", 7),
+            ("'010'", "010"),
             ("2020-01-01", "2020-01-01"),
             ("~", None),
             ("|\n    two\n    lines", "two\nlines\n"),
@@ -570,7 +592,7 @@ class TestKeys:
             ("environment_suffix_target: schemas", "environment_suffix_target: must be 'schema', 'table' or 'catalog'"),
             ("snapshot_ttl: 1 week ago", "snapshot_ttl: '1 week ago' does not lie in the future"),
             ("default_target_environment: Dev-1", "default_target_environment: environment name 'Dev-1': must match"),
-            ("default_target_environment: on", "must be a string"),
+            ("default_target_environment: true", "must be a string"),
             ("pinned_environments: [dev, main]", "pinned_environments[1]: environment name 'main': is reserved"),
             (
                 "scheduled_environments: ['*', PR_*]",

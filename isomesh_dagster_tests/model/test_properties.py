@@ -97,6 +97,7 @@ SUPPORTED = [
     ("depends_on (Raw.Events, raw.users)", "depends_on", ("raw.events", "raw.users")),
     ("depends_on raw.events", "depends_on", ("raw.events",)),
     ("enabled false", "enabled", False),
+    ("enabled off", "enabled", False),
     ("formatting false", "formatting", False),
     ("ignored_rules ALL", "ignored_rules", ("ALL",)),
     ("project shop", "project", "shop"),
