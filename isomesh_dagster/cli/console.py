@@ -6,10 +6,12 @@ honoured.
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from numbers import Number
 from pathlib import Path
 from typing import TextIO
 
@@ -53,8 +55,17 @@ class Console:
         self.err = _rich(sys.stderr)
 
     def json(self, document: object) -> None:
-        """One JSON document on stdout."""
-        write_plain(json.dumps(document, indent=2, ensure_ascii=False))
+        """One JSON document on stdout, in ASCII where stdout cannot show every letter."""
+        unicode = (getattr(sys.stdout, "encoding", None) or "").lower().startswith("utf")
+        write_plain(json.dumps(document, indent=2, ensure_ascii=not unicode))
+
+    def csv(self, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """A table as CSV on stdout, in UTF-8 whatever the terminal speaks: a letter is never replaced."""
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(encoding="utf-8", errors="strict")
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
 
     def line(self, text: str = "", style: str = "") -> None:
         """A line of the answer."""
@@ -101,7 +112,7 @@ class Console:
         cells = [list(row) for row in rows]
         table = Table(title=Text(title) if title else None, title_justify="left", box=None, pad_edge=False)
         for index, column in enumerate(columns):
-            numeric = bool(cells) and all(isinstance(row[index], int | float | None) for row in cells)
+            numeric = bool(cells) and all(row[index] is None or isinstance(row[index], Number) for row in cells)
             table.add_column(Text(column, style="bold"), justify="right" if numeric else "left", overflow="fold")
         for row in cells:
             table.add_row(*(Text("" if cell is None else str(cell)) for cell in row))

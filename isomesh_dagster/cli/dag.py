@@ -41,7 +41,8 @@ def dag(session: Session, *, file: Path, models: tuple[str, ...]) -> None:
         document = dag_document(project, selected(project, models))
     file.parent.mkdir(parents=True, exist_ok=True)
     write_whole({file: dag_page(document)})
-    session.console.line(f"{len(document['models'])} models in {file}", "bold green")
+    number = len(document["models"])
+    session.console.line(f"{number} model{'' if number == 1 else 's'} in {file}", "bold green")
 
 
 def dag_page(document: dict[str, Any]) -> str:

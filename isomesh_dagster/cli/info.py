@@ -11,6 +11,7 @@ import click
 
 from isomesh_dagster import __version__
 from isomesh_dagster.cli.outcome import exit_code
+from isomesh_dagster.cli.parameters import accepted
 from isomesh_dagster.cli.session import Session, json_option, pass_session
 from isomesh_dagster.errors import IsomeshError
 
@@ -33,6 +34,7 @@ class Answer:
 
 @click.command(short_help="Tell versions, gateway, project; check connections.")
 @click.option("--skip-connection", is_flag=True, help="Do not open the warehouse or the state.")
+@accepted("-v", "--verbose")
 @json_option
 @pass_session
 def info(session: Session, *, skip_connection: bool, as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -16,6 +17,12 @@ if TYPE_CHECKING:
 
 # Kept under other names, so that they are no rules for this package's own repository, and no module of it.
 _RENAMED = {"gitignore": ".gitignore", "definitions.txt": "definitions.py"}
+
+_ENGINES = (
+    *("athena", "azuresql", "bigquery", "clickhouse", "databricks", "duckdb", "fabric", "motherduck", "mssql"),
+    *("mysql", "postgres", "redshift", "snowflake", "spark", "starrocks", "trino"),
+)
+"""What the anchor's `init` takes, which writes the project here."""
 
 _NEXT = (
     ("isomesh plan dev", "what would be built; agree, then edit a model and plan again"),
@@ -39,6 +46,11 @@ def init(directory: Path) -> None:
       cd shop && isomesh plan dev --auto-apply
       isomesh evaluate shop.monthly_revenue
     """
+    if directory.name in _ENGINES and str(directory) == directory.name and not directory.exists():
+        raise click.UsageError(
+            f"DIRECTORY is a folder, not an engine: `isomesh init .` writes the project here, `isomesh init"
+            f" ./{directory}` into a folder of that name. It is on DuckDB; config.yaml says which warehouse."
+        )
     planned = {directory / relative: content for relative, content in scaffold_files()}
     existing = sorted(str(path) for path in planned if path.exists())
     if existing:
@@ -56,7 +68,7 @@ def init(directory: Path) -> None:
         click.echo(f"wrote {path}")
     click.echo("\nNext:")
     if directory != Path():
-        click.echo(f"  cd {directory}")
+        click.echo(f"  cd {shlex.quote(str(directory))}")
     for command, told in _NEXT:
         click.echo(f"  {command:<38} {told}")
 

@@ -77,27 +77,33 @@ class Commands(click.Group):
             if isinstance(error, BrokenPipeError):  # nobody reads the answer any more: click ends quietly
                 raise
             hint = "make room on the disk" if error.errno in _FULL else "check the path and who may use it"
-            self._told(ctx, IsomeshError(f"{error.filename or 'writing failed'}: {error.strerror}", hint=hint))
+            told = IsomeshError(f"{error.filename or 'writing failed'}: {error.strerror}", hint=hint)
+            self._told(ctx, told, as_json=error.filename is not None)  # else it may be stdout that is full
         except (KeyboardInterrupt, click.Abort):
             click.echo("\nInterrupted. What was committed stays; the environment shows what it showed.", err=True)
             ctx.exit(INTERRUPTED)
         except click.NoSuchOption as error:
-            if error.option_name in ("--gateway", "--project", "-p", "--debug"):
-                raise click.UsageError(
-                    f"{error.option_name} is a global option: put it before the command.", ctx=error.ctx
-                ) from None
-            raise
+            raise _mended(error) from None
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click does; a global option of the anchor's that is not here is told what stands in for it."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            raise _mended(error) from None
 
     @staticmethod
-    def _told(ctx: click.Context, error: IsomeshError) -> NoReturn:
-        """Tell the error that is being handled, once, in the form asked for, and end with its exit code."""
+    def _told(ctx: click.Context, error: IsomeshError, *, as_json: bool = True) -> NoReturn:
+        """Tell the error that is being handled, once, and end with its exit code; `as_json`: as JSON if that was asked
+        for.
+        """
         from isomesh_dagster.cli.console import Console
 
         session = ctx.find_object(Session)
         if session is not None and session.debug:
             Console().traceback()
         gateway = known_gateway(ctx)
-        if answers_json(ctx):
+        if as_json and answers_json(ctx):
             Console().json({"gateway": gateway, "error": error_json(error)})
         else:
             files = session.directory if session is not None and ctx.invoked_subcommand != ci.name else None
@@ -139,6 +145,7 @@ def _one_folder(_ctx: click.Context, _parameter: click.Parameter, folders: tuple
 @click.option(
     "-p",
     "--project",
+    "--paths",
     "directory",
     type=click.Path(file_okay=False, path_type=Path),
     default=(Path(),),
@@ -198,6 +205,36 @@ _ELSEWHERE = {
     "rewrite": "Metrics are not supported; write the query, and see it with `isomesh render`.",
 }
 """What stands in for commands of SQLMesh's that are not here."""
+
+_OPTIONS_ELSEWHERE = {
+    "--config": "There is one configuration, config.yaml: --gateway, variables and `~/.isomesh` change what it says.",
+    "--ignore-warnings": "Warnings are lines on stderr: `2>/dev/null` leaves them out.",
+    "--log-to-stdout": "`isomesh --log-file /dev/stderr COMMAND` shows what is done as JSON lines.",
+    "--log-file-dir": "`isomesh --log-file FILE COMMAND` writes what is done to one file.",
+    "--template": "There is one template; --help shows what it is. dbt projects are not read.",
+    "--dlt-pipeline": _ELSEWHERE["dlt_refresh"],
+    "--dlt-path": _ELSEWHERE["dlt_refresh"],
+    "--transpile": "Files stay in their dialect; `isomesh render MODEL --dialect NAME` writes a query in another one.",
+    "--force-delete": "What cannot be dropped is told, and the next janitor tries again; the state forgets none of it.",
+    "--local": "The state of the gateway is exported, and nothing of the files.",
+}
+"""What stands in for options of SQLMesh's that are not here."""
+
+_SHORT = {("init", "-t"): "--template", ("format", "-t"): "--transpile"}
+
+_GLOBAL = ("--gateway", "--project", "-p", "--paths", "--debug", "--dotenv", "--log-file")
+
+
+def _mended(error: click.NoSuchOption) -> click.UsageError:
+    """The error with what to type instead, where that is known."""
+    command = error.ctx.info_name if error.ctx is not None else None
+    option = _SHORT.get((command or "", error.option_name), error.option_name)
+    if option in _GLOBAL:
+        return click.UsageError(f"{option} is a global option: put it before the command.", ctx=error.ctx)
+    if option in _OPTIONS_ELSEWHERE:
+        return click.UsageError(f"No such option {error.option_name!r}. {_OPTIONS_ELSEWHERE[option]}", ctx=error.ctx)
+    return error
+
 
 _GROUPS: tuple[tuple[str, tuple[click.Command, ...]], ...] = (
     ("Plan and deploy", (init, plan, apply, run, check_intervals, diff, rollback)),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -150,9 +148,7 @@ def evaluate(
         day = "yesterday" if execution_time is None else "the day before --execution-time"
         console.note(f"{model} is built by time: these are the rows of {day}; --start and --end choose others")
     if as_csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+        console.csv(columns, rows)
         console.note(f"gateway {gateway} · environment {shown} · {model}: {len(rows):,} rows")
         return
     console.line(f"gateway {gateway} · environment {shown} · {model}", "bold")
@@ -193,16 +189,17 @@ def audit(
     console = session.console
     ran = failed = blocking = 0
     with session.project() as project:
-        console.line(f"gateway {project.gateway} · audits", "bold")
         chosen = selected(project, models)
         for event in project.audit(environment, models=chosen, start=start, end=end, execution_time=execution_time):
+            if not ran:
+                console.line(f"gateway {project.gateway} · audits", "bold")
             told = event_line(event)
             if told is not None:
                 console.line(*told)
             ran += 1
             failed += not event.passed
             blocking += event.blocking and not event.passed
-    console.line(f"{ran} audits ran, {ran - failed} passed, {failed} found rows.", "bold")
+    console.line(f"{ran} audit{'' if ran == 1 else 's'} ran, {ran - failed} passed, {failed} found rows.", "bold")
     if blocking:
         raise click.exceptions.Exit(FAILED)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from isomesh_dagster.cli.outcome import NOT_APPLIED, TO_MEND
+from isomesh_dagster.cli.parameters import accepted
 from isomesh_dagster.cli.session import Session, can_ask, json_option, pass_session, remember_gateway
 
 if TYPE_CHECKING:
@@ -225,8 +226,17 @@ def state() -> None:
 
 
 @state.command("export", short_help="Write the state to a file.")
-@click.option("-o", "--output", required=True, type=click.Path(dir_okay=False, path_type=Path), metavar="FILE")
+@click.option(
+    "-o",
+    "--output",
+    "--output-file",
+    "output",
+    required=True,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+)
 @click.option("--environment", "environments", multiple=True, metavar="ENV", help="Only this one; may be repeated.")
+@accepted("--no-confirm")
 @pass_session
 def export(session: Session, *, output: Path, environments: tuple[str, ...]) -> None:
     """Write the state to FILE as JSON lines: a backup, or something to look into. It holds no secret.
@@ -248,12 +258,14 @@ def export(session: Session, *, output: Path, environments: tuple[str, ...]) -> 
 @click.option(
     "-i",
     "--input",
+    "--input-file",
     "source",
     required=True,
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
 )
 @click.option("--replace", is_flag=True, help="Put it in the place of the state that is there; that is backed up.")
+@accepted("--no-confirm")
 @pass_session
 def import_(session: Session, *, source: Path, replace: bool) -> None:
     """Fill the gateway's state from FILE, all or nothing. FILE must be an export of the same gateway and project.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -60,9 +58,7 @@ def fetchdf(session: Session, *, sql: str, limit: int | None, as_csv: bool, as_j
         plain = [[_plain(cell) for cell in row] for row in rows]
         console.json({"gateway": gateway, "columns": columns, "rows": plain})
     elif as_csv:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+        console.csv(columns, rows)
     else:
         console.table(columns, rows)
         console.note(f"gateway {gateway} · {len(rows):,} row{'' if len(rows) == 1 else 's'}")

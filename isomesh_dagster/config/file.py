@@ -151,8 +151,11 @@ def find_config(root: Path) -> Path:
 
         raise refusal(root / "config.py", found[0] if found else FILE_NAMES[0])
     if not found:
+        above = next((one for one in root.parents if any((one / name).is_file() for name in FILE_NAMES)), None)
         raise ConfigError(
-            f"no config.yaml in {root}", hint="run this in a project's folder, or name the folder with --project"
+            f"no config.yaml in {root}",
+            hint="run this in a project's folder, or name the folder with --project"
+            + (f": {above} has one" if above is not None else ""),
         )
     return root / found[0]
 

@@ -17,7 +17,7 @@ _BASED = re.compile(r"[-+]?0(x[0-9a-fA-F]+|o[0-7]+|b[01]+)")
 _SPECIAL = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 
 
-def plain_value(text: str, kind: str) -> None | bool | int | float | str:
+def plain_value(text: str, kind: str) -> bool | int | float | str | None:
     """The value of a word without quotes that PyYAML takes for a `kind`, one of PLAIN_KINDS: `010` is ten, `1e3` a
     number, `10:30` and `no` are texts. Raises ValueError for a number with more digits than Python reads.
     """

@@ -40,6 +40,15 @@ def test_a_new_project_loads_in_dagster(new: Shop, monkeypatch: pytest.MonkeyPat
     assert {"shop/orders", "shop/monthly_revenue"} <= keys
 
 
+def test_an_engine_is_not_taken_for_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = isomesh("init", "postgres")
+    assert (refused.exit_code, list(tmp_path.iterdir())) == (2, [])
+    assert "isomesh init ./postgres" in " ".join(refused.stderr.split())
+    (tmp_path / "postgres").mkdir()
+    assert isomesh("init", "postgres").exit_code == 0
+
+
 def test_init_overwrites_nothing_and_then_writes_nothing(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("mine")
     result = isomesh("init", str(tmp_path))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -135,6 +137,40 @@ def test_a_path_that_cannot_be_read_is_one_message(shop: Shop) -> None:
     assert result.exit_code == TO_MEND
     assert "models: Too many levels of symbolic links" in result.stderr
     assert json.loads(shop("plan", "dev", "--json").stdout)["error"]["hint"]
+
+
+def test_a_folder_inside_a_project_tells_where_the_project_is(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(shop.root / "models")
+    assert f"name the folder with --project: {shop.root} has one" in isomesh("plan", "dev").stderr
+
+
+def test_what_is_no_gateway_of_anybody_is_not_repeated(shop: Shop) -> None:
+    refused = shop("plan", "dev", gateway="hunter2 is a password")
+    assert (refused.exit_code, refused.stderr.partition(":")[0]) == (TO_MEND, "error --gateway")
+    assert "hunter2" not in refused.output
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+@pytest.mark.parametrize("more", [(), ("--json",)])
+def test_an_answer_that_finds_no_room_is_one_message(shop: Shop, more: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        command = [sys.executable, "-c", "from isomesh_dagster.cli.main import main; main()", "-p", str(shop.root)]
+        done = subprocess.run(
+            [*command, "plan", "dev", *more], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == TO_MEND
+    assert "writing failed: No space left" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("form", ["--json", "--csv"])
+def test_no_letter_is_lost_for_programs(planned: Shop, form: str) -> None:
+    code = "from isomesh_dagster.cli.main import main; main()"
+    arguments = ["-p", str(planned.root), "fetchdf", "SELECT 'é → x' AS letters", form]
+    environ = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, check=True, env=environ)
+    told = done.stdout.decode()
+    assert (json.loads(told)["rows"] == [["é → x"]]) if form == "--json" else told == "letters\né → x\n"
 
 
 def test_closed_streams_are_no_bug() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,8 @@ REVENUE = "models/shop/monthly_revenue.sql"
         "table_diff dev:dev shop.orders --temp-schema scratch",
         "format --check --append-newline --normalize --rewrite-casts",
         "render shop.orders --no-format",
+        "info --skip-connection --verbose",
+        "info --skip-connection -v",
         "audit dev --model shop.orders --execution-time 2024-06-01",
     ],
 )
@@ -129,6 +132,35 @@ def test_a_command_that_is_not_here_is_told_what_stands_in_for_it(name: str, ins
     refused = isomesh(name)
     assert refused.exit_code == 2
     assert instead in refused.output
+
+
+@pytest.mark.parametrize(
+    ("command", "instead"),
+    [
+        ("--config dev plan", "config.yaml"),
+        ("--ignore-warnings plan", "stderr"),
+        ("--log-file-dir logs plan", "--log-file FILE"),
+        ("--log-to-stdout plan", "--log-file /dev/stderr"),
+        ("init -t empty", "one template"),
+        ("init --template dbt", "one template"),
+        ("format -t duckdb", "--dialect"),
+        ("format --transpile duckdb", "--dialect"),
+        ("janitor --force-delete", "next janitor"),
+        ("state export --local -o x", "state of the gateway"),
+        ("plan --paths shop", "before the command"),
+    ],
+)
+def test_an_option_that_is_not_here_is_told_what_stands_in_for_it(command: str, instead: str) -> None:
+    refused = isomesh(*command.split())
+    assert refused.exit_code == 2
+    assert instead in " ".join(refused.stderr.split())
+
+
+def test_the_state_is_written_and_read_with_the_options_of_the_anchor(planned: Shop, tmp_path: Path) -> None:
+    file = str(tmp_path / "state.jsonl")
+    assert planned("state", "export", "--output-file", file, "--no-confirm").exit_code == 0
+    assert planned("state", "import", "--input-file", file, "--replace", "--no-confirm").exit_code == 0
+    assert isomesh("--paths", str(planned.root), "diff", "dev").exit_code == 0
 
 
 def test_a_run_ends_with_the_code_asked_for_when_somebody_promotes_meanwhile(planned: Shop) -> None:
