@@ -6,11 +6,16 @@ engine tells.
 from __future__ import annotations
 
 import re
+from functools import reduce
+from typing import cast
 
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 
 from isomesh_dagster.dialect.canonical import sql_dialect
+from isomesh_dagster.dialect.filled import filled
+from isomesh_dagster.dialect.postgres_dates import PRESTO, SPARK, TSQL
+from isomesh_dagster.dialect.postgres_idioms import put_in_postgres
 
 _ENGINES = frozenset({"duckdb", "postgres"})
 _TEXT = frozenset(exp.DataType.TEXT_TYPES)
@@ -24,43 +29,99 @@ def put_in_words(statement: exp.Expr, read: str, write: str) -> None:
     if write not in _ENGINES:
         return
     if read != "redshift":  # where the sum is a timestamp, as on our engines
-        _keep_dates(statement)
+        _keep_dates(statement, read)
+    for divided in list(statement.find_all(exp.Div)):
+        if isinstance(divided.this, exp.Div):  # the library looks at the outer one of a chain only
+            _wrap(divided.this, exp.Paren())
+    for made in list(statement.find_all(exp.Cast)):
+        _cast_numbers(made, read, write)
     if read in ("tsql", "fabric", "redshift"):
         for added in list(statement.find_all(exp.Add)):
             _join_texts(added)
-    if read in ("tsql", "fabric"):
+    if read == "redshift":  # NULL when one of them is
+        for joined in list(statement.find_all(exp.Concat)):
+            parts: list[exp.Expr] = joined.expressions
+            joined.replace(reduce(_piped, parts))
+    if read in TSQL:
+        for call in statement.find_all(exp.Length):  # spaces at the end do not count
+            call.set("this", exp.Trim(this=call.this, position="TRAILING"))
         _join_applied(statement)
         for type_ in statement.find_all(exp.DataType):
             if [one.name.upper() for one in type_.expressions] == ["MAX"]:
                 type_.set("expressions", None)
-    for cast in statement.find_all(exp.Cast):
-        _extract_text(cast)
+    if read in ("snowflake", "databricks"):
+        _take_members(statement)
+    for made in statement.find_all(exp.Cast):
+        _extract_text(made)
     if read in ("snowflake", "redshift"):
         _report_ratios(statement)
     if read == "snowflake":
         _name_values(statement)
     if read == "bigquery":
         _count_from_zero(statement)
+    if read == "snowflake":
+        _flatten(statement, write)
+    if write == "postgres":
+        put_in_postgres(statement, read)
     if write == "duckdb":
-        if read == "snowflake":
-            _flatten(statement)
         if read == "bigquery":
             _unnest_fields(statement)
         _cut_lists(statement)
         _format_times(statement, sql_dialect(read))
 
 
+def _piped(left: exp.Expr, right: exp.Expr) -> exp.Expr:
+    return exp.DPipe(this=left, expression=right)
+
+
 def _wrap(node: exp.Expr, around: exp.Expr) -> None:
     """Put `node` into `around`, as its `this`."""
     node.replace(around)
     around.set("this", node)
+    if around.type is None:
+        around.type = node.type
 
 
-def _keep_dates(statement: exp.Expr) -> None:
+def _keep_dates(statement: exp.Expr, read: str) -> None:
     """A date plus days is a date."""
-    for node in list(statement.find_all(exp.DateAdd, exp.DateSub)):
-        if node.is_type(exp.DType.DATE) and not isinstance(node.parent, exp.Cast):
+    for node in list(statement.find_all(exp.DateAdd, exp.DateSub, exp.TsOrDsAdd)):
+        is_date = node.is_type(exp.DType.DATE) or (isinstance(node, exp.TsOrDsAdd) and read in SPARK)
+        if is_date and not isinstance(node.parent, exp.Cast):
             _wrap(node, exp.Cast(to=exp.DataType.build(exp.DType.DATE)))
+    for sum_ in list(statement.find_all(exp.Add, exp.Sub)):
+        added = sum_.expression
+        is_days = isinstance(added, exp.Interval) and added.text("unit").upper().rstrip("S") in _LONG_UNITS
+        if is_days and sum_.this.is_type(exp.DType.DATE) and read in _DATES_STAY and sum_.parent is not None:
+            _wrap(sum_, exp.Cast(to=exp.DataType.build(exp.DType.DATE)))
+
+
+_LONG_UNITS = frozenset({"DAY", "WEEK", "MONTH", "QUARTER", "YEAR"})
+_DATES_STAY = frozenset({"snowflake", "mysql"}) | PRESTO | SPARK
+_SCALES = {
+    **dict.fromkeys((*TSQL, "redshift"), (18, 0)),
+    **dict.fromkeys(("mysql", *SPARK), (10, 0)),
+    **dict.fromkeys(PRESTO, (38, 0)),
+    "duckdb": (18, 3),
+}
+"""Digits, and those behind the point, of a DECIMAL that tells none."""
+_FRACTIONS = (exp.DType.FLOAT, exp.DType.DOUBLE, exp.DType.DECIMAL)
+_WHOLE = tuple(exp.DataType.INTEGER_TYPES)
+
+
+def _cast_numbers(made: exp.Cast, read: str, write: str) -> None:
+    """A DECIMAL without digits has the dialect's; a whole number is made of a part as the dialect makes it."""
+    to, value = made.to, made.this
+    if to.this is exp.DType.DECIMAL and not to.expressions and read in _SCALES:
+        digits = [exp.DataTypeParam(this=exp.Literal.number(number)) for number in _SCALES[read]]
+        made.set("to", exp.DataType(this=exp.DType.DECIMAL, expressions=digits))
+    elif to.this is exp.DType.FLOAT and not to.expressions and read in TSQL:
+        made.set("to", exp.DataType.build(exp.DType.DOUBLE))
+    elif to.this in _WHOLE and value.is_type(*_FRACTIONS):
+        if read in TSQL or read in SPARK:
+            made.set("this", filled("TRUNC(x)", x=value))
+        elif read in ("snowflake", "bigquery", "mysql", *PRESTO) and not value.is_type(exp.DType.DECIMAL):
+            words = "ROUND(CAST(x AS DECIMAL))" if write == "postgres" else "ROUND(x)"
+            made.set("this", filled(words, x=value))
 
 
 def _join_texts(added: exp.Add) -> None:
@@ -95,11 +156,34 @@ def _join(join: exp.Join, *, keeps_all: bool) -> None:
         join.set("kind", "CROSS")
 
 
-def _extract_text(cast: exp.Cast) -> None:
+_DOCUMENTS = (exp.DType.VARIANT, exp.DType.OBJECT, exp.DType.JSON)
+
+
+def _take_members(statement: exp.Expr) -> None:
+    """`column['name'][0]` is the member `column:name[0]`."""
+    for outer in [node for node in statement.find_all(exp.Bracket) if not isinstance(node.parent, exp.Bracket)]:
+        value: exp.Expr = outer
+        steps: list[exp.Expr] = []
+        while isinstance(value, exp.Bracket) and len(value.expressions) == 1:
+            (key,) = value.expressions
+            if key.is_string:
+                steps.insert(0, exp.JSONPathKey(this=key.name))
+            elif key.is_int and isinstance(key, exp.Literal):
+                steps.insert(0, exp.JSONPathSubscript(this=int(key.name)))
+            else:
+                break
+            value = value.this
+        if isinstance(value, exp.Bracket) or not value.is_type(*_DOCUMENTS):
+            continue
+        path = exp.JSONPath(expressions=[exp.JSONPathRoot(), *steps])
+        outer.replace(exp.JSONExtract(this=value, expression=path, variant_extract=True))
+
+
+def _extract_text(made: exp.Cast) -> None:
     """`column:path::VARCHAR` is the text that is there, without the quotes of JSON."""
-    member = cast.this
-    if cast.to.this in _TEXT and isinstance(member, exp.JSONExtract) and member.args.get("variant_extract"):
-        cast.set("this", exp.JSONExtractScalar(this=member.this, expression=member.expression))
+    member = made.this
+    if made.to.this in _TEXT and isinstance(member, exp.JSONExtract) and member.args.get("variant_extract"):
+        made.set("this", exp.JSONExtractScalar(this=member.this, expression=member.expression))
 
 
 def _report_ratios(statement: exp.Expr) -> None:
@@ -157,10 +241,10 @@ def _count_from_zero(statement: exp.Expr) -> None:
             unnest.replace(rows)
 
 
-def _flatten(statement: exp.Expr) -> None:
+def _flatten(statement: exp.Expr, write: str) -> None:
     """FLATTEN, as a table function or lateral: a row for each member of a list or object."""
     if any(column.name.lower() == "seq" for column in statement.find_all(exp.Column)):
-        return  # the number of the input row is not told by DuckDB
+        return  # the number of the input row is not told by our engines
     for place in list(statement.find_all(exp.Lateral, exp.TableFromRows)):
         call, parent = place.this, place.parent
         if not isinstance(call, exp.Explode) or not isinstance(parent, (exp.From, exp.Join)):
@@ -176,41 +260,58 @@ def _flatten(statement: exp.Expr) -> None:
         alias = place.args.get("alias") or exp.TableAlias(this=exp.to_identifier("_flattened"))
         names = [column.name for column in alias.args.get("columns") or ()] or list(_FLATTENED)
         alias.set("columns", None)
-        members = exp.Subquery(this=_members(given["input"], names))
+        members = exp.Subquery(this=_members(given["input"], names, write))
         if isinstance(parent, exp.Join):
             place.replace(exp.Lateral(this=members, alias=alias))
             _join(parent, keeps_all=given.get("outer") == exp.true())
         else:
             members.set("alias", alias)
             place.replace(members)
-        _read_members(statement, alias.name, names[4] if len(names) > 4 else "value")
+        _read_members(statement, alias.name, names[4] if len(names) > 4 else "value", write)
 
 
-def _members(value: exp.Expr, names: list[str]) -> exp.Select:
-    made: exp.Select = exp.maybe_parse(
+_MEMBERS = {
+    "duckdb": (
         "SELECT NULL, CASE WHEN JSON_TYPE(j) <> 'ARRAY' THEN e.key END, REGEXP_REPLACE(e.fullkey, '^[$][.]?', ''),"
-        " CASE WHEN JSON_TYPE(j) = 'ARRAY' THEN CAST(e.key AS BIGINT) END, e.value, j FROM JSON_EACH(j) AS e",
-        dialect="duckdb",
-    )
+        " CASE WHEN JSON_TYPE(j) = 'ARRAY' THEN CAST(e.key AS BIGINT) END, e.value, j FROM JSON_EACH(j) AS e"
+    ),
+    "postgres": (
+        "SELECT NULL, e.key, COALESCE(e.key, '[' || (e.place - 1) || ']'),"
+        " CASE WHEN e.key IS NULL THEN e.place - 1 END, e.value, j FROM ("
+        "SELECT CAST(NULL AS TEXT), i.value, i.place FROM JSONB_ARRAY_ELEMENTS("
+        "CASE WHEN JSONB_TYPEOF(j) = 'array' THEN j END) WITH ORDINALITY AS i(value, place)"
+        " UNION ALL SELECT o.key, o.value, 0 FROM JSONB_EACH("
+        "CASE WHEN JSONB_TYPEOF(j) = 'object' THEN j END) AS o) AS e(key, value, place)"
+    ),
+}
+
+
+def _members(value: exp.Expr, names: list[str], write: str) -> exp.Select:
+    call = "TO_JSONB" if write == "postgres" else "TO_JSON"
+    made = filled(_MEMBERS[write], write, j=exp.Anonymous(this=call, expressions=[value.copy()]))
     made.set("expressions", [exp.alias_(one, name) for one, name in zip(made.expressions, names, strict=False)])
-    for column in list(made.find_all(exp.Column)):
-        if column.name == "j" and not column.table:
-            column.replace(exp.Anonymous(this="TO_JSON", expressions=[value.copy()]))
-    return made
+    return cast(exp.Select, made)
 
 
-def _read_members(statement: exp.Expr, alias: str, name: str) -> None:
+def _text(value: exp.Expr, write: str) -> exp.Expr:
+    """The text that a document is, without the quotes of JSON."""
+    if write == "postgres":
+        return filled("(CAST(x AS JSONB) #>> '{}')", x=value)
+    return exp.Anonymous(this="JSON_EXTRACT_STRING", expressions=[value.copy(), "'$'"])
+
+
+def _read_members(statement: exp.Expr, alias: str, name: str, write: str) -> None:
     """Where text is asked of a member, it is the member's own, without the quotes of JSON."""
     for column in list(statement.find_all(exp.Column)):
         if column.name.lower() != name.lower() or column.table.lower() not in ("", alias.lower()):
             continue
         parent = column.parent
-        is_text = isinstance(parent, exp.Cast) and parent.to.this in _TEXT
+        is_text = isinstance(parent, exp.Cast) and (parent.to.this in _TEXT or write == "postgres")
         texts = [one for one in parent.iter_expressions() if one is not column] if parent is not None else []
         if is_text or (
             isinstance(parent, (exp.EQ, exp.NEQ, exp.In, exp.Like, exp.ILike)) and all(one.is_string for one in texts)
         ):
-            column.replace(exp.Anonymous(this="JSON_EXTRACT_STRING", expressions=[column.copy(), "'$'"]))
+            column.replace(_text(column, write))
 
 
 def _unnest_fields(statement: exp.Expr) -> None:
