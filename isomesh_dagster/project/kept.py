@@ -44,7 +44,8 @@ def find(project: ProjectQuestions, wanted: str) -> SavedPlan:
     or several.
     """
     kept = {path.stem: path for path in _folder(project).glob("*.json")}
-    recorded = {record.id: record for record in project.system.checked().plans()}
+    begun = project.system.checked().plans(beginning=wanted) if wanted else []
+    recorded = {record.id: record for record in begun}
     found = [id for id in sorted({*kept, *recorded}) if wanted and id.startswith(wanted)]
     if len(found) != 1:
         shown = wanted if len(wanted) <= _LONGEST else f"{wanted[:_LONGEST]}…"

@@ -334,12 +334,7 @@ def _shown_somewhere(state: StateStore, snapshots: Collection[Snapshot]) -> list
     audited = [one for one in snapshots if one.model.audits]
     if not audited:
         return []
-    ids = {
-        snapshot
-        for environment in state.environments()
-        for promotion in state.promotions(environment.name)
-        for snapshot in promotion.target.snapshots.values()
-    }
+    ids = state.ever_shown(one.id for one in audited)
     return [one for one in audited if one.id in ids]
 
 

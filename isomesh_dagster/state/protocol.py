@@ -133,6 +133,10 @@ class StateStore(Protocol):
         """Those of `ids` that are known."""
         ...
 
+    def ever_shown(self, ids: Iterable[SnapshotId]) -> set[SnapshotId]:
+        """Those of `ids` that an environment shows or showed, as long as its promotion is remembered."""
+        ...
+
     def snapshots_like(self, identifiers: Iterable[tuple[str, str]]) -> list[Snapshot]:
         """All snapshots with one of these (name, identifier) pairs, whatever their version."""
         ...
@@ -173,8 +177,8 @@ class StateStore(Protocol):
         """Plans with status open, oldest first."""
         ...
 
-    def plans(self, environment: str | None = None) -> list[PlanRecord]:
-        """All plans that are recorded, of one environment or of all, newest first."""
+    def plans(self, environment: str | None = None, *, beginning: str = "") -> list[PlanRecord]:
+        """All plans that are recorded, of one environment or of all, newest first; those whose id begins so."""
         ...
 
     def plan(self, plan_id: str) -> PlanRecord | None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Row, Select, Table, select
+from sqlalchemy import Connection, Row, Select, Table, func, select
 
 from isomesh_dagster.model.kinds import kind_name
 from isomesh_dagster.plan.expected import Duration
@@ -116,6 +116,23 @@ def snapshot_documents(connection: Connection, identifiers: Iterable[str]) -> It
     for chunk in chunks(sorted(set(identifiers))):
         for name, identifier, version, document in connection.execute(found.where(columns.identifier.in_(chunk))):
             yield SnapshotId(name=name, identifier=identifier, version=version), document
+
+
+def ever_shown(connection: Connection, ids: Iterable[SnapshotId]) -> set[SnapshotId]:
+    """Those of `ids` that are in a target of a promotion. Each target is decoded once, the newest first, and none when
+    all are found.
+    """
+    missing, found = set(ids), set[SnapshotId]()
+    promotions, targets = tables.promotions.c, tables.targets.c
+    latest = select(promotions.target, func.max(promotions.promoted_at).label("at")).group_by(promotions.target)
+    shown = latest.subquery()
+    texts = select(targets.document).join(shown, shown.c.target == targets.digest).order_by(shown.c.at.desc())
+    if missing:
+        for text in connection.scalars(texts):
+            found |= missing.intersection(target_from_json(json.loads(text)).snapshots.values())
+            if found == missing:
+                break
+    return found
 
 
 def recorded_intervals(

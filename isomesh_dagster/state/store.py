@@ -9,7 +9,7 @@ from dataclasses import replace as replaced
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, and_, delete, insert, select, update
+from sqlalchemy import Connection, Select, and_, delete, func, insert, select, update
 
 from isomesh_dagster.errors import ConflictingPlanError, StateError
 from isomesh_dagster.plan.expected import Duration
@@ -231,6 +231,11 @@ class SqlStateStore:
             documents = rows.snapshot_documents(connection, (snapshot.identifier for snapshot in wanted))
             return {found: snapshot_from_json(json.loads(text)) for found, text in documents if found in wanted}
 
+    def ever_shown(self, ids: Iterable[SnapshotId]) -> set[SnapshotId]:
+        """Those of `ids` that an environment shows or showed, as long as its promotion is remembered."""
+        with self._database.read() as connection:
+            return rows.ever_shown(connection, ids)
+
     def snapshots_like(self, identifiers: Iterable[tuple[str, str]]) -> list[Snapshot]:
         """All snapshots with one of these (name, identifier) pairs, whatever their version; by name and version."""
         wanted = set(identifiers)
@@ -381,10 +386,12 @@ class SqlStateStore:
         statement = rows.with_target(tables.plans).where(columns.status == "open")
         return self._plans(statement.order_by(columns.created_at, columns.id), environment)
 
-    def plans(self, environment: str | None = None) -> list[PlanRecord]:
-        """All plans that are recorded, of one environment or of all, newest first."""
+    def plans(self, environment: str | None = None, *, beginning: str = "") -> list[PlanRecord]:
+        """All plans that are recorded, of one environment or of all, newest first; those whose id begins so."""
         columns = tables.plans.c
         statement = rows.with_target(tables.plans).order_by(columns.created_at.desc(), columns.id.desc())
+        if beginning:
+            statement = statement.where(func.substr(columns.id, 1, len(beginning)) == beginning)
         return self._plans(statement, environment)
 
     def plan(self, plan_id: str) -> PlanRecord | None:

@@ -334,6 +334,21 @@ def test_plans_are_listed_newest_first_whatever_their_status(store: SqlStateStor
     assert [(record.id, record.status) for record in store.plans()] == [("c", "open"), ("b", "open"), ("a", "done")]
     assert [record.document for record in store.plans("prod")] == ["document of c", "document of a"]
     assert store.plans("nowhere") == []
+    assert [record.id for record in store.plans(beginning="b")] == ["b"]
+    assert store.plans(beginning="%") == store.plans(beginning="B") == []
+
+
+def test_what_was_ever_shown_is_found_in_every_environment(store: SqlStateStore) -> None:
+    first, second, third = (snapshot(files=name) for name in "abc")
+    promote(store, "p1", first)
+    promote(store, "p2", second, when=1)
+    promote(store, "p3", first, environment="dev", when=2)
+    store.open_plan(plan("p4", third, based_on="p2"), [third])
+    ids = [first.id, second.id, third.id]
+    assert store.ever_shown(ids) == {first.id, second.id}
+    store.remove_environment("prod")
+    assert store.ever_shown(iter(ids)) == {first.id}
+    assert store.ever_shown([]) == set()
 
 
 # --- refs of a repository
