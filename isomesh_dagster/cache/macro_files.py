@@ -32,7 +32,7 @@ _KEEP = 20_000
 def load_macros(settings: Settings, store: FactStore) -> ProjectMacros:
     """The project's macros; none of its code runs. Raises ConfigError or MacroError for a file that cannot be read."""
     modules = _modules(settings, store)
-    return ProjectMacros(lambda: modules, partial(_text, settings.files), partial(_templates, settings))
+    return ProjectMacros(lambda: modules, partial(_text, settings.files), partial(_templates, settings), settings.files)
 
 
 def macros_on_demand(settings: Settings) -> ProjectMacros:
@@ -42,7 +42,7 @@ def macros_on_demand(settings: Settings) -> ProjectMacros:
         with FactStore(settings.root / CACHE_PATH) as store:
             return _modules(settings, store)
 
-    return ProjectMacros(outlines, partial(_text, settings.files), partial(_templates, settings))
+    return ProjectMacros(outlines, partial(_text, settings.files), partial(_templates, settings), settings.files)
 
 
 def _modules(settings: Settings, store: FactStore) -> list[ModuleOutline]:

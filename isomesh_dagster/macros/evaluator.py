@@ -14,6 +14,7 @@ from isomesh_dagster.dialect.tokens import stock_dialect
 from isomesh_dagster.errors import MacroError, UnsupportedError
 from isomesh_dagster.macros.arguments import SQL, bind
 from isomesh_dagster.macros.conditions import evaluate
+from isomesh_dagster.macros.opened import opened_files
 from isomesh_dagster.macros.values import Fragment, to_sql
 from isomesh_dagster.macros.warehouse import ASK_FIRST, NOTHING_BUILT
 from isomesh_dagster.relation import Relation
@@ -283,7 +284,9 @@ def _called(
     evaluator = MacroEvaluator(expander)
     try:
         bound = bind(macro.function, evaluator, positional, _as_spelled(named, macro), expander.dialect)
-        result = macro.function(*bound.args, **bound.kwargs)
+        with opened_files() as opened:
+            result = macro.function(*bound.args, **bound.kwargs)
+        macro.opened |= opened
         return list(_pieces(result, expander))
     except MacroError as error:
         error.message = f"@{name}: {error.message}"

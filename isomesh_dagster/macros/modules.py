@@ -15,11 +15,13 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from isomesh_dagster.errors import ConfigError, IsomeshError
 from isomesh_dagster.macros.materializations import CustomKind, CustomMaterialization
+from isomesh_dagster.macros.opened import opened_files
 from isomesh_dagster.macros.project_dates import DATE_FUNCTIONS
 from isomesh_dagster.macros.python_models import KINDS, ExecutionContext, ModelKindName, TimeColumn, model
 from isomesh_dagster.macros.signals import DatetimeRange, DatetimeRanges, signal
@@ -32,15 +34,29 @@ _numbers = itertools.count()
 
 
 class Modules:
-    """Modules of one project, each run once when it is first asked for. Safe to use from threads."""
+    """Modules of one project, each run once when it is first asked for. Safe to use from threads.
 
-    def __init__(self, read: ReadModule) -> None:
+    `root` is the project's folder, absolute: modules find their files there by `__file__`.
+    """
+
+    def __init__(self, read: ReadModule, root: Path | None = None) -> None:
         self._read = read
+        self._root = root
         self._prefix = f"isomesh_project_{next(_numbers)}"
         weakref.finalize(self, _forget, self._prefix)
         self._loaded: dict[str, ModuleType] = {}
         self._lock = threading.RLock()
         self._stand_ins: dict[str, ModuleType] | None = None
+        self._running: list[str] = []
+        self._imported: dict[str, set[str]] = {}
+        self._opened: dict[str, set[str]] = {}
+
+    def opened(self, name: str) -> set[str]:
+        """The files, by absolute path, that the module and those it imports opened while they were run."""
+        reached = [name]
+        for one in reached:  # grows while it is walked
+            reached += sorted(self._imported.get(one, set()).difference(reached))
+        return set().union(*(self._opened.get(one, ()) for one in reached))
 
     def load(self, name: str) -> ModuleType:
         """The module. Raises ConfigError at the line where it fails."""
@@ -51,6 +67,8 @@ class Modules:
         return found
 
     def _find(self, name: str) -> ModuleType | None:
+        if self._running:
+            self._imported.setdefault(self._running[-1], set()).add(name)
         if name in self._loaded:
             return self._loaded[name]
         if self._stand_ins is None:
@@ -64,7 +82,7 @@ class Modules:
         module = ModuleType(f"{self._prefix}.{name}")
         is_package = path.endswith("/__init__.py") or not path.endswith(".py")
         module.__dict__.update(
-            __file__=path,
+            __file__=path if self._root is None else str(self._root / path),
             __package__=name if is_package else name.rpartition(".")[0],
             __builtins__={**vars(builtins), "__import__": self._import},
         )
@@ -72,8 +90,11 @@ class Modules:
             module.__path__ = []
         self._loaded[name] = module
         sys.modules[module.__name__] = _Namespace(module)  # type: ignore[assignment]
+        self._running.append(name)
         try:
-            exec(compile(text, path, "exec", dont_inherit=True), module.__dict__)
+            with opened_files() as opened:
+                exec(compile(text, path, "exec", dont_inherit=True), module.__dict__)
+            self._opened[name] = opened
         except IsomeshError:
             del self._loaded[name], sys.modules[module.__name__]
             raise
@@ -82,6 +103,8 @@ class Modules:
             raise ConfigError(
                 f"the module cannot be run: {type(error).__name__}: {error}", path=path, line=line_in(error, path)
             ) from error
+        finally:
+            self._running.pop()
         return module
 
     def _import(

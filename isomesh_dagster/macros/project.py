@@ -17,10 +17,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from hashlib import blake2b
+from pathlib import Path
 from typing import Any
 
 from isomesh_dagster.errors import MacroError
 from isomesh_dagster.macros.decorator import MARK
+from isomesh_dagster.macros.opened import inside
 from isomesh_dagster.macros.outline import (
     ContextUse,
     MacroFunction,
@@ -49,6 +51,8 @@ class PythonMacro:
     def __init__(self, function: Callable[..., Any], path: str) -> None:
         self.function = function
         self.path = path
+        self.opened: set[str] = set()
+        """The files, by absolute path, that its calls opened."""
 
     @cached_property
     def parameters(self) -> tuple[str, ...]:
@@ -66,7 +70,7 @@ class ProjectMacros:
     """The Python of one project: its macros, and the functions of its models.
 
     `outlines` tells those of its Python modules, `templates` the texts of its files with Jinja macros by path; both are
-    asked on first use. `read` gives a module's text by path.
+    asked on first use. `read` gives a module's text by path; `root` is the folder they are in, if they are in one.
     Anything here raises MacroError when two macros have one name. Safe to use from threads.
     """
 
@@ -75,7 +79,9 @@ class ProjectMacros:
         outlines: Callable[[], Iterable[ModuleOutline]] = tuple,
         read: Callable[[str], str] = str,
         templates: Callable[[], Mapping[str, str]] = dict,
+        root: Path | None = None,
     ) -> None:
+        self._root = root if root is None else root.absolute()
         self._outlines = outlines
         self._texts = templates
         self._read = read
@@ -269,12 +275,29 @@ class ProjectMacros:
         if module is None or name not in module.definitions:
             return None
         digest = self._digest(module, [name])
+        if module.models and self._root is not None:  # such a file is always run, and so tells what it opens
+            self.namespace(path)
+            opened = inside(self._root, self._loaded.opened(module.name))
+            given += b"".join(f"\0{one}\0".encode() + _content(self._root / one) for one in opened)
         return digest if not given else blake2b(digest.encode() + given, digest_size=16).hexdigest()
+
+    def opened(self, keys: Iterable[str]) -> list[str]:
+        """The files of the project, relative to its folder, that the code behind these keys opened so far."""
+        if self._root is None:
+            return []
+        found: set[str] = set()
+        for key in keys:
+            kind, _, name = key.rpartition(" ")
+            if kind == "module":
+                found |= self._loaded.opened(module_name(name))
+            elif kind.endswith("macro") and name in self._functions:
+                found |= self._loaded.opened(self._python[name][0].name) | self._functions[name].opened
+        return list(inside(self._root, found))
 
     def _given(self, name: str, value: Any) -> str:
         """What stands for a value that a made function was given, in its digest."""
         if inspect.isfunction(value):
-            found = self.function_digest(str(value.__globals__.get("__file__", "")), value.__name__)
+            found = self.function_digest(value.__code__.co_filename, value.__name__)
             if found is not None and "<locals>" not in value.__qualname__:
                 return found
         text = repr(sorted(map(repr, value)) if isinstance(value, set | frozenset) else value)
@@ -305,7 +328,7 @@ class ProjectMacros:
     def _loaded(self) -> Any:
         from isomesh_dagster.macros.modules import Modules
 
-        return Modules(self._source)
+        return Modules(self._source, self._root)
 
     def _source(self, name: str) -> tuple[str, str] | None:
         module = self._modules.get(name)
@@ -365,6 +388,13 @@ def given_values(function: Any) -> dict[str, Any]:
         **{name: cell.cell_contents for name, cell in cells},
         **{one.name: one.default for one in defaults if one.default is not one.empty},
     }
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return blake2b(path.read_bytes(), digest_size=16).digest()
+    except OSError:  # gone since
+        return b""
 
 
 def module_key(path: str) -> str:

@@ -51,8 +51,8 @@ class ParseContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reads:
-    """What was read besides the file, all sorted: names of variables (defined or not) and of audits, seed files, keys
-    of the project's macros, and names of relations whose columns a macro asked for.
+    """What was read besides the file, all sorted: names of variables (defined or not) and of audits, seeds and other
+    files that the project's code opened, keys of its macros, and names of relations whose columns a macro asked for.
     """
 
     variables: tuple[str, ...] = ()

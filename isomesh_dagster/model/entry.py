@@ -294,7 +294,7 @@ class Entry:
         reads = Reads(
             variables=in_order(used - RUNTIME_VARIABLES - self.blueprint.keys()),
             audits=in_order(use.name.lower() for use in uses if use.name.lower() not in inline),
-            seeds=seeds,
+            seeds=in_order({*seeds, *self.context.macros.opened(used_macros)}),
             macros=in_order(used_macros),
             columns=in_order(self.schemas),
         )

@@ -38,6 +38,7 @@ def parse_python(text: str, path: str, context: ParseContext) -> ParsedFile:
         raise ModelError("two functions of the file are this model", path=path, line=again.line, model=again.name)
     found = {field.name: {name for one in parsed for name in getattr(one.reads, field.name)} for field in fields(Reads)}
     found["macros"].add(module_key(path))
+    found["seeds"].update(context.macros.opened([module_key(path)]))
     awaiting = {name for one in parsed for name in one.awaiting}
     return ParsedFile(
         models=() if awaiting else tuple(models),

@@ -581,3 +581,66 @@ def test_a_macro_may_not_be_called_as_one_of_the_format(macros: Path) -> None:
     told = error(macros)
     assert (told.path, told.line) == ("macros/star.py", 4)
     assert "macro of the model format" in told.message
+
+
+READS_FILES = {
+    "config.yaml": CONFIG,
+    "models/made.py": """
+import json
+from pathlib import Path
+from sqlmesh import model
+from macros.helpers import SETTINGS
+
+NAMES = json.loads((Path(__file__).parent / "names.json").read_text())
+
+@model("s.rows", kind="FULL", columns={name: "int" for name in NAMES})
+def rows(context, start, end, execution_time, **kwargs):
+    with open("no file of the definition"):
+        yield SETTINGS
+
+@model("s.query", is_sql=True, kind="FULL")
+def query(evaluator):
+    return "SELECT " + ", ".join(NAMES)
+""",
+    "models/called.sql": "MODEL (name s.called, kind FULL); SELECT @text() AS a",
+    "models/other.sql": "MODEL (name s.other, kind FULL); SELECT 1 AS a",
+    "macros/helpers.py": """
+from pathlib import Path
+from sqlmesh import macro
+
+FOLDER = Path(__file__).parent
+SETTINGS = (FOLDER / "settings.txt").read_text()
+
+@macro()
+def text(evaluator):
+    return "'" + (FOLDER / "text.txt").read_text() + "'"
+""",
+    "models/names.json": '["a"]',
+    "macros/settings.txt": "1",
+    "macros/text.txt": "x",
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "changed"),
+    [
+        ("models/names.json", '["a", "b"]', {"s.rows", "s.query"}),
+        ("macros/settings.txt", "2", {"s.rows"}),
+        ("macros/text.txt", "y", {"s.called"}),
+        ("models/unread.json", "[]", set()),
+    ],
+)
+def test_files_that_python_opens_are_a_part_of_what_it_makes(
+    tmp_path: Path, path: str, text: str, changed: set[str]
+) -> None:
+    for name, content in READS_FILES.items():
+        write(tmp_path, name, content)
+    before = loaded(tmp_path)
+    again = loaded(tmp_path)
+    assert (again.misses, again.own, again.digest) == (0, before.own, before.digest)
+    write(tmp_path, path, text)
+    after = loaded(tmp_path)
+    assert {name for name, own in after.own.items() if own != before.own[name]} == changed
+    shutil.rmtree(tmp_path / ".isomesh")
+    cold = loaded(tmp_path)
+    assert (cold.own, cold.digest) == (after.own, after.digest)
