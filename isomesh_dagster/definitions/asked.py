@@ -62,16 +62,9 @@ class Asked:
         end = None if self.end is None else dates.to_exclusive_end_ms(self.end, now_ms=now)
         return span(start, end, now)
 
-    def only_range(self, work: str) -> None:
-        """Raises PlanError when anything but the range is asked: `work` does not look at the files."""
-        self._nothing_but(("start", "end"), f"{work} works on what the environment shows, from start to end")
-
     def nothing(self, why: str) -> None:
         """Raises PlanError when anything is asked; `why` says of the work that it could not heed it."""
-        self._nothing_but((), why)
-
-    def _nothing_but(self, allowed: tuple[str, ...], why: str) -> None:
-        asked = [one.name for one in fields(self) if one.name not in allowed and getattr(self, one.name)]
+        asked = [one.name for one in fields(self) if getattr(self, one.name)]
         if asked:
             raise PlanError(
                 f"{why}: {', '.join(asked)} cannot be asked of it", hint="leave it out of the resource isomesh"

@@ -100,8 +100,8 @@ def definitions_of(
     with warnings.catch_warnings():
         # Dagster warns of arguments that its own decorators pass on; a user can do nothing about them
         warnings.simplefilter("ignore", dg.BetaWarning)
-        jobs = build_jobs(project, translator, isomesh_executor)
-        git_jobs, git_sensors = _driven_by_git(project, translator, jobs)
+        jobs = build_jobs(project, manifest, translator, isomesh_executor)
+        git_jobs, git_sensors = _driven_by_git(project, manifest, translator, jobs)
         resource = IsomeshResource.serving(manifest).configure_at_launch()
         theirs = set(asset_keys(assets))
         return dg.Definitions(
@@ -117,7 +117,7 @@ def definitions_of(
             schedules=[doctor_schedule(jobs)],
             sensors=[
                 build_cadence_sensor(project, manifest, translator, jobs, is_on=run_when_due),
-                build_environments_sensor(manifest),
+                build_environments_sensor(manifest, translator.get_environment_key(project)),
                 build_watch_sensor(manifest, [*jobs, *git_jobs]),
                 *git_sensors,
             ],
@@ -127,7 +127,7 @@ def definitions_of(
 
 
 def _driven_by_git(
-    project: Project, translator: IsomeshTranslator, jobs: Sequence[Any]
+    project: Project, manifest: Path, translator: IsomeshTranslator, jobs: Sequence[Any]
 ) -> tuple[list[dg.JobDefinition], list[dg.SensorDefinition]]:
     """What a repository adds where it drives the gateway; where none does, nothing of it is imported."""
     if project.settings.git is None:
@@ -135,7 +135,7 @@ def _driven_by_git(
     from isomesh_dagster.definitions.git_jobs import build_git_jobs
     from isomesh_dagster.definitions.sensors import build_git_sensors
 
-    added = build_git_jobs(project, translator)
+    added = build_git_jobs(project, manifest, translator)
     return added, build_git_sensors(project, [*jobs, *added])
 
 

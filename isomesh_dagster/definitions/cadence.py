@@ -21,7 +21,7 @@ import dagster as dg
 
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.translator import IsomeshTranslator, is_built
-from isomesh_dagster.definitions.tries import next_try, runs_here, what_stays
+from isomesh_dagster.definitions.tries import UNFINISHED, next_try, runs_here, what_stays
 from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.plan.cadence import Cadence
 from isomesh_dagster.project import Project
@@ -35,13 +35,6 @@ WHOLE_JOB = "run"
 _EVERY_SECONDS = 30
 _SECONDS = 20
 """Of one tick's work after which other environments are left to the next one: Dagster gives a tick a minute."""
-_UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 
 
 def build_due_job(
@@ -123,7 +116,7 @@ def build_cadence_sensor(
     )
     def run_when_due(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         at_work = runs_here(
-            context, dg.RunsFilter(statuses=_UNFINISHED, tags={keys.DUE_TAG: "true", keys.GATEWAY_TAG: gateway})
+            context, dg.RunsFilter(statuses=UNFINISHED, tags={keys.DUE_TAG: "true", keys.GATEWAY_TAG: gateway})
         )
         if at_work:
             return dg.SkipReason(f"run {at_work[0].dagster_run.run_id} is under way")

@@ -16,6 +16,7 @@ from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.events import failures, promoted_metadata, reused_result
 from isomesh_dagster.definitions.ops import log_environment, make_op, op_job, tell_audits, tell_built
 from isomesh_dagster.definitions.provenance import version_tags
+from isomesh_dagster.definitions.resource import SystemResource
 from isomesh_dagster.definitions.translator import IsomeshTranslator, is_built
 from isomesh_dagster.delivery import Delivery, Report
 from isomesh_dagster.errors import LockedError, RemoteError, WriteConflict
@@ -47,15 +48,15 @@ class PreviewConfig(dg.Config):
     commit: str | None = Field(default=None, description="Its newest commit; an older one is skipped.")
 
 
-def build_git_jobs(project: Project, translator: IsomeshTranslator) -> list[dg.JobDefinition]:
-    """The two jobs; none when no repository drives the gateway."""
+def build_git_jobs(project: Project, manifest: Path, translator: IsomeshTranslator) -> list[dg.JobDefinition]:
+    """The two jobs; none when no repository drives the gateway. `project` is what is compiled into `manifest`."""
     if project.settings.git is None:
         return []
     key = translator.get_environment_key(project)
-    tags = {keys.GATEWAY_TAG: project.gateway}
+    tags, resource = {keys.GATEWAY_TAG: project.gateway}, SystemResource.serving(manifest)
     return [
-        op_job(DEPLOY, _deploy_op(project.root, project.gateway, key, translator), tags),
-        op_job(PREVIEW, _preview_op(project.root, project.gateway, key), tags),
+        op_job(DEPLOY, _deploy_op(project.root, project.gateway, key, translator), tags, resource),
+        op_job(PREVIEW, _preview_op(project.root, project.gateway, key), tags, resource),
     ]
 
 

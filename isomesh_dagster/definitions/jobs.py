@@ -1,12 +1,13 @@
 """The jobs: apply and build over assets; plan, promote, rollback, run, invalidate and janitor as single ops.
 
-Every job takes what it works on from the resource `isomesh`. What an op did is in its output's metadata, and, where it
-changed an environment, on that environment's partition.
+Every job takes what it works on from the resource `isomesh`, which offers each of them what it heeds. What an op did is
+in its output's metadata, and, where it changed an environment, on that environment's partition.
 """
 
 # no postponed annotations: Dagster reads those of ops and assets when it makes them
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -24,6 +25,7 @@ from isomesh_dagster.definitions.events import (
 )
 from isomesh_dagster.definitions.ops import apply_in_op, log_environment, make_op, op_job, session_of
 from isomesh_dagster.definitions.plan_jobs import apply_plan_op, compare_op, plan_op
+from isomesh_dagster.definitions.resource import EnvironmentResource, IsomeshResource, RangeResource, SystemResource
 from isomesh_dagster.definitions.sync import sync
 from isomesh_dagster.definitions.translator import IsomeshTranslator, is_built
 from isomesh_dagster.errors import PlanError
@@ -69,8 +71,12 @@ class JanitorConfig(dg.Config):
     dry_run: bool = Field(default=False, description="Only tell what would be removed.")
 
 
-def build_jobs(project: Project, translator: IsomeshTranslator, executor: dg.ExecutorDefinition) -> list[AnyJob]:
-    """All jobs of a project, tagged with its gateway so that a queue can keep two runs off one warehouse."""
+def build_jobs(
+    project: Project, manifest: Path, translator: IsomeshTranslator, executor: dg.ExecutorDefinition
+) -> list[AnyJob]:
+    """All jobs of a project, tagged with its gateway so that a queue can keep two runs off one warehouse. `project` is
+    what is compiled into `manifest`.
+    """
     models = [translator.get_asset_key(name) for name in project.graph.order if is_built(project.models[name])]
     environment = translator.get_environment_key(project)
     drift = dg.AssetCheckKey(environment, CHECK)
@@ -94,18 +100,18 @@ def build_jobs(project: Project, translator: IsomeshTranslator, executor: dg.Exe
         build_due_job(project, translator, executor, tags),
         doctor_job(environment, tags),
         *(
-            op_job(name, op, tags)
-            for name, op in (
-                ("plan", plan_op(environment)),
-                ("apply_plan", apply_plan_op(environment, translator)),
-                ("compare", compare_op(environment)),
-                ("promote", _promote_op(environment)),
-                ("rollback", _rollback_op(environment)),
-                ("run", _run_op(environment, translator)),
-                ("restate", _restate_op(environment, translator)),
-                ("invalidate", _invalidate_op()),
-                ("sync", _sync_op(environment, translator)),
-                ("janitor", _janitor_op()),
+            op_job(name, op, tags, resource.serving(manifest))
+            for name, op, resource in (
+                ("plan", plan_op(environment), IsomeshResource),
+                ("apply_plan", apply_plan_op(environment, translator), EnvironmentResource),
+                ("compare", compare_op(environment), SystemResource),
+                ("promote", _promote_op(environment), IsomeshResource),
+                ("rollback", _rollback_op(environment), EnvironmentResource),
+                ("run", _run_op(environment, translator), RangeResource),
+                ("restate", _restate_op(environment, translator), RangeResource),
+                ("invalidate", _invalidate_op(), EnvironmentResource),
+                ("sync", _sync_op(environment, translator), EnvironmentResource),
+                ("janitor", _janitor_op(), SystemResource),
             )
         ),
     ]
@@ -137,7 +143,6 @@ def _run_op(key: dg.AssetKey, translator: IsomeshTranslator) -> dg.OpDefinition:
     def compute(context: dg.OpExecutionContext, config: RunConfig) -> Iterator[Any]:
         session, now = session_of(context), datetime.now(timezone.utc)
         with failures():
-            session.asked.only_range("run")
             wish = RunWish(
                 within=session.asked.span(to_ms(now)),
                 select=tuple(config.models),
@@ -162,7 +167,6 @@ def _restate_op(key: dg.AssetKey, translator: IsomeshTranslator) -> dg.OpDefinit
         with failures():
             if not config.models:
                 raise PlanError("no models to restate", hint="name them in the op's configuration: models")
-            session.asked.only_range("restate")
             wish = Wish(restate=tuple(config.models), within=session.asked.span(to_ms(now)))
             plan = session.project.plan(session.environment, now=now, wish=wish)
             apply_in_op(context, plan, session.project, key, translator)

@@ -15,7 +15,7 @@ from isomesh_dagster.definitions.events import (
 )
 from isomesh_dagster.definitions.history import history_markdown
 from isomesh_dagster.definitions.provenance import version_tags
-from isomesh_dagster.definitions.resource import register_environments
+from isomesh_dagster.definitions.resource import SystemResource, register_environments
 from isomesh_dagster.definitions.session import RunSession
 from isomesh_dagster.definitions.translator import IsomeshTranslator, check_names
 from isomesh_dagster.plan.plan import Plan
@@ -24,11 +24,12 @@ from isomesh_dagster.records.events import Audited, Built, Failed, Promoted, Ski
 from isomesh_dagster.snapshot.snapshot import Snapshot
 
 
-def op_job(name: str, op: dg.OpDefinition, tags: dict[str, str]) -> dg.JobDefinition:
-    """A job of one op, in the run's own process."""
+def op_job(name: str, op: dg.OpDefinition, tags: dict[str, str], resource: type[SystemResource]) -> dg.JobDefinition:
+    """A job of one op, in the run's own process. `resource` serves the project, and has what the job heeds."""
     graph = dg.GraphDefinition(name=name, node_defs=[op], description=op.description)
     # one op: nothing to run at once, and the process that has the warehouse open is the run's own
-    return graph.to_job(name=name, tags=tags, executor_def=dg.in_process_executor)
+    resources = {keys.RESOURCE: resource.configure_at_launch()}
+    return graph.to_job(name=name, tags=tags, resource_defs=resources, executor_def=dg.in_process_executor)
 
 
 def make_op(name: str, compute: Callable[..., Iterator[Any]], description: str) -> dg.OpDefinition:

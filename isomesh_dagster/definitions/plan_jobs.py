@@ -85,7 +85,6 @@ def apply_plan_op(key: dg.AssetKey, translator: IsomeshTranslator) -> dg.OpDefin
     def compute(context: dg.OpExecutionContext, config: ApplyPlanConfig) -> Iterator[Any]:
         session = session_of(context)
         with failures():
-            session.asked.nothing("apply_plan does what was decided before")
             saved = session.project.saved_plan(config.plan_id)
             if session.named_environment not in (None, saved.environment):
                 raise PlanError(
@@ -113,7 +112,6 @@ def compare_op(key: dg.AssetKey) -> dg.OpDefinition:
 
         session = session_of(context)
         with failures():
-            session.asked.nothing("compare plans nothing")
             question = Question(skip=tuple(config.skip_columns), sample=config.samples)
             models = config.models or None
             if models is not None:

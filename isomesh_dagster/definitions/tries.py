@@ -15,6 +15,15 @@ from isomesh_dagster.definitions import keys
 PAUSES = (0, 60, 240, 960)
 """Seconds after a run that came to nothing before the next one is requested; one try more than there are pauses."""
 
+UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+"""Of runs that wait or go on."""
+
 _MOST_RUNS = 100
 
 

@@ -271,22 +271,6 @@ def test_it_is_on_in_a_deployment_and_off_while_developing(
     assert shop.definitions().get_sensor_def("run_when_due").default_status.name == status
 
 
-def test_environments_are_offered_before_the_first_run_and_whoever_made_them(loaded_shop: Shop) -> None:
-    def offered() -> set[str]:
-        sensor = loaded_shop.definitions().get_sensor_def("offer_environments")
-        data = sensor.evaluate_tick(dg.build_sensor_context(instance=loaded_shop.instance))
-        for request in data.dynamic_partitions_requests:
-            assert request.partitions_def_name == "isomesh_environments"
-            loaded_shop.instance.add_dynamic_partitions("isomesh_environments", request.partition_keys)
-        return set(loaded_shop.instance.get_dynamic_partitions("isomesh_environments"))
-
-    assert offered() == {"prod"}
-    with Project.load(loaded_shop.root) as project:
-        list(project.apply(project.plan("dev_jo")))
-    assert offered() == {"prod", "dev_jo"}
-    assert offered() == {"prod", "dev_jo"}
-
-
 def staleness(shop: Shop) -> dict[str, str]:
     """What the UI shows beside each model."""
     from dagster._core.definitions.data_version import CachingStaleStatusResolver

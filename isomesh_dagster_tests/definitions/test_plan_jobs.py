@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import dagster as dg
 import pytest
+import yaml
+from dagster._core.snap import JobSnap
+from dagster._core.snap.snap_to_yaml import default_values_yaml_from_type_snap
 
 from isomesh_dagster import Project
+from isomesh_dagster.definitions.asked import Asked
 from isomesh_dagster_tests.definitions.conftest import Shop, failure, materialized
 
 
@@ -88,26 +93,52 @@ def test_another_environment_is_the_pattern(shown_shop: Shop) -> None:
     assert "nowhere" in failure(shown_shop.run("plan", config=asking(environment="mine", create_from="nowhere")))
 
 
-@pytest.mark.parametrize(
-    ("job", "ops", "sentence"),
-    [
-        ("run", {}, "run works on what the environment shows, from start to end: no_gaps cannot be asked of it"),
-        (
-            "restate",
-            {"make_rows_again": {"config": {"models": ["core.days"]}}},
-            "restate works on what the environment shows, from start to end: no_gaps cannot be asked of it",
-        ),
-        (
-            "apply_plan",
-            {"apply_agreed_plan": {"config": {"plan_id": "0"}}},
-            "apply_plan does what was decided before: no_gaps cannot be asked of it",
-        ),
-    ],
-)
-def test_what_a_job_cannot_heed_is_refused(shown_shop: Shop, job: str, ops: dict[str, Any], sentence: str) -> None:
-    result = shown_shop.run(job, config={"ops": ops, **asking(environment="prod", no_gaps=True)})
-    assert sentence in failure(result)
-    assert not materialized(result)
+def scaffolded(job: dg.JobDefinition) -> dict[str, Any]:
+    """The configuration that the launchpad of the job begins with."""
+    told = JobSnap.from_job_def(job)
+    schema = told.config_schema_snapshot
+    root = schema.get_config_snap(str(told.mode_def_snaps[0].root_config_key))
+    return yaml.safe_load(default_values_yaml_from_type_snap(schema, root)) or {}
+
+
+PLANNED = frozenset({"environment", "start", "end", *(one.name for one in fields(Asked))})
+
+
+HEEDED = {
+    **dict.fromkeys(("apply", "build", "plan", "promote"), PLANNED),
+    **dict.fromkeys(("run", "restate"), frozenset({"environment", "start", "end"})),
+    **dict.fromkeys(("rollback", "invalidate", "sync", "apply_plan"), frozenset({"environment"})),
+    **dict.fromkeys(("compare", "janitor"), frozenset()),
+}
+
+
+def test_a_job_offers_what_it_heeds(shop: Shop) -> None:
+    defined = shop.definitions()
+    for name, heeded in HEEDED.items():
+        job = defined.resolve_job_def(name)
+        assert set(job.resource_defs["isomesh"].config_field.config_type.fields) == heeded, name
+        begun = scaffolded(job).get("resources", {}).get("isomesh", {}).get("config", {})
+        assert begun.keys() <= heeded, name
+
+
+def test_what_the_launchpad_begins_with_can_be_launched(shown_shop: Shop) -> None:
+    edit(shown_shop)
+    defined = shown_shop.definitions()
+    for name in ("plan", "build", "promote", "run", "rollback", "sync", "janitor"):
+        job = defined.resolve_job_def(name)
+        assert job.execute_in_process(instance=shown_shop.instance, run_config=scaffolded(job)).success, name
+
+
+def test_what_a_job_cannot_heed_is_refused(shop: Shop) -> None:
+    defined = shop.definitions()
+    for name, config in (
+        ("run", asking(no_gaps=True)),
+        ("rollback", asking(start="2024-01-01")),
+        ("apply_plan", agreeing("0", no_gaps=True)),
+        ("janitor", asking(environment="prod")),
+    ):
+        with pytest.raises(dg.DagsterInvalidConfigError, match="unexpected config entr"):
+            defined.resolve_job_def(name).execute_in_process(instance=shop.instance, run_config=config)
 
 
 def test_what_contradicts_itself_is_refused_before_anything_runs(shown_shop: Shop) -> None:
