@@ -241,8 +241,9 @@ def _follow(context: dg.SensorEvaluationContext, delivery: Delivery, cursor: Cur
     if address is None or origin is None or cursor.reloaded == shown:
         return _skipped(f"prod shows {shown[:12]}: reload the code location to see its models here", cursor)
     problem = reload_location(address, origin.location_name)
-    told = f"the code location is reloaded to show {shown[:12]}" if problem is None else problem
-    return _skipped(told, replace(cursor, reloaded=shown))
+    if problem is not None:
+        return _skipped(problem, cursor)  # the web server may be starting again: the next tick asks once more
+    return _skipped(f"the code location is reloaded to show {shown[:12]}", replace(cursor, reloaded=shown))
 
 
 def _skipped(told: str, cursor: Cursor) -> dg.SensorResult:

@@ -43,8 +43,15 @@ class Deployment:
     def tick(self, name: str = "deploy_on_merge") -> dg.SensorResult:
         """One tick of a sensor; its cursor is kept, and what it asks for waits in the queue."""
         repository = self.definitions.get_repository_def()
-        context = dg.build_sensor_context(
-            instance=self.instance, cursor=self.cursors.get(name), repository_def=repository, sensor_name=name
+        context = dg.SensorEvaluationContext(
+            instance_ref=None,
+            instance=self.instance,
+            last_tick_completion_time=None,
+            last_run_key=None,
+            cursor=self.cursors.get(name),
+            repository_name=None,
+            repository_def=repository,
+            code_location_origin=RegisteredCodeLocationOrigin("shop"),
         )
         result = repository.get_sensor_def(name)(context)
         assert isinstance(result, dg.SensorResult)
@@ -413,19 +420,35 @@ def test_cursors_that_are_damaged_start_anew() -> None:
     assert Cursor.read(kept.text()) == kept
 
 
-def test_the_web_server_is_asked_to_reload() -> None:
-    from isomesh_dagster.definitions.reload import reload_location
-
+@pytest.fixture
+def web_server() -> Iterator[str]:
+    """The address of one that answers."""
     server = HTTPServer(("127.0.0.1", 0), _Web)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
+    _Web.asked.clear()
     try:
-        address = f"http://127.0.0.1:{server.server_port}/"
-        assert reload_location(address, "shop") is None
-        assert _Web.asked[-1]["variables"] == {"name": "shop"}
+        yield f"http://127.0.0.1:{server.server_port}/"
     finally:
         server.shutdown()
         server.server_close()
-    problem = reload_location(address, "shop")
-    assert problem is not None
-    assert "did not reload shop" in problem
+
+
+def test_the_web_server_is_asked_to_reload_until_it_does(here: Deployment, web_server: str) -> None:
+    def tick() -> str:
+        result = here.tick()
+        assert not result.run_requests
+        assert isinstance(result.skip_reason, dg.SkipReason)
+        return str(result.skip_reason.skip_message)
+
+    assert here.deploy().success
+    commit = here.people.git("rev-parse", "HEAD")[:12]
+    here.people.configure(webserver="http://127.0.0.1:1")  # where nobody listens
+    for _ in range(2):
+        assert "http://127.0.0.1:1 did not reload shop" in tick()
+    here.people.configure(webserver=web_server)
+    assert tick() == f"the code location is reloaded to show {commit}"
+    assert tick().startswith(f"prod shows {commit}: reload the code location"), "once is enough"
+    assert [asked["variables"] for asked in _Web.asked] == [{"name": "shop"}]
+    here.reload()
+    assert tick() == "prod shows the deploy branch"
