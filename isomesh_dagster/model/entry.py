@@ -50,12 +50,7 @@ from isomesh_dagster.model.python_code import (
     check_python_model,
     code_reads,
 )
-from isomesh_dagster.model.render import (
-    LOADING,
-    RenderContext,
-    is_template,
-    render,
-)
+from isomesh_dagster.model.render import LOADING, RenderContext, Rendered, is_template, render
 from isomesh_dagster.model.seeds import column_hashes, seed_bytes, seed_columns, seed_hash, seed_path
 from isomesh_dagster.model.signals import signal_variables
 from isomesh_dagster.model.statements import Statements, sort_statements
@@ -173,97 +168,24 @@ class Entry:
         return name
 
     def _model(self, name: str, header: Header) -> tuple[Model, Reads]:
-        definition, inline = self.definition, self.inline
-        dialect = definition.dialect
+        """The model and what it reads: what the header says first, then what the expanded texts tell."""
+        dialect, catalog = self.definition.dialect, self.context.default_catalog
         kind, seeds = self._kind(header, dialect)
-        statements = self.statements or sort_statements(definition, kind)
-        query = statements.query
-        # what is never built runs nothing, so defaults are not for it
-        defaults = header.values if not isinstance(kind, Embedded | External) else {}
-        uses: tuple[AuditUse, ...] = header.get("audits", ())
-        checked = Uses(self.context, inline, self._loading)
-        audits = checked.audits(kind, uses, header, dialect)
-        signals = checked.signals(kind, header)
-        check_gateway(header.get("gateway"), self.context, header.lines.get("gateway"))
-        cron = header.get("cron", "@daily")
-        try:
-            unit = header.get("interval_unit")
-            partials = header.get("allow_partials", False)
-            if unit is not None:
-                unit = validate_unit(unit, cron=cron, allow_partials=partials)
-            else:
-                unit = infer_interval_unit(cron)
-        except ModelError as error:
-            raise error.located(line=header.lines.get("interval_unit", header.lines.get("cron"))) from None
-        model = Model(
-            name=name,
-            path=self.path,
-            line=self.block.line,
-            dialect=dialect,
-            kind=kind,
-            query=query.text if query is not None else "",
-            columns=_columns(header, kind),
-            column_descriptions=header.get("column_descriptions", {}),
-            pre_statements=(*defaults.get("pre_statements", ()), *(statement.text for statement in statements.pre)),
-            post_statements=(*defaults.get("post_statements", ()), *(statement.text for statement in statements.post)),
-            on_virtual_update=(
-                *defaults.get("on_virtual_update", ()),
-                *(statement.text for statement in statements.virtual_update),
-            ),
-            audits=audits,
-            signals=signals,
-            variables=self.variables,
-            blueprint=self.blueprint,
-            description=header.get("description", definition.comment),
-            owner=header.get("owner"),
-            tags=header.get("tags", ()),
-            stamp=header.get("stamp"),
-            cron=cron,
-            cron_tz=header.get("cron_tz", "UTC"),
-            interval_unit=unit,
-            start=header.get("start"),
-            end=header.get("end"),
-            grains=header.get("grains", ()),
-            references_keys=header.get("references", ()),
-            partitioned_by=header.get("partitioned_by", ()),
-            clustered_by=header.get("clustered_by", ()),
-            physical_properties=header.get("physical_properties", {}),
-            virtual_properties=header.get("virtual_properties", {}),
-            session_properties=self._settings(kind, header),
-            table_format=header.get("table_format"),
-            storage_format=header.get("storage_format"),
-            allow_partials=partials,
-            optimize_query=header.get("optimize_query"),
-            project=header.get("project", self.context.project),
-            **self._changes(kind, header, dialect),
-            ignored_rules=tuple(rule.lower() for rule in header.get("ignored_rules", ())),
-            grants=header.get("grants"),
-            grants_target_layer=header.get("grants_target_layer", "virtual"),
-        )
-        check_header(model, header)
-        if self.code is not None:
-            check_python_model(model)
-        lines = {statement.text: statement.line for statement in definition.statements}
+        statements = self.statements or sort_statements(self.definition, kind)
+        checked = Uses(self.context, self.inline, self._loading)
+        model = self._declared(name, kind, header, statements, checked)
+        lines = {statement.text: statement.line for statement in self.definition.statements}
         rendered = render(model, self._loading(LOADING), lines=lines)
-        facts = self._facts(query, rendered.query, dialect)
+        facts = self._facts(statements.query, rendered.query, dialect)
         if facts is not None:
             check_output(model, facts, header)
         asked = self._code_reads(model, header)
         read, audited = checked.check_audits(model, header)
         read |= checked.check_signals(model, header)
+        used, used_macros = self._used(model, rendered, asked, read)
+        depends_on = self._depends_on(model, header, rendered, facts, asked)
         kept = {*rendered.kept, *read}
         macros = self.context.macros.digests
-        used_macros = {*self.expander.used_facts, *rendered.used_facts, *read} & macros.keys()
-        used = {*self.expander.used_variables, *rendered.used_variables, *audit_variables(audits)}
-        used |= asked.names | signal_variables(signals)
-        used_macros |= {f"signal {call.name}" for call in signals}
-        if isinstance(kind, Custom):
-            used_macros.add(f"materialization {kind.materialization.lower()}")
-        depends_on = {*header.get("depends_on", ()), *(facts.depends_on if facts is not None else ()), *asked.tables}
-        depends_on |= statement_reads((*rendered.pre, *rendered.post), dialect, self.context.default_catalog)
-        depends_on |= kind_reads(kind, dialect, self.context.default_catalog)
-        if "__semantic.__table" in depends_on:  # what a query of metrics reads in place of a table
-            raise UnsupportedError("the query reads metrics, which are not supported", hint="write what they compute")
         model = replace(
             model,
             rendered=rendered.query,
@@ -272,9 +194,7 @@ class Entry:
             output=facts.output if facts is not None else self._seed_output(kind, dialect),
             has_star=facts is not None and facts.has_star,
             column_comments=facts.comments if facts is not None else {},
-            depends_on=in_order(
-                {without_catalog(parent, self.context.default_catalog, dialect) for parent in depends_on} - {name}
-            ),
+            depends_on=in_order({without_catalog(parent, catalog, dialect) for parent in depends_on} - {name}),
             audit_reads=in_order(audited - depends_on - {name}),
             variables={key: self.variables[key] for key in sorted(used & self.variables.keys() | {"gateway"})},
             blueprint={key: self.blueprint[key] for key in sorted(used & self.blueprint.keys())},
@@ -291,14 +211,96 @@ class Entry:
                 reads=in_order(asked.variables),
             ),
         )
+        audits: tuple[AuditUse, ...] = header.get("audits", ())
         reads = Reads(
             variables=in_order(used - RUNTIME_VARIABLES - self.blueprint.keys()),
-            audits=in_order(use.name.lower() for use in uses if use.name.lower() not in inline),
+            audits=in_order(use.name.lower() for use in audits if use.name.lower() not in self.inline),
             seeds=in_order({*seeds, *self.context.macros.opened(used_macros)}),
             macros=in_order(used_macros),
             columns=in_order(self.schemas),
         )
         return model, reads
+
+    def _declared(self, name: str, kind: ModelKind, header: Header, statements: Statements, checked: Uses) -> Model:
+        """The model as its header and its statements say, nothing of them expanded but what the header needs."""
+        definition = self.definition
+        audits = checked.audits(kind, header, definition.dialect)
+        signals = checked.signals(kind, header)
+        check_gateway(header.get("gateway"), self.context, header.lines.get("gateway"))
+        # what is never built runs nothing, so defaults are not for it
+        defaults = header.values if not isinstance(kind, Embedded | External) else {}
+        model = Model(
+            name=name,
+            path=self.path,
+            line=self.block.line,
+            dialect=definition.dialect,
+            kind=kind,
+            query=statements.query.text if statements.query is not None else "",
+            columns=_columns(header, kind),
+            column_descriptions=header.get("column_descriptions", {}),
+            pre_statements=(*defaults.get("pre_statements", ()), *(statement.text for statement in statements.pre)),
+            post_statements=(*defaults.get("post_statements", ()), *(statement.text for statement in statements.post)),
+            on_virtual_update=(
+                *defaults.get("on_virtual_update", ()),
+                *(statement.text for statement in statements.virtual_update),
+            ),
+            audits=audits,
+            signals=signals,
+            variables=self.variables,
+            blueprint=self.blueprint,
+            description=header.get("description", definition.comment),
+            owner=header.get("owner"),
+            tags=header.get("tags", ()),
+            stamp=header.get("stamp"),
+            cron=header.get("cron", "@daily"),
+            cron_tz=header.get("cron_tz", "UTC"),
+            interval_unit=_interval_unit(header),
+            start=header.get("start"),
+            end=header.get("end"),
+            grains=header.get("grains", ()),
+            references_keys=header.get("references", ()),
+            partitioned_by=header.get("partitioned_by", ()),
+            clustered_by=header.get("clustered_by", ()),
+            physical_properties=header.get("physical_properties", {}),
+            virtual_properties=header.get("virtual_properties", {}),
+            session_properties=self._settings(kind, header),
+            table_format=header.get("table_format"),
+            storage_format=header.get("storage_format"),
+            allow_partials=header.get("allow_partials", False),
+            optimize_query=header.get("optimize_query"),
+            project=header.get("project", self.context.project),
+            **self._changes(kind, header, definition.dialect),
+            ignored_rules=tuple(rule.lower() for rule in header.get("ignored_rules", ())),
+            grants=header.get("grants"),
+            grants_target_layer=header.get("grants_target_layer", "virtual"),
+        )
+        check_header(model, header)
+        if self.code is not None:
+            check_python_model(model)
+        return model
+
+    def _used(self, model: Model, rendered: Rendered, asked: CodeReads, read: set[str]) -> tuple[set[str], set[str]]:
+        """The variables that anything of the model uses, and the project's macros, signals and materializations, by
+        name. `read` is what its audits and signals use.
+        """
+        macros = {*self.expander.used_facts, *rendered.used_facts, *read} & self.context.macros.digests.keys()
+        macros |= {f"signal {call.name}" for call in model.signals}
+        if isinstance(model.kind, Custom):
+            macros.add(f"materialization {model.kind.materialization.lower()}")
+        variables = {*self.expander.used_variables, *rendered.used_variables, *audit_variables(model.audits)}
+        return variables | asked.names | signal_variables(model.signals), macros
+
+    def _depends_on(
+        self, model: Model, header: Header, rendered: Rendered, facts: QueryFacts | None, asked: CodeReads
+    ) -> set[str]:
+        """The names of all that the model reads as they are written, its own among them when it reads itself."""
+        dialect, catalog = model.dialect, self.context.default_catalog
+        found = {*header.get("depends_on", ()), *(facts.depends_on if facts is not None else ()), *asked.tables}
+        found |= statement_reads((*rendered.pre, *rendered.post), dialect, catalog)
+        found |= kind_reads(model.kind, dialect, catalog)
+        if "__semantic.__table" in found:  # what a query of metrics reads in place of a table
+            raise UnsupportedError("the query reads metrics, which are not supported", hint="write what they compute")
+        return found
 
     def _kind(self, header: Header, dialect: str) -> tuple[ModelKind, tuple[str, ...]]:
         """The kind, and the files it needs."""
@@ -438,6 +440,17 @@ def _columns(header: Header, kind: ModelKind) -> tuple[Column, ...] | None:
         for name, its_type in listed
         if name not in managed
     )
+
+
+def _interval_unit(header: Header) -> str:
+    """The unit the header gives, or else that of its cron."""
+    unit, cron = header.get("interval_unit"), header.get("cron", "@daily")
+    try:
+        if unit is None:
+            return infer_interval_unit(cron)
+        return validate_unit(unit, cron=cron, allow_partials=header.get("allow_partials", False))
+    except ModelError as error:
+        raise error.located(line=header.lines.get("interval_unit", header.lines.get("cron"))) from None
 
 
 def in_order(names: Any) -> tuple[str, ...]:

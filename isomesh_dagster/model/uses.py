@@ -33,14 +33,9 @@ class Uses:
         self._known = {**context.audits, **inline}
         self._loading = loading
 
-    def audits(
-        self,
-        kind: ModelKind,
-        uses: tuple[AuditUse, ...],
-        header: Header,
-        dialect: str,
-    ) -> tuple[AuditCall, ...]:
+    def audits(self, kind: ModelKind, header: Header, dialect: str) -> tuple[AuditCall, ...]:
         """The audits as they will be called. Raises ModelError for an unknown one, and where there can be none."""
+        uses: tuple[AuditUse, ...] = header.get("audits", ())
         if isinstance(kind, Embedded | External) and "audits" not in header.lines:
             return ()  # defaults are not for it
         if isinstance(kind, Embedded) and uses:
