@@ -10,11 +10,11 @@ from types import MappingProxyType
 from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.model.kinds import is_incremental
 from isomesh_dagster.plan.audits import audit_steps
-from isomesh_dagster.plan.cadence import Recorded, due_builds, pending_restatements
-from isomesh_dagster.plan.coverage import Coverage
-from isomesh_dagster.plan.forward_steps import again_batches, later_builds, migrations, preview_build, preview_range
+from isomesh_dagster.plan.cadence import due_builds, pending_restatements
+from isomesh_dagster.plan.coverage import Recorded, Spans
+from isomesh_dagster.plan.forward_steps import later_builds, migrations
 from isomesh_dagster.plan.layer import Layer, plan_id
-from isomesh_dagster.plan.missing import must_begin_again, starts
+from isomesh_dagster.plan.missing import must_begin_again
 from isomesh_dagster.plan.plan import Build, Decision, Plan, Promote
 from isomesh_dagster.plan.restatement import Restatement
 from isomesh_dagster.plan.steps import Steps, lost_history, refuse_gaps, warnings_of
@@ -39,7 +39,7 @@ def build_plan(
     wish: Wish = NOTHING,
     vouched: Iterable[Snapshot] = (),
     due_again: Recorded = MappingProxyType({}),
-    unfinished: Recorded = MappingProxyType({}),
+    unfinished: Mapping[str, Spans] = MappingProxyType({}),
     left: Collection[str] = (),
 ) -> Plan:
     """The plan that makes `environment` show the decision's snapshots.
@@ -56,45 +56,29 @@ def build_plan(
     gaps and there would be some.
     """
     already = current.target.snapshots if current is not None else {}
-    begins = starts(graph, now)
-    steps = Steps(shown=shown, recorded=recorded, due_again=due_again, now=now, wish=wish)
-    builds: list[Build] = []
-    reuses: list[SnapshotId] = []
     migrated = migrations(graph, decision.snapshots, already, wish) if environment == PROD else ()
     stay = {step.snapshot.name for step in migrated}
-    coverage = Coverage(graph, begins)
+    steps = Steps(
+        graph=graph,
+        shown=shown,
+        recorded=recorded,
+        due_again=due_again,
+        unfinished=unfinished,
+        fills_previews=layer.fills_previews,
+        now=now,
+        wish=wish,
+    )
+    builds: list[Build] = []
+    reuses: list[SnapshotId] = []
     for name in graph.order:
         snapshot = decision.snapshots[name]
-        if not snapshot.is_physical:
-            coverage.note(snapshot, recorded, None, 0)
-            continue
         is_shown = already.get(name) == snapshot.id
-        if is_shown and name in left:
+        if is_shown and name in left and snapshot.is_physical:
             continue
-        step: Build | None = None
-        if is_shown and name in unfinished:
-            gaps = unfinished[name]
-            step = (
-                None
-                if wish.skip_backfill
-                else Build(snapshot=snapshot, intervals=gaps, batches=again_batches(snapshot, gaps), later=True)
-            )
-        elif snapshot.is_preview and is_incremental(snapshot.model.kind) and not is_shown:
-            span = preview_range(snapshot.model, begins[name], steps.end(snapshot.model), wish)
-            step = preview_build(snapshot, recorded.get(str(snapshot.physical)), span if layer.fills_previews else None)
-            step = None if step is None else steps.shaped(step, is_shown=is_shown)
-        elif name not in stay:  # what is missing of a table that stays waits for the clock: its columns come first
-            step = steps.of(
-                snapshot,
-                begins[name],
-                is_shown=is_shown,
-                repoint=name in decision.repoints,
-                below=coverage.below(name),
-            )
+        step = steps.of(snapshot, is_shown=is_shown, repoint=name in decision.repoints, stays=name in stay)
         if step is not None:
             builds.append(step)
-        coverage.note(snapshot, recorded, step, steps.end(snapshot.model))
-        if step is None and not is_shown:
+        elif snapshot.is_physical and not is_shown:
             reuses.append(snapshot.id)
     if wish.no_gaps and current is not None:
         refuse_gaps(shown, decision.snapshots, builds, recorded)

@@ -16,7 +16,7 @@ from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.model import cron, kinds
 from isomesh_dagster.model.kinds import auto_restatement, is_incremental
 from isomesh_dagster.model.model import Model
-from isomesh_dagster.plan.coverage import Coverage, of_whole, within
+from isomesh_dagster.plan.coverage import Coverage, Recorded, of_whole, within
 from isomesh_dagster.plan.missing import batches, due_end, in_order, limited, missing, starts
 from isomesh_dagster.plan.plan import Build
 from isomesh_dagster.plan.restatement import Restatement, is_plain_view, restatements
@@ -24,8 +24,6 @@ from isomesh_dagster.plan.wish import EVERYTHING_DUE, RunWish
 from isomesh_dagster.snapshot.environment import PROD, Environment
 from isomesh_dagster.snapshot.interval import Interval, from_ms, merge, to_ms
 from isomesh_dagster.snapshot.snapshot import Snapshot
-
-Recorded = Mapping[str, tuple[Interval, ...]]
 
 _MOST_TICKS = 400
 """Ticks looked at for one that makes something due. Most do; one may not where clocks are put forward, or while a

@@ -20,6 +20,7 @@ from isomesh_dagster.snapshot.snapshot import Snapshot
 
 Spans = tuple[Interval, ...]
 Recorded = Mapping[str, Spans]
+"""Intervals that are built, by physical relation (dotted)."""
 
 
 class Coverage:

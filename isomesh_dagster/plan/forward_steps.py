@@ -11,14 +11,13 @@ from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.model import cron
 from isomesh_dagster.model.kinds import View, is_incremental, keeps_history, replaces_partitions
 from isomesh_dagster.model.model import Model
+from isomesh_dagster.plan.coverage import Recorded
 from isomesh_dagster.plan.forward_only import migrates
 from isomesh_dagster.plan.missing import batches, missing, units
 from isomesh_dagster.plan.plan import Build, Migrate
 from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.snapshot.interval import Interval, intersect, subtract
 from isomesh_dagster.snapshot.snapshot import Snapshot, SnapshotId
-
-Recorded = Mapping[str, tuple[Interval, ...]]
 
 
 def migrations(
@@ -100,11 +99,6 @@ def later_builds(
     return tuple(steps), tuple(warnings)
 
 
-def again_batches(snapshot: Snapshot, intervals: tuple[Interval, ...]) -> tuple[Interval, ...]:
-    """How what is computed again is cut: as the kind asks, a table that is made whole in one piece."""
-    return batches(snapshot.model, intervals) if is_incremental(snapshot.model.kind) else intervals
-
-
 def unfinished(
     later: Mapping[str, tuple[Interval, ...]], shown: Mapping[str, Snapshot], recorded: Recorded
 ) -> dict[str, tuple[Interval, ...]]:
@@ -135,8 +129,5 @@ def _again(snapshot: Snapshot, done: Sequence[Interval], effective_from: int) ->
     first = max(cron.unit_floor(model.interval_unit, effective_from), begin)
     if first >= end:
         return None
-    if not is_incremental(model.kind):
-        whole = Interval(begin, end)
-        return Build(snapshot=snapshot, intervals=(whole,), batches=(whole,), later=True)
-    gaps = (Interval(first, end),)
+    gaps = (Interval(first if is_incremental(model.kind) else begin, end),)
     return Build(snapshot=snapshot, intervals=gaps, batches=batches(model, gaps), later=True)

@@ -18,13 +18,12 @@ from isomesh_dagster.model.kinds import (
     Seed,
     View,
     disable_restatement,
-    is_incremental,
     is_physical,
     keeps_history,
 )
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.plan.build import build_in_place
-from isomesh_dagster.plan.cadence import Recorded
+from isomesh_dagster.plan.coverage import Recorded
 from isomesh_dagster.plan.layer import Layer
 from isomesh_dagster.plan.missing import batches
 from isomesh_dagster.plan.plan import Build, DueAgain, Plan
@@ -126,8 +125,7 @@ def _again(snapshot: Snapshot, span: Interval, recorded: Recorded) -> Build | No
     held = _held(snapshot, span, recorded)
     if not held:
         return None
-    cut = batches(snapshot.model, held) if is_incremental(snapshot.model.kind) else held
-    return Build(snapshot=snapshot, intervals=held, batches=cut)
+    return Build(snapshot=snapshot, intervals=held, batches=batches(snapshot.model, held))
 
 
 def _blocked(snapshot: Snapshot, tables_of_prod: Collection[str]) -> str | None:

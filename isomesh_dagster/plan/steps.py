@@ -6,18 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from isomesh_dagster.errors import PlanError
+from isomesh_dagster.graph.order import ModelGraph
 from isomesh_dagster.model import cron
-from isomesh_dagster.model.kinds import (
-    Seed,
-    View,
-    batch_size,
-    is_incremental,
-    keeps_history,
-)
+from isomesh_dagster.model.kinds import Seed, View, batch_size, is_incremental, keeps_history
 from isomesh_dagster.model.model import Model
-from isomesh_dagster.plan.cadence import Recorded, clock_end, is_due
-from isomesh_dagster.plan.coverage import Spans, of_whole, within
-from isomesh_dagster.plan.missing import batches, due_end, in_order, limited, missing, must_begin_again
+from isomesh_dagster.plan.cadence import clock_end, is_due
+from isomesh_dagster.plan.coverage import Coverage, Recorded, Spans, of_whole, within
+from isomesh_dagster.plan.forward_steps import preview_build, preview_range
+from isomesh_dagster.plan.missing import batches, due_end, in_order, limited, missing, must_begin_again, starts
 from isomesh_dagster.plan.plan import Build
 from isomesh_dagster.plan.wish import Wish
 from isomesh_dagster.plan.words import some
@@ -31,17 +27,31 @@ _GAPS_SHOWN = 5
 
 
 class Steps:
-    """The steps of one plan. `shown` are the snapshots of the environment compared with, `recorded` and `due_again` the
-    intervals by physical relation (dotted), `now` epoch milliseconds UTC.
+    """The steps of one plan, to be asked for parents first. `shown` are the snapshots of the environment compared with,
+    `recorded` and `due_again` the intervals by physical relation, `unfinished` those by model that were to be computed
+    again after a swap and are not, `now` epoch milliseconds UTC. Previews stay empty unless `fills_previews`.
     """
 
     def __init__(
-        self, *, shown: Mapping[str, Snapshot], recorded: Recorded, due_again: Recorded, now: int, wish: Wish
+        self,
+        *,
+        graph: ModelGraph,
+        shown: Mapping[str, Snapshot],
+        recorded: Recorded,
+        due_again: Recorded,
+        unfinished: Mapping[str, Spans],
+        fills_previews: bool,
+        now: int,
+        wish: Wish,
     ) -> None:
         self._recorded = recorded
         self._due_again = due_again
+        self._unfinished = unfinished
+        self._fills_previews = fills_previews
         self._now = now
         self._wish = wish
+        self._begins = starts(graph, now)
+        self._coverage = Coverage(graph, self._begins)
         self._ends = {
             # what was taken back was there: an environment has come as far as its rows
             name: merge([*recorded.get(table, ()), *due_again.get(table, ())])[-1].end
@@ -50,37 +60,52 @@ class Steps:
         }
         self._furthest = max(self._ends.values(), default=None)
 
-    def of(
-        self, snapshot: Snapshot, start: int, *, is_shown: bool, repoint: bool, below: Spans | None = None
-    ) -> Build | None:
-        """The step that makes the snapshot whole, `start` being when the model begins; None when nothing is to do.
-        `below` are the ranges for which what it reads is there (None: all).
+    def of(self, snapshot: Snapshot, *, is_shown: bool, repoint: bool, stays: bool) -> Build | None:
+        """The step that makes the snapshot whole; None when nothing is to do.
 
         Of what the environment shows already (`is_shown`) only what was taken back is missing, or was never built at
-        all, unless more is asked for.
+        all, unless more is asked for. What is missing of a table that `stays` under its new definition waits for the
+        clock: its columns come first.
         """
+        step = None
+        if snapshot.is_physical and not stays:
+            step = self._of_table(snapshot, is_shown=is_shown, repoint=repoint)
+        self._coverage.note(snapshot, self._recorded, step, self._end(snapshot.model))
+        return step
+
+    def _of_table(self, snapshot: Snapshot, *, is_shown: bool, repoint: bool) -> Build | None:
         model = snapshot.model
+        done = self._recorded.get(str(snapshot.physical))
+        start, end = self._begins[model.name], self._end(model)
+        if is_shown and model.name in self._unfinished:
+            if self._wish.skip_backfill:
+                return None
+            gaps = self._unfinished[model.name]
+            return Build(snapshot=snapshot, intervals=gaps, batches=batches(model, gaps), later=True)
+        if snapshot.is_preview and is_incremental(model.kind) and not is_shown:
+            span = preview_range(model, start, end, self._wish) if self._fills_previews else None
+            preview = preview_build(snapshot, done, span)
+            return None if preview is None else self._shaped(preview, is_shown=False)
         if is_shown and self._wish.backfill and model.name not in self._wish.backfill:
             return None
-        done = self._recorded.get(str(snapshot.physical))
-        end = self.end(model)
+        below = self._coverage.below(model.name)
         if not is_incremental(model.kind):
             # a view holds no rows: that what it reads is a part is told of that
             over = None if isinstance(model.kind, View) else below
             step = replace(whole(snapshot, of_whole(start, end, below), repoint=repoint), over=over)
             is_open = not is_shown and not isinstance(model.kind, View)  # a view that is there shows what is there
             if done is None or ((is_open or self._wish.run) and is_due(model, done, step.intervals[0])):
-                return self.shaped(step, is_shown=is_shown)
+                return self._shaped(step, is_shown=is_shown)
             return None
-        again = self._due_again.get(str(snapshot.physical), ())
+        due_again = self._due_again.get(str(snapshot.physical), ())
         is_asked = self._wish.run or model.name in self._wish.backfill
-        gaps = again if is_shown and done and not is_asked else missing(model, done or (), start=start, end=end)
-        gaps = within(model, limited(model, merge([*gaps, *again]), self._spans(model, end)), below)
+        gaps = due_again if is_shown and done and not is_asked else missing(model, done or (), start=start, end=end)
+        gaps = within(model, limited(model, merge([*gaps, *due_again]), self._spans(model, end)), below)
         gaps = in_order(model, done or (), gaps)
         if not gaps and (done is not None or is_shown):
             return None
         # nothing may be due yet (a start to come): the step then makes the empty table its view needs
-        return self.shaped(Build(snapshot=snapshot, intervals=gaps, batches=batches(model, gaps)), is_shown=is_shown)
+        return self._shaped(Build(snapshot=snapshot, intervals=gaps, batches=batches(model, gaps)), is_shown=is_shown)
 
     def begins_again(self, step: Build) -> bool:
         """Whether the step makes rows again that are there: a whole table, or a history from its beginning."""
@@ -89,7 +114,7 @@ class Steps:
             return bool(done)
         return must_begin_again(step.snapshot.model, done, step.intervals)
 
-    def end(self, model: Model) -> int:
+    def _end(self, model: Model) -> int:
         """How far the model is built: as far as the environment compared with has come, with `run` to the clock."""
         if self._wish.run:
             return clock_end(model, self._now, ignore_cron=self._wish.ignore_cron)
@@ -109,7 +134,7 @@ class Steps:
         first = cron.unit_add(unit, cron.unit_floor(unit, end), -self._wish.min_intervals)
         return merge([self._wish.within, Interval(first, end)])
 
-    def shaped(self, step: Build, *, is_shown: bool) -> Build | None:
+    def _shaped(self, step: Build, *, is_shown: bool) -> Build | None:
         """The step as asked: with its rows, or with none. Views hold no rows, and a seed's cost nothing."""
         if isinstance(step.snapshot.model.kind, View | Seed):
             return step
