@@ -8,21 +8,19 @@ the rows goes into the rows' fingerprint; anything not understood goes there too
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from sqlglot import exp
 
+from isomesh_dagster.dialect.expressions import Expressions, Gathered, plain
 from isomesh_dagster.dialect.qualified import TABLES, Schema, qualified, resolved
-from isomesh_dagster.dialect.rowcount import aggregates, depends_on_rows, multiplies_rows
+from isomesh_dagster.dialect.rowcount import aggregates, multiplies_rows
 from isomesh_dagster.dialect.scope import Computed, Derived, Scope, Source, Table, renamed
 from isomesh_dagster.dialect.scope import fingerprint as _hash
-from isomesh_dagster.dialect.summary import ALL, ROWS, ColumnSummary, Opaque, Reads, Summary
+from isomesh_dagster.dialect.summary import ALL, ROWS, ColumnSummary, Opaque, Summary
 from isomesh_dagster.dialect.tree import Tree
 from isomesh_dagster.errors import ModelError
-
-_Gathered = set[tuple[str, str]]
 
 
 def summarize(sql: str, dialect: str, schema: Schema) -> Summary:
@@ -64,7 +62,7 @@ def _left_selects(query: exp.Expr) -> Iterator[exp.Select]:
         yield query
 
 
-class _Walk:
+class _Walk(Expressions):
     """One walk over one query. `clauses` gathers what shaped the rows, by label."""
 
     def __init__(self, dialect: str) -> None:
@@ -100,7 +98,7 @@ class _Walk:
         """A recursive CTE as one piece: every column and the rows depend on all of its text and all it reads."""
         if scope.sources:
             raise Opaque("a recursive CTE inside a subquery")
-        reads: _Gathered = set()
+        reads: Gathered = set()
         inner: list[str] = []
         for table in cte.this.find_all(exp.Table):
             if table.db == TABLES:
@@ -109,7 +107,7 @@ class _Walk:
                 summary = scope.ctes[table.name]
                 reads |= summary.reads
                 inner.append(Derived(summary).row()[0])
-        fingerprint = _hash("recursive", _plain(cte.this), *inner)
+        fingerprint = _hash("recursive", plain(cte.this), *inner)
         alias = cte.args.get("alias")
         given = [column.name for column in alias.args.get("columns") or ()] if alias is not None else []
         names = given or [item.alias_or_name for item in cte.this.selects]
@@ -124,7 +122,7 @@ class _Walk:
         summary = self.query(query.this, scope)
         extra = {key for key, value in query.args.items() if value} - {"this", "alias", "with_"}
         if "pivots" in extra:
-            fingerprint = _hash("pivot", *map(_plain, query.args["pivots"]), *Derived(summary).row()[:1])
+            fingerprint = _hash("pivot", *map(plain, query.args["pivots"]), *Derived(summary).row()[:1])
             self._note("PIVOT", fingerprint)
             raise Opaque("the columns of a PIVOT")
         if not extra:
@@ -163,7 +161,7 @@ class _Walk:
         query: exp.Expr,
         columns: dict[str, ColumnSummary],
         rows: str,
-        reads: _Gathered,
+        reads: Gathered,
         scope: Scope,
     ) -> Summary:
         """ORDER BY and LIMIT. The order of the whole query is no matter of its rows unless a LIMIT cuts them."""
@@ -181,7 +179,7 @@ class _Walk:
             rows = _hash(rows, key, fingerprint)
         return Summary(columns=columns, rows=rows, row_reads=frozenset(reads))
 
-    def _order(self, order: exp.Expr, columns: Mapping[str, ColumnSummary], scope: Scope, reads: _Gathered) -> str:
+    def _order(self, order: exp.Expr, columns: Mapping[str, ColumnSummary], scope: Scope, reads: Gathered) -> str:
         parts = []
         positions = list(columns.values())
         for item in order.expressions:
@@ -189,7 +187,7 @@ class _Walk:
             if isinstance(by, exp.Literal) and not by.is_string:
                 column = positions[int(by.this) - 1]
                 reads |= column.reads
-                parts.append(_hash(column.fingerprint, _plain(item, skip=("this",))))
+                parts.append(_hash(column.fingerprint, plain(item, skip=("this",))))
             elif isinstance(by, exp.Var):
                 raise Opaque("ORDER BY ALL")
             else:
@@ -199,7 +197,7 @@ class _Walk:
 
     def _select(self, query: exp.Select, scope: Scope) -> Summary:
         scope = scope.inner()
-        reads: _Gathered = set()
+        reads: Gathered = set()
         rows: list[str] = []
 
         def part(label: str, fingerprint: str, name: str | None = None) -> None:
@@ -245,12 +243,12 @@ class _Walk:
             raise Opaque("unexpanded star over a table whose columns are not known")
         if isinstance(item, exp.Aliases):
             raise Opaque("several names for one expression")
-        reads: _Gathered = set()
+        reads: Gathered = set()
         value = item.this if isinstance(item, exp.Alias) else item
         fingerprint = self.expression(value, scope, reads)
         return item.alias_or_name, ColumnSummary(fingerprint=fingerprint, reads=frozenset(reads))
 
-    def _group(self, group: exp.Expr, scope: Scope, reads: _Gathered) -> str:
+    def _group(self, group: exp.Expr, scope: Scope, reads: Gathered) -> str:
         if group.args.get("all"):
             raise Opaque("GROUP BY ALL")
         if any(isinstance(key, exp.Literal) and not key.is_string for key in group.expressions):
@@ -268,7 +266,7 @@ class _Walk:
         query: exp.Select,
         columns: Mapping[str, ColumnSummary],
         scope: Scope,
-        reads: _Gathered,
+        reads: Gathered,
         part: Callable[[str, str], None],
     ) -> None:
         distinct = query.args.get("distinct")
@@ -288,7 +286,7 @@ class _Walk:
 
     # -- sources
 
-    def _sources(self, query: exp.Select, scope: Scope, reads: _Gathered, rows: list[str]) -> None:
+    def _sources(self, query: exp.Select, scope: Scope, reads: Gathered, rows: list[str]) -> None:
         from_, joins = query.args.get("from_"), query.args.get("joins") or ()
         if from_ is not None:
             optional = any(_keeps_right(join) for part in (from_, *joins) for join in part.find_all(exp.Join))
@@ -297,7 +295,7 @@ class _Walk:
         rows += [self._join(join, scope, reads) for join in joins]
         rows += [self._source(lateral, scope, reads) for lateral in query.args.get("laterals") or ()]
 
-    def _join(self, join: exp.Join, scope: Scope, reads: _Gathered) -> str:
+    def _join(self, join: exp.Join, scope: Scope, reads: Gathered) -> str:
         method, side, kind = (str(join.args.get(key) or "").upper() for key in ("method", "side", "kind"))
         if join.args.get("using") or method == "NATURAL":
             raise Opaque("JOIN … USING or NATURAL JOIN of columns that are not known")
@@ -313,7 +311,7 @@ class _Walk:
         self._note(f"JOIN {_shown(join.this)}", how)
         return _hash("join", how, source)
 
-    def _source(self, node: exp.Expr, scope: Scope, reads: _Gathered, *, optional: bool = False) -> str:
+    def _source(self, node: exp.Expr, scope: Scope, reads: Gathered, *, optional: bool = False) -> str:
         """Put the source into the scope under its alias; the fingerprint of its rows. `optional` as in `Scope.add`."""
         if isinstance(node, exp.Table):
             return self._table(node, scope, reads, optional=optional)
@@ -327,7 +325,7 @@ class _Walk:
             return _hash("parenthesis", self._source(node.this, scope, reads, optional=optional))
         return self._computed(node, scope, reads, optional=optional)
 
-    def _table(self, node: exp.Table, scope: Scope, reads: _Gathered, *, optional: bool) -> str:
+    def _table(self, node: exp.Table, scope: Scope, reads: Gathered, *, optional: bool) -> str:
         names = [node.alias_or_name]
         given = _given(node)
         source: Source
@@ -344,7 +342,7 @@ class _Walk:
             source, fingerprint = Derived(summary), summary.rows
             reads |= summary.row_reads
         else:  # a table function, a file, a stage, a name no model can have
-            own: _Gathered = set()
+            own: Gathered = set()
             own_text = [self.expression(part, scope, own) for part in node.parts]
             fingerprint = _hash("function", *own_text)
             source = Computed(fingerprint, frozenset(own), given)
@@ -352,7 +350,7 @@ class _Walk:
         if node.args.get("pivots"):
             row, all_reads = source.row()
             reads |= all_reads
-            fingerprint = _hash("pivot", row, *map(_plain, node.args["pivots"]))
+            fingerprint = _hash("pivot", row, *map(plain, node.args["pivots"]))
             source = Computed(fingerprint, frozenset(reads))
             names += [pivot.alias for pivot in node.args["pivots"] if pivot.alias]
         modifiers = []
@@ -365,21 +363,21 @@ class _Walk:
         joins += [self._source(lateral, scope, reads) for lateral in node.args.get("laterals") or ()]
         return _hash(fingerprint, *modifiers, *joins) if modifiers or joins else fingerprint
 
-    def _computed(self, node: exp.Expr, scope: Scope, reads: _Gathered, *, optional: bool) -> str:
+    def _computed(self, node: exp.Expr, scope: Scope, reads: Gathered, *, optional: bool) -> str:
         """LATERAL, UNNEST, VALUES and the like: the rows depend on every argument."""
         inner = node.this if isinstance(node, exp.Lateral) else node
         if isinstance(inner, exp.Subquery) and isinstance(inner.this, exp.Query):
             with _Place(self, node.alias or "a subquery"):
                 summary = renamed(self.query(inner, scope), node.args.get("alias"))
-            rows = _hash("lateral", summary.rows, _plain(node, skip=("this", "alias")))
+            rows = _hash("lateral", summary.rows, plain(node, skip=("this", "alias")))
             scope.add([node.alias], Derived(summary), rows, optional=optional)
             reads |= summary.row_reads
             return rows
-        own: _Gathered = set()
+        own: Gathered = set()
         fingerprint = _hash(
             type(node).__name__,
             self.expression(inner, scope, own, skip=("alias",)),
-            _plain(node, skip=("this", "alias", "expressions")),
+            plain(node, skip=("this", "alias", "expressions")),
         )
         reads |= own
         self._note(f"{type(inner).__name__.upper()} {node.alias}".rstrip(), fingerprint)
@@ -391,69 +389,12 @@ class _Walk:
         scope.add(free, source, fingerprint, optional=optional)
         return fingerprint
 
-    # -- expressions
+    # -- clauses
 
-    def expression(self, node: exp.Expr, scope: Scope | None, reads: _Gathered, skip: Sequence[str] = ()) -> str:
-        """The fingerprint of an expression, its reads added to `reads`. Without a scope names are just names."""
-        if scope is not None:
-            if isinstance(node, exp.Column):
-                return self._column(node, scope, reads)
-            if isinstance(node, exp.Query):
-                with _Place(self, None):
-                    summary = self.query(node, scope)
-                reads |= summary.reads
-                return _hash("query", summary.rows, *(column.fingerprint for column in summary.columns.values()))
-            if isinstance(node, exp.TableColumn):
-                return _gather(scope.row(node.name), reads)
-            if isinstance(node, exp.Star) and not isinstance(node.parent, exp.Count):
-                raise Opaque("a star inside an expression")
-            if isinstance(node, exp.Window) and node.alias in scope.windows:
-                named = self.expression(scope.windows[node.alias], scope, reads, skip=("this",))
-                return _hash("window", scope.level, named, self._arguments(node, scope, reads, (*skip, "alias")))
-        if isinstance(node, exp.Columns):
-            raise Opaque("COLUMNS(…)")
-        if isinstance(node, exp.Paren):
-            return self.expression(node.this, scope, reads)
-        if isinstance(node, exp.Literal):
-            return f"{'s' if node.is_string else 'n'}{node.this!r}"
-        if isinstance(node, exp.Identifier):
-            return f"i{node.this!r}"
-        if isinstance(node, (exp.And, exp.Or)):
-            operands = sorted({self.expression(operand, scope, reads) for operand in _flat(node, type(node))})
-            return operands[0] if len(operands) == 1 else _hash(type(node).__name__, *operands)
-        text = self._arguments(node, scope, reads, skip)
-        return _hash(scope.level, text) if scope is not None and depends_on_rows(node) else text
-
-    def _arguments(self, node: exp.Expr, scope: Scope | None, reads: _Gathered, skip: Sequence[str] = ()) -> str:
-        parts = [
-            f"{key}={self._any(value, scope, reads)}"
-            for key, value in node.args.items()
-            if value is not None and value is not False and value != [] and key not in skip
-        ]
-        text = f"{type(node).__name__}({','.join(parts)})"
-        return text if len(text) < 200 else _hash(text)
-
-    def _any(self, value: Any, scope: Scope | None, reads: _Gathered) -> str:
-        if isinstance(value, list):
-            return f"[{','.join(self._any(item, scope, reads) for item in value)}]"
-        return self.expression(value, scope, reads) if isinstance(value, exp.Expr) else repr(value)
-
-    def _column(self, column: exp.Column, scope: Scope, reads: _Gathered) -> str:
-        table, name = column.table, column.name
-        if isinstance(column, exp.Pseudocolumn) or column.args.get("db") is not None or column.args.get("join_mark"):
-            raise Opaque(f"{column.sql()} is no plain column")
-        if isinstance(column.this, exp.Star):
-            if not table:
-                raise Opaque("a star inside an expression")
-            return _gather(scope.row(table), reads)
-        if table:
-            return _gather(scope.column(table, name), reads)
-        if name in scope.outputs:
-            output = scope.outputs[name]
-            return _gather((output.fingerprint, output.reads), reads)
-        if isinstance(scope.sources.get(name), Computed):  # UNNEST(…) AS e is a column and a source at once
-            return _gather(scope.column(name, name), reads)
-        return _gather(scope.row(name), reads)
+    def value(self, query: exp.Expr, scope: Scope) -> Summary:
+        """The summary of a query inside an expression; its clauses are not noted."""
+        with _Place(self, None):
+            return self.query(query, scope)
 
     def _note(self, label: str, fingerprint: str) -> None:
         if self._place is not None:
@@ -492,12 +433,6 @@ _SELECT_KEYS = frozenset({
 _UNKNOWN_OUTPUT = ("kind", "exclude", "match", "pivots")
 
 
-def _gather(value: tuple[str, Reads], reads: _Gathered) -> str:
-    fingerprint, own = value
-    reads |= own
-    return fingerprint
-
-
 def _refuse_alias_inside(key: exp.Expr, scope: Scope) -> None:
     """Raise Opaque for a column of the output inside an expression that sorts: engines take such a name for a column of
     a table if there is one. Alone it is the output's.
@@ -519,24 +454,6 @@ def _given(source: exp.Expr) -> list[str]:
 def _keeps_right(join: exp.Join) -> bool:
     """Whether the join keeps rows of its right side to which there is none on the left."""
     return str(join.args.get("side") or "").upper() in ("RIGHT", "FULL")
-
-
-def _plain(node: exp.Expr, skip: Sequence[str] = ()) -> str:
-    """The fingerprint of a node as it is written, names unresolved."""
-    return _Walk("").expression(node, None, set(), skip)
-
-
-def _flat(node: exp.Expr, kind: type[exp.Expr]) -> Iterator[exp.Expr]:
-    """The operands of nested AND or OR, parentheses opened."""
-    pending = [node]
-    while pending:
-        operand = pending.pop()
-        while isinstance(operand, exp.Paren):
-            operand = operand.this
-        if type(operand) is kind:
-            pending += (operand.args["this"], operand.args["expression"])
-        else:
-            yield operand
 
 
 def _shown(node: exp.Expr) -> str:
