@@ -15,7 +15,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
@@ -225,10 +225,17 @@ class Application:
             if waiting and not todo:
                 self._finished(step)
                 return
-        if not todo:
-            self._finished(step)
-            yield Reused(model=snapshot.name, snapshot=snapshot.id, physical=physical)
-            return
+        built = (yield from self._written(step, todo, started, waits=bool(waiting))) if todo else None
+        self._finished(step)
+        yield built or Reused(model=snapshot.name, snapshot=snapshot.id, physical=physical)
+
+    def _written(
+        self, step: Build, todo: Sequence[Interval | None], started: float, *, waits: bool
+    ) -> Generator[Event, None, Built | None]:
+        """Write the batches: `Evaluated` for each, at the end what is built; None when somebody else wrote them all
+        meanwhile. `waits`: some of the step is left out. As for errors see `build`.
+        """
+        snapshot, physical = step.snapshot, physical_of(step)
         audits: list[Audited] = []
         rows: int | None = 0
         wrote = False
@@ -242,7 +249,7 @@ class Application:
             budget=self._budget,
             stopped=self._stopped,
             known=warehouse.intervals(self._loaded.get(str(physical), ())),
-            is_empty=lambda interval: step.hollow or (bool(waiting) and interval is None),
+            is_empty=lambda interval: step.hollow or (waits and interval is None),
         )
         try:
             for done in batches.write(todo):
@@ -260,24 +267,22 @@ class Application:
                         seconds=done.seconds,
                         audits=batch.audits,
                     )
-            if wrote and columns is None:
+            if not wrote:
+                return None
+            if columns is None:
                 with self._connection.session() as session:
                     columns = session.columns(physical)
         except Exception as error:
             yield (failed := self._failure(snapshot, error, batches.audits_of(error)))
             raise failed.error from error.__cause__
-        self._finished(step)
-        if not wrote:
-            yield Reused(model=snapshot.name, snapshot=snapshot.id, physical=physical)
-            return
-        yield Built(
+        return Built(
             model=snapshot.name,
             snapshot=snapshot.id,
             physical=physical,
             intervals=step.intervals,
             rows=rows,
             seconds=time.perf_counter() - started,
-            columns=tuple(columns or ()),
+            columns=tuple(columns),
             audits=tuple(audits),
             repoint=step.repoint,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from isomesh_dagster.plan.build import build_plan, build_run
 from isomesh_dagster.plan.cadence import Cadence, cadence
 from isomesh_dagster.plan.diff import Diff, check_references, diff
 from isomesh_dagster.plan.forward_only import ForwardOnly
+from isomesh_dagster.plan.forward_steps import unfinished
 from isomesh_dagster.plan.layer import Layer
 from isomesh_dagster.plan.limits import limits, settings
 from isomesh_dagster.plan.narrow import leave_out, unbuilt
@@ -42,6 +43,25 @@ if TYPE_CHECKING:
 Recorded = dict[str, tuple[Interval, ...]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ground:
+    """What the system says when a plan of files is made.
+
+    environment  the name of the one that is planned
+    current      what is recorded of it; None: it is new
+    compared     the environment that the files are compared with: itself, or the one a new one begins as; or None
+    production   what prod shows
+    shown        the snapshots that `compared` shows, previews that prod has made its own in the place of themselves
+    """
+
+    state: StateStore
+    environment: str
+    current: Environment | None
+    compared: Environment | None
+    production: Target
+    shown: Mapping[str, Snapshot]
+
+
 def plan_files(
     project: Project,
     environment: str | None,
@@ -62,22 +82,17 @@ def plan_files(
             hint="leave start and end out, plan another environment, or say what to restate",
         )
     state = system.checked()
-    linted = () if wish.skip_linter else project.lint_warnings()
-    warnings = (*linted, *unread_warnings(project), *system.reconcile(name))
-    current = state.environment(name)
-    if current is None:
-        system.check_new(name)
-        current = state.environment(name)
-    compared = current or _pattern(project, state, name, wish)
-    if current is not None and wish.create_from is not None:
-        warnings = (*warnings, f"{name} is there already: that it be created from {wish.create_from} has no effect")
+    warnings = [] if wish.skip_linter else [*project.lint_warnings()]
+    warnings += (*unread_warnings(project), *system.reconcile(name))
+    ground = _ground(project, state, name, wish)
+    shown = ground.shown
+    if ground.current is not None and wish.create_from is not None:
+        warnings.append(f"{name} is there already: that it be created from {wish.create_from} has no effect")
     if not project.models:
         raise PlanError(
             f"the project in {project.settings.files} has no models, so {name!r} would show nothing",
             hint="are the files of models/ there? to end an environment: isomesh invalidate",
         )
-    production = _production(state, name, compared)
-    shown = _settled(state, system.snapshots(compared), production)
     area = scope.whole(project)
     if wish.select:
         wish = replace(wish, select=scope.named(project, wish.select, scope.known_models(project, shown), "select"))
@@ -88,36 +103,67 @@ def plan_files(
     if wish.choices:
         from isomesh_dagster.plan.choices import check_choices
 
-        warnings = (*warnings, *check_choices(wish.choices, difference, area.graph.models))
+        warnings += check_choices(wish.choices, difference, area.graph.models)
     said = honour(
         project.recorded_choices(), difference, {model: one.model for model, one in shown.items()}, area.graph.models
     )
-    warnings = (*warnings, *said.warnings)
+    warnings += said.warnings
     wish = replace(
         wish,
         allow_destructive=tuple(sorted({*wish.allow_destructive, *said.allowing(DESTRUCTIVE)})),
         allow_additive=tuple(sorted({*wish.allow_additive, *said.allowing(ADDITIVE)})),
     )
-    forward_only = ForwardOnly(
-        everything=wish.forward_only or project.settings.plan.forward_only,
-        previews=name != PROD,
-        altered=frozenset(state.forward_only_tables(difference.changed)) if difference.changed else frozenset(),
-        production={one.name: one for one in known if production.snapshots.get(one.name) == one.id},
+    decision, recorded = _decide(project, ground, area, difference, known, said, wish)
+    plan, told = _planned(project, ground, area, decision, known, recorded, moment, wish)
+    plan = migrating.checked(project, plan, shown, ground.production)
+    told += limits(plan, project.settings.connection.type, _unknown_settings(project, plan))
+    return timed(state, _warned(plan, (*warnings, *told)))
+
+
+def _ground(project: Project, state: StateStore, name: str, wish: Wish) -> _Ground:
+    """Raises PlanError for a new environment that cannot be, or is to begin as one that is not there."""
+    current = state.environment(name)
+    if current is None:
+        project.system.check_new(name)
+        current = state.environment(name)
+    compared = current or _pattern(project, state, name, wish)
+    production = _production(state, name, compared)
+    return _Ground(
+        state=state,
+        environment=name,
+        current=current,
+        compared=compared,
+        production=production,
+        shown=_settled(state, project.system.snapshots(compared), production),
     )
-    decision, recorded = _decide(project, area, state, shown, difference, known, said, wish, forward_only)
+
+
+def _planned(
+    project: Project,
+    ground: _Ground,
+    area: Scope,
+    decision: Decision,
+    known: Collection[Snapshot],
+    recorded: Recorded,
+    moment: int,
+    wish: Wish,
+) -> tuple[Plan, tuple[str, ...]]:
+    """The plan of the decision, and what to tell of models that it leaves out because `wish.backfill` leaves them
+    unbuilt.
+    """
+    state, shown, current = ground.state, ground.shown, ground.current
     concerned = (*shown.values(), *decision.snapshots.values())
     due_again = state.due_again({str(one.physical) for one in concerned if one.physical is not None})
-
     unfinished = _unfinished(state, current, shown, recorded)
-
-    left = left_to_prod(state, name, decision.snapshots, area.graph) if current is not None else frozenset()
+    left = left_to_prod(state, ground.environment, decision.snapshots, area.graph) if current is not None else ()
+    vouched = _shown_somewhere(state, known)
 
     def planned(decision: Decision, graph: ModelGraph, wish: Wish) -> Plan:
         return build_plan(
             layer=layer_of(project.settings, previews=wish.enable_preview),
-            environment=name,
+            environment=ground.environment,
             current=current,
-            compared_with=compared.name if compared is not None else None,
+            compared_with=ground.compared.name if ground.compared is not None else None,
             shown=shown,
             graph=graph,
             decision=decision,
@@ -125,26 +171,26 @@ def plan_files(
             recorded=recorded,
             now=moment,
             wish=wish,
-            vouched=_shown_somewhere(state, known),
+            vouched=vouched,
             due_again=due_again,
             unfinished=unfinished,
             left=left,
         )
 
-    if wish.backfill:
-        chosen = scope.named(project, wish.backfill, area.graph, "backfill")
-        wanted = {*chosen, *area.graph.ancestors(chosen)}
-        wish = replace(wish, backfill=tuple(model for model in area.graph.order if model in wanted))
-        left_out = unbuilt(planned(decision, area.graph, wish), wanted, area.graph)
-        if left_out:
-            warnings = (*warnings, _left_out(name, sorted(left_out)))
-            decision = leave_out(decision, left_out, shown if current is not None else {})
-            models = {model: one for model, one in area.graph.models.items() if model not in left_out}
-            area = replace(area, graph=build_graph(models))
-    plan = migrating.checked(project, planned(decision, area.graph, wish), shown, production)
-    unknown = _unknown_settings(project, plan)
-    warnings = (*warnings, *limits(plan, project.settings.connection.type, unknown))
-    return timed(state, _warned(plan, warnings))
+    graph = area.graph
+    if not wish.backfill:
+        return planned(decision, graph, wish), ()
+    chosen = scope.named(project, wish.backfill, graph, "backfill")
+    wanted = {*chosen, *graph.ancestors(chosen)}
+    wish = replace(wish, backfill=tuple(model for model in graph.order if model in wanted))
+    plan = planned(decision, graph, wish)
+    left_out = unbuilt(plan, wanted, graph)
+    if not left_out:
+        return plan, ()
+    told = _left_out(ground.environment, sorted(left_out))
+    decision = leave_out(decision, left_out, shown if current is not None else {})
+    graph = build_graph({model: one for model, one in graph.models.items() if model not in left_out})
+    return planned(decision, graph, wish), (told,)
 
 
 def _unknown_settings(project: Project, plan: Plan) -> frozenset[str]:
@@ -253,24 +299,29 @@ def _graph_of(showing: Showing, *, without: Collection[str] = ()) -> ModelGraph:
 
 def _decide(
     project: Project,
+    ground: _Ground,
     area: Scope,
-    state: StateStore,
-    shown: Mapping[str, Snapshot],
     difference: Diff,
     known: Collection[Snapshot],
     said: Honoured,
     wish: Wish,
-    forward_only: ForwardOnly,
 ) -> tuple[Decision, Recorded]:
     """The decision, and the intervals recorded for every table it may need. What the `wish` chooses wins over what was
     recorded.
     """
+    state, shown, production = ground.state, ground.shown, ground.production.snapshots
     candidates = {str(one.physical) for one in (*shown.values(), *known) if one.physical is not None}
     recorded = state.intervals(candidates)
     if not difference.changed and not difference.removed:
         return Decision(snapshots={name: shown[name] for name in area.graph.order}), recorded
     from isomesh_dagster.plan.decide import decide  # compares queries, so it needs the SQL library
 
+    forward_only = ForwardOnly(
+        everything=wish.forward_only or project.settings.plan.forward_only,
+        previews=ground.environment != PROD,
+        altered=frozenset(state.forward_only_tables(difference.changed)) if difference.changed else frozenset(),
+        production={one.name: one for one in known if production.get(one.name) == one.id},
+    )
     decision = decide(
         area.graph,
         area.fingerprints,
@@ -320,7 +371,6 @@ def _unfinished(
     """What the plan that the environment shows was to compute again after its swap, and has not."""
     if current is None or not any(snapshot.category is Category.FORWARD_ONLY for snapshot in shown.values()):
         return {}
-    from isomesh_dagster.plan.forward_steps import unfinished
     from isomesh_dagster.plan.saved import read_document
 
     record = state.plan(current.plan_id)
@@ -355,5 +405,5 @@ def layer_of(settings: Settings, *, previews: bool = False) -> Layer:
     )
 
 
-def _warned(plan: Plan, warnings: tuple[str, ...]) -> Plan:
+def _warned(plan: Plan, warnings: Collection[str]) -> Plan:
     return replace(plan, warnings=(*plan.warnings, *warnings)) if warnings else plan
