@@ -5,8 +5,9 @@ came from there. This module is for editors, type checkers and tests of the file
 literally.
 """
 
+from isomesh_dagster.macros.arguments import SQL
 from isomesh_dagster.macros.decorator import macro
-from isomesh_dagster.macros.evaluator import SQL, MacroEvaluator
+from isomesh_dagster.macros.evaluator import MacroEvaluator
 from isomesh_dagster.macros.lint_rules import Rule, RuleViolation
 from isomesh_dagster.macros.materializations import CustomKind, CustomMaterialization
 from isomesh_dagster.macros.python_models import ExecutionContext, ModelKindName, model

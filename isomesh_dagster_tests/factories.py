@@ -15,7 +15,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from isomesh_dagster.config.connections import DuckDBConnection, WarehouseConnection
-from isomesh_dagster.engine import Connection, open_connection
+from isomesh_dagster.engine import open_connection
+from isomesh_dagster.engine.connection import Connection
 from isomesh_dagster.execution.application import Application
 from isomesh_dagster.execution.schedule import run_plan_steps
 from isomesh_dagster.model import kinds

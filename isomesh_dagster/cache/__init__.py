@@ -8,8 +8,8 @@ project (`macro_files`), files that wait for columns their macros ask for (`awai
 (`manifest`).
 Not here: parsing (model/), fingerprints (snapshot/), anything about a warehouse or the state.
 
-Imports errors, relation, dialect, macros, model, graph, snapshot and lint. Nothing on the warm path imports sqlglot or
-jinja.
+Imports config, lint, snapshot, graph, model, macros, dialect, relation, errors. Nothing on the warm path imports
+sqlglot or jinja.
 
 Decided
 - Files are always hashed again; modification times lie after a git checkout.

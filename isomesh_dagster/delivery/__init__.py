@@ -11,7 +11,7 @@ Decided:  settings of systems come from where this runs, models from the commit.
 """
 
 from isomesh_dagster.delivery.delivery import Delivery
-from isomesh_dagster.delivery.due import Deploy, Due, Expire, Preview, Refused
+from isomesh_dagster.delivery.due import Deploy, Due, Expire, Preview
 from isomesh_dagster.delivery.report import Report
 
-__all__ = ["Delivery", "Deploy", "Due", "Expire", "Preview", "Refused", "Report"]
+__all__ = ["Delivery", "Deploy", "Due", "Expire", "Preview", "Report"]

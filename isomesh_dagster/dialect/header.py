@@ -14,41 +14,7 @@ from dataclasses import dataclass, replace
 from sqlglot import TokenType
 
 from isomesh_dagster.dialect.tokens import Source, is_word, stock_dialect, tokenize
-from isomesh_dagster.dialect.values import (
-    Call,
-    Items,
-    Pair,
-    Raw,
-    String,
-    Value,
-    Word,
-    pairs,
-    parse_columns,
-    parse_value,
-    split_expressions,
-)
 from isomesh_dagster.errors import ModelError
-
-__all__ = [
-    "Block",
-    "Call",
-    "Definition",
-    "Items",
-    "Pair",
-    "Property",
-    "Raw",
-    "Statement",
-    "String",
-    "Value",
-    "Word",
-    "file_source",
-    "pairs",
-    "parse_columns",
-    "parse_file",
-    "parse_properties",
-    "parse_value",
-    "split_expressions",
-]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,12 +1,12 @@
 """Engines: the only room where database drivers live.
 
-Here      the `Connection` and `Session` protocols, and three files per engine that speak them, with the same headings
-          in the same order: opening and closing (`duckdb`), statements (`duckdb_statements`) and relations
+Here      the protocols of `connection`, and three files per engine that speak them, with the same headings in the same
+          order: opening and closing (`duckdb`), statements (`duckdb_statements`) and relations
           (`duckdb_session`). Beside them what only one engine has (`duckdb_catalogs`; `postgres_dependents`,
           `postgres_rights`, `postgres_types`), and what several share: data frames (`frames`), seeds (`seed_file`),
           both on their way to a server (`transfer`), who may end a transaction (`transactions`).
 Not here  what is written and in which order (`evaluation/`, `execution/`), what is remembered (`state/`).
-Imports   model (connection settings), relation, errors; the driver inside the engine's own files, when it is opened.
+Imports   config (its connections), dialect, relation, errors; the driver inside an engine's files, when it is opened.
 Decided   an engine is chosen by the type of its settings; a driver's error never leaves the room.
 """
 
@@ -15,13 +15,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from isomesh_dagster.engine.connection import Capabilities, Connection, Session
+from isomesh_dagster.engine.connection import Connection
 from isomesh_dagster.errors import ConfigError
 
 if TYPE_CHECKING:
     from isomesh_dagster.config.connections import WarehouseConnection
-
-__all__ = ["Capabilities", "Connection", "Session", "open_connection"]
 
 LOCK_TIMEOUT_SECONDS = 60.0
 

@@ -19,8 +19,9 @@ from isomesh_dagster.errors import ModelError
 from isomesh_dagster.evaluation.project_code import EngineAdapter, accepted, is_frame, told, wrong
 from isomesh_dagster.evaluation.texts import Surroundings
 from isomesh_dagster.model.blueprints import plain_value
-from isomesh_dagster.model.decode import nearest, without_catalog
+from isomesh_dagster.model.decode import without_catalog
 from isomesh_dagster.model.model import Model, PythonFunction
+from isomesh_dagster.model.names import nearest
 from isomesh_dagster.relation import Column, quote
 from isomesh_dagster.snapshot.interval import Interval, from_ms
 

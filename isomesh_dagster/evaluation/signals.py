@@ -17,8 +17,9 @@ from isomesh_dagster.evaluation.project_code import EngineAdapter, told, wrong
 from isomesh_dagster.evaluation.texts import Surroundings
 from isomesh_dagster.macros.signal_call import call_signal
 from isomesh_dagster.model.blueprints import plain_value
-from isomesh_dagster.model.decode import nearest, without_catalog
+from isomesh_dagster.model.decode import without_catalog
 from isomesh_dagster.model.model import Model, SignalCall
+from isomesh_dagster.model.names import nearest
 from isomesh_dagster.model.render import RenderContext, render_signal
 from isomesh_dagster.model.signals import BUILT_IN
 from isomesh_dagster.relation import Relation

@@ -6,7 +6,7 @@ that stay, in the swap (`migrate`), work taken back (`take_back`), `comments`, a
 Not here: what to build and why (plan/), the rows of one batch (evaluation/), what is known afterwards (records/),
 clean-up and doctors (upkeep/), questions (inspection/), unit tests (unit_tests/).
 
-Imports evaluation, records, state, engine, plan, snapshot, model, relation, errors.
+Imports evaluation, records, state, engine, plan, snapshot, model, macros, dialect, relation, errors.
 
 Decided
 - Promotion is one transaction. No CASCADE anywhere.

@@ -5,7 +5,7 @@ Here:     which files differ from a branch (`changes`), which commit they are of
           the refs of a remote and the files of its commits (`mirror`), by a git that trusts nothing it reads
           (`command`).
 Not here: what that means (`graph/selection`, `plan/`), what is done about it and who is told (`delivery/`).
-Imports:  errors, model (its configuration); the `git` program is run here and nowhere else.
+Imports:  config (the repository's), errors; the `git` program is run here and nowhere else.
 Decided:  the program, not a library: it is there wherever people work, and knows every repository format. A branch is
           compared from where it was left (the merge base), so that what others did on it since is nobody's change here.
           A commit's files are written by us from git's objects, not checked out: attributes, filters, hooks and

@@ -26,7 +26,7 @@ from isomesh_dagster.inspection.table_diff import (
     Side,
     TableDiff,
 )
-from isomesh_dagster.model.decode import nearest
+from isomesh_dagster.model.names import nearest
 from isomesh_dagster.relation import quote
 
 Columns = Sequence[tuple[str, str]]

@@ -11,7 +11,7 @@ Here:     expander (text in, text out), signs (where macros stand), library, gen
           What else a project brings in Python: python_models (`@model`), materializations (kind CUSTOM),
           lint_rules (rules of `linter/`, and the models they see).
 Not here: which variables a model has and when it is rendered (`model/render.py`), audits, files.
-Imports:  relation, dialect, errors; sqlglot for tokens and for the few macros that write whole expressions; jinja2.
+Imports:  dialect, dates, relation, errors; sqlglot for tokens and for the few macros that write expressions; jinja2.
 Decided:  macros work on tokens and splice text: the author's SQL stays as written and is parsed once, after expansion.
           Conditions are read by an interpreter of our own, so that no text of a project is ever evaluated as Python.
           Arguments are expanded before the macro, except functions and branches not taken; what those would read is

@@ -12,7 +12,7 @@ from sqlglot.errors import SqlglotError
 
 from isomesh_dagster.dialect.tokens import stock_dialect
 from isomesh_dagster.errors import MacroError, UnsupportedError
-from isomesh_dagster.macros.arguments import SQL, bind
+from isomesh_dagster.macros.arguments import bind
 from isomesh_dagster.macros.conditions import evaluate
 from isomesh_dagster.macros.opened import opened_files
 from isomesh_dagster.macros.values import Fragment, to_sql
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from isomesh_dagster.macros.expander import Expander
     from isomesh_dagster.macros.project import PythonMacro
     from isomesh_dagster.macros.warehouse import SeenSnapshot
-
-__all__ = ["SQL", "MacroEvaluator", "RuntimeStage", "call_python"]
 
 
 class RuntimeStage(Enum):

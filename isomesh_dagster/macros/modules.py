@@ -262,8 +262,9 @@ def _stand_ins() -> dict[str, ModuleType]:
     """Modules under the names that files of the model format import from, with what they need of them."""
     from isomesh_dagster.errors import MacroError
     from isomesh_dagster.macros import lint_rules
+    from isomesh_dagster.macros.arguments import SQL
     from isomesh_dagster.macros.decorator import macro
-    from isomesh_dagster.macros.evaluator import SQL, MacroEvaluator, RuntimeStage
+    from isomesh_dagster.macros.evaluator import MacroEvaluator, RuntimeStage
     from isomesh_dagster.macros.macro_trees import TREES
 
     values: dict[str, Any] = {

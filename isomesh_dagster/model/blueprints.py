@@ -10,7 +10,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from isomesh_dagster.dialect.header import Items, Pair, Property, Raw, String, Value, Word, parse_value
+from isomesh_dagster.dialect.header import Property
+from isomesh_dagster.dialect.values import Items, Pair, Raw, String, Value, Word, parse_value
 from isomesh_dagster.errors import IsomeshError, ModelError
 from isomesh_dagster.model.decode import Given, is_null
 

@@ -13,7 +13,9 @@ from datetime import date
 from typing import Any
 
 from isomesh_dagster import dates
-from isomesh_dagster.dialect.header import (
+from isomesh_dagster.dialect.query import normalize_name
+from isomesh_dagster.dialect.rewrite import quote_name
+from isomesh_dagster.dialect.values import (
     Call,
     Items,
     Pair,
@@ -25,10 +27,8 @@ from isomesh_dagster.dialect.header import (
     parse_columns,
     split_expressions,
 )
-from isomesh_dagster.dialect.query import normalize_name
-from isomesh_dagster.dialect.rewrite import quote_name
 from isomesh_dagster.errors import ModelError
-from isomesh_dagster.model.names import nearest as nearest  # known by this name too
+from isomesh_dagster.model.names import nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

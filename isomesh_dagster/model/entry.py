@@ -20,7 +20,7 @@ from isomesh_dagster.model.audits import AuditDefinition, AuditUse
 from isomesh_dagster.model.blueprints import Blueprint
 from isomesh_dagster.model.context import NOTHING_READ, ParseContext, Reads
 from isomesh_dagster.model.cron import infer_interval_unit, validate_unit
-from isomesh_dagster.model.decode import Decoder, Given, boolean, count, nearest, without_catalog
+from isomesh_dagster.model.decode import Decoder, Given, boolean, count, without_catalog
 from isomesh_dagster.model.header_checks import check_gateway, check_header, check_output
 from isomesh_dagster.model.kind_checks import check_self_reference
 from isomesh_dagster.model.kind_properties import HeaderKind, SeedFile, parse_changes, parse_kind
@@ -41,6 +41,7 @@ from isomesh_dagster.model.kinds import (
 from isomesh_dagster.model.mentioned import audit_variables, mentioned
 from isomesh_dagster.model.mentions import kind_reads, statement_reads
 from isomesh_dagster.model.model import SESSION_LABELS, Json, Model, PythonFunction
+from isomesh_dagster.model.names import nearest
 from isomesh_dagster.model.properties import MODEL_PROPERTIES, Header, default_value, read_properties
 from isomesh_dagster.model.python_code import (
     NO_CODE_READS,

@@ -9,10 +9,11 @@ from isomesh_dagster.dialect.query import normalize_name
 from isomesh_dagster.errors import ModelError, UnsupportedError
 from isomesh_dagster.model.audits import AuditUse, resolve
 from isomesh_dagster.model.context import ParseContext
-from isomesh_dagster.model.decode import column_name, column_type, nearest, without_catalog
+from isomesh_dagster.model.decode import column_name, column_type, without_catalog
 from isomesh_dagster.model.kinds import External
 from isomesh_dagster.model.mentioned import audit_variables
 from isomesh_dagster.model.model import Model
+from isomesh_dagster.model.names import nearest
 from isomesh_dagster.relation import Column
 
 _KEYS = ("name", "columns", "description", "gateway", "dialect", "audits")

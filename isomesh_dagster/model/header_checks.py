@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from isomesh_dagster.dialect.query import QueryFacts
 from isomesh_dagster.errors import ModelError, UnsupportedError
 from isomesh_dagster.model.context import ParseContext
-from isomesh_dagster.model.decode import nearest
 from isomesh_dagster.model.kind_checks import check_kind, check_result, check_self_reference
 from isomesh_dagster.model.kinds import (
     Embedded,
@@ -17,6 +16,7 @@ from isomesh_dagster.model.kinds import (
     replaces_partitions,
 )
 from isomesh_dagster.model.model import Model
+from isomesh_dagster.model.names import nearest
 from isomesh_dagster.model.names import nearest as nearest_name
 from isomesh_dagster.model.properties import Header
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from isomesh_dagster.errors import ModelError
 from isomesh_dagster.model import kinds
-from isomesh_dagster.model.decode import nearest
 from isomesh_dagster.model.kinds import IncrementalByTimeRange, ScdType2ByColumn, ScdType2ByTime, kind_name
 from isomesh_dagster.model.model import Model
+from isomesh_dagster.model.names import nearest
 
 
 def check_kind(model: Model) -> None:

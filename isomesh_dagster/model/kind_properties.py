@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from isomesh_dagster.dialect.header import (
+from isomesh_dagster.dialect.values import (
     Call,
     Items,
     Pair,
@@ -35,7 +35,6 @@ from isomesh_dagster.model.decode import (
     count,
     expressions,
     is_null,
-    nearest,
     sql_map,
     text,
     texts,
@@ -55,6 +54,7 @@ from isomesh_dagster.model.kinds import (
     ScdType2ByTime,
     View,
 )
+from isomesh_dagster.model.names import nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,19 +14,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from isomesh_dagster.dialect.header import (
-    Block,
-    Call,
-    Items,
-    Pair,
-    Property,
-    Raw,
-    String,
-    Value,
-    Word,
-    parse_properties,
-    parse_value,
-)
+from isomesh_dagster.dialect.header import Block, Property, parse_properties
+from isomesh_dagster.dialect.values import Call, Items, Pair, Raw, String, Value, Word, parse_value
 from isomesh_dagster.errors import ConfigError, IsomeshError, MacroError, ModelError, UnsupportedError
 from isomesh_dagster.model.audits import AuditUse
 from isomesh_dagster.model.blueprints import blueprints
@@ -44,13 +33,13 @@ from isomesh_dagster.model.decode import (
     from_json,
     is_null,
     moment,
-    nearest,
     relations,
     sql_map,
     text,
     texts,
     texts_map,
 )
+from isomesh_dagster.model.names import nearest
 
 if TYPE_CHECKING:
     from isomesh_dagster.macros.expander import Expander

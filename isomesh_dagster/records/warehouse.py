@@ -7,7 +7,7 @@ system        one row, the stamp: whose warehouse this is
 environments  what each environment's views show: the authority on what is live
 loaded        which intervals a physical relation holds: the authority on what is built. `[start_ms, end_ms)`, epoch
               milliseconds UTC; `[0, 0)` says that the table was made while nothing was due. A relation of a
-              whole-table kind has one row, that of its last rebuild; of others, neighbours become one row when
+              whole-table kind has one row, that of its last build; of others, neighbours become one row when
               they are many.
 
 SQL here is what every engine reads alike. Functions take an open session and leave transactions to the caller.
@@ -328,7 +328,7 @@ def loaded_of(session: Session, physical: str) -> tuple[Loaded, ...]:
 
 
 def record_whole(session: Session, physical: str, record: Loaded, before: Sequence[Loaded]) -> None:
-    """The relation holds what one rebuild wrote. `before` are its records as read in this transaction."""
+    """The relation holds what one build wrote. `before` are its records as read in this transaction."""
     if before:
         session.execute(f"DELETE FROM {_LOADED.sql} WHERE physical = ?", (physical,))
     _insert(session, physical, (record,))

@@ -6,8 +6,8 @@ Here: `protocol` (the port the house codes against), `store` (the one implementa
 transactions, errors) and `migrations/` (alembic revisions).
 Not here: deciding anything (plan/), the warehouse and its own record of what is live (engine/, execution/), settings
 and secrets (a gateway's connection arrives as plain arguments).
-Imports: snapshot, model, relation, errors; SQLAlchemy and alembic live here and nowhere else. Import `opening` where
-state is first needed: it loads SQLAlchemy. alembic is loaded only when tables are made or migrated.
+Imports: plan, snapshot, model, relation, errors; SQLAlchemy and alembic live here and nowhere else. Import `opening`
+where state is first needed: it loads SQLAlchemy. alembic is loaded only when tables are made or migrated.
 
 Decided:
 - SQLite (one file, the default) and Postgres run the same code. DuckDB is no home for state: one process at a time.

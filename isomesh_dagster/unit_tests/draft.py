@@ -17,10 +17,11 @@ from isomesh_dagster.dialect.rewrite import quote_name
 from isomesh_dagster.engine.connection import Connection
 from isomesh_dagster.errors import IsomeshError, ModelError
 from isomesh_dagster.evaluation.texts import Surroundings
-from isomesh_dagster.model.decode import nearest, without_catalog
+from isomesh_dagster.model.decode import without_catalog
 from isomesh_dagster.model.fixtures import dump
 from isomesh_dagster.model.kinds import External
 from isomesh_dagster.model.model import Json, Model
+from isomesh_dagster.model.names import nearest
 from isomesh_dagster.model.unit_tests import UnitTestContext, parse_unit_tests, required_inputs
 from isomesh_dagster.unit_tests.comparison import Table
 from isomesh_dagster.unit_tests.run import UnitTestBed, actual_outputs

@@ -19,9 +19,9 @@ from isomesh_dagster.dialect import query as sql
 from isomesh_dagster.dialect.rewrite import transpile_type
 from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import EngineError, ModelError
-from isomesh_dagster.model.decode import nearest
 from isomesh_dagster.model.fixtures import Fixture, FixtureQuery, Rows
 from isomesh_dagster.model.model import Model
+from isomesh_dagster.model.names import nearest
 from isomesh_dagster.relation import Column, Relation, literal, quote
 from isomesh_dagster.unit_tests.comparison import same
 

@@ -26,10 +26,10 @@ from isomesh_dagster.evaluation.schemas import quoted, said_in
 from isomesh_dagster.evaluation.texts import Surroundings
 from isomesh_dagster.macros.project import NO_MACROS, ProjectMacros
 from isomesh_dagster.macros.variables import given_range
-from isomesh_dagster.model.decode import nearest
 from isomesh_dagster.model.fixtures import Fixture, FixtureQuery, Rows
 from isomesh_dagster.model.kinds import Embedded
 from isomesh_dagster.model.model import Model
+from isomesh_dagster.model.names import nearest
 from isomesh_dagster.model.render import RenderContext, render
 from isomesh_dagster.model.unit_tests import Expected, UnitTest
 from isomesh_dagster.relation import Column, KnownColumns, Relation

@@ -6,16 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isomesh_dagster.dialect.header import (
-    Definition,
-    Statement,
-    pairs,
-    parse_columns,
-    parse_file,
-    parse_properties,
-    parse_value,
-    split_expressions,
-)
+from isomesh_dagster.dialect.header import Definition, Statement, parse_file, parse_properties
+from isomesh_dagster.dialect.values import pairs, parse_columns, parse_value, split_expressions
 from isomesh_dagster.errors import ModelError
 
 DIALECTS = (

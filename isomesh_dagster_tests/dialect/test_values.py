@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from isomesh_dagster.dialect.header import (
+from isomesh_dagster.dialect.values import (
     Call,
     Items,
     Pair,

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from isomesh_dagster.config.read import load_settings
-from isomesh_dagster.engine import Session, open_connection
+from isomesh_dagster.engine import open_connection
+from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.errors import ConfigError, EngineError
 
 Open = Callable[..., Session]

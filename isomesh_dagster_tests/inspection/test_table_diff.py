@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isomesh_dagster.config.connections import DuckDBConnection, PostgresConnection
-from isomesh_dagster.engine import Connection, open_connection
+from isomesh_dagster.engine import open_connection
+from isomesh_dagster.engine.connection import Connection
 from isomesh_dagster.errors import EngineError, PlanError
 from isomesh_dagster.inspection.row_comparison import compare_tables
 from isomesh_dagster.inspection.table_diff import (
