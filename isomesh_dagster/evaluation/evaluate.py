@@ -13,7 +13,7 @@ from isomesh_dagster.errors import ModelError
 from isomesh_dagster.evaluation.custom import write_custom
 from isomesh_dagster.evaluation.merge import write_unique_key
 from isomesh_dagster.evaluation.partitions import write_appended, write_partitions
-from isomesh_dagster.evaluation.rows import Columns, Write, Written, cast, create_empty, names
+from isomesh_dagster.evaluation.rows import Columns, Write, Written, begun, cast, create_empty, names
 from isomesh_dagster.evaluation.scd2 import write_versions
 from isomesh_dagster.evaluation.timerange import are_disjoint, time_condition
 from isomesh_dagster.model import kinds
@@ -88,10 +88,7 @@ def _write_seed(session: Session, work: Write, kind: Seed) -> Written:
 
 
 def _write_time_range(session: Session, work: Write, kind: IncrementalByTimeRange) -> Written:
-    query = cast(work.query, work.typed)
-    if work.is_new:
-        create_empty(session, work, query)
-    columns = tuple(session.columns(work.physical))
+    query, columns = begun(session, work)
     if work.interval is None:
         return Written(rows=0, columns=columns)
     condition = _condition(work, kind, columns, work.interval)

@@ -13,9 +13,8 @@ from isomesh_dagster.errors import ModelError
 from isomesh_dagster.evaluation.rows import (
     Write,
     Written,
-    cast,
+    begun,
     conformed,
-    create_empty,
     key_names,
     keyed,
     names,
@@ -28,10 +27,7 @@ _BATCH = quote("_isomesh_batch")
 
 def write_unique_key(session: Session, work: Write) -> Written:
     """Merge the batch."""
-    query = cast(work.query, work.typed)
-    if work.is_new:
-        create_empty(session, work, query)
-    columns = tuple(session.columns(work.physical))
+    query, columns = begun(session, work)
     if work.interval is None:
         return Written(rows=0, columns=columns)
     if work.is_first:  # there is nothing to match

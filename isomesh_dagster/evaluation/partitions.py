@@ -10,9 +10,9 @@ from isomesh_dagster.engine.connection import Session
 from isomesh_dagster.evaluation.rows import (
     Write,
     Written,
+    begun,
     cast,
     conformed,
-    create_empty,
     key_names,
     keyed,
     names,
@@ -24,10 +24,7 @@ _BATCH = quote("_isomesh_batch")
 
 def write_appended(session: Session, work: Write) -> Written:
     """Add the batch's rows to the others."""
-    query = cast(work.query, work.typed)
-    if work.is_new:
-        create_empty(session, work, query)
-    columns = tuple(session.columns(work.physical))
+    query, columns = begun(session, work)
     if work.interval is None:
         return Written(rows=0, columns=columns)
     return Written(rows=session.insert(work.physical, query, names(columns)), columns=columns)

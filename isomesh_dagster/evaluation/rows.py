@@ -110,6 +110,14 @@ def fitted(session: Session, work: Write) -> Write:
     return replace(work, query=f"SELECT {items}\nFROM (\n{query}\n) AS _fitted", typed=None)
 
 
+def begun(session: Session, work: Write) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """The batch's query with its types, and the columns of the table that it goes into; made, empty, when it is new."""
+    query = cast(work.query, work.typed)
+    if work.is_new:
+        create_empty(session, work, query)
+    return query, tuple(session.columns(work.physical))
+
+
 def create_empty(session: Session, work: Write, query: str) -> None:
     """The table without rows: of the declared columns where their types are known, else of the query's; last those that
     the kind adds, whatever the query says they are.
