@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from isomesh_dagster.cli.interrupts import ending_statements
 from isomesh_dagster.errors import InvalidName
 from isomesh_dagster.model.names import validate_gateway
 
@@ -48,7 +49,7 @@ class Session:
             project = Project.load(self.directory, gateway=self.gateway, on_progress=on_progress)
         project.on_wait = self.console.note
         remember_gateway(project.gateway)
-        with project:
+        with project, ending_statements(project.system.interrupt):
             yield project
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from isomesh_dagster.cli.interrupts import ending_statements
 from isomesh_dagster.cli.outcome import NOT_APPLIED, TO_MEND
 from isomesh_dagster.cli.parameters import accepted
 from isomesh_dagster.cli.session import Session, can_ask, json_option, pass_session, remember_gateway
@@ -314,7 +315,8 @@ def _system(session: Session) -> Iterator[System]:
     system.on_wait = session.console.note
     remember_gateway(system.settings.gateway)
     try:
-        yield system
+        with ending_statements(system.interrupt):
+            yield system
     finally:
         system.close()
 

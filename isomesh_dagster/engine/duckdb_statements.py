@@ -110,6 +110,10 @@ class DuckDBStatements:
             return self._cursor.execute(sql, list(parameters)) if parameters else self._cursor.execute(sql)
         except duckdb.Error as error:
             raise engine_error(error, sql) from None
+        except RuntimeError as error:
+            if str(error) == "Query interrupted":  # what DuckDB makes of the KeyboardInterrupt of a main thread
+                raise KeyboardInterrupt from None
+            raise
 
     # ---- data frames -------------------------------------------------------------------------------------
 

@@ -161,6 +161,12 @@ class System:
             hint=f"create it with `isomesh plan {name}`",
         )
 
+    def interrupt(self) -> None:
+        """End the statements that the warehouse is at, from any thread; nothing where it was not opened."""
+        connection = self._connection  # without the lock: who holds it may be the one to be ended
+        if connection is not None:
+            connection.interrupt()
+
     def close(self) -> None:
         """Let go of the warehouse and the state. Idempotent."""
         with self._lock:
