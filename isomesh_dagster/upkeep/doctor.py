@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from enum import Enum
 
@@ -20,6 +21,7 @@ from isomesh_dagster.execution.comments import comment_on
 from isomesh_dagster.model.kinds import View, adds_rows, is_incremental, table_columns
 from isomesh_dagster.plan.words import some
 from isomesh_dagster.records import warehouse
+from isomesh_dagster.records.homes import claim_of
 from isomesh_dagster.records.reconcile import adopt_loaded
 from isomesh_dagster.records.stamp import check_pairing
 from isomesh_dagster.relation import Column, Relation
@@ -353,9 +355,12 @@ def _views(
         elif (text := definitions[view]) is not None and Relation.parse(physical).name not in text:
             drifted[view] = f"the view does not show {physical}: somebody replaced it"
     is_mended = repair and bool(drifted)
-    if is_mended:
-        by_id = {one.id: one for one in snapshots}
-        with session.transaction():
+    by_id = {one.id: one for one in snapshots}
+    with session.transaction(claim=claim_of(environment.name)) if is_mended else nullcontext():
+        now = warehouse.shown(session, environment.name) if drifted else None
+        if drifted and (now is None or not _is_known(environment, now)):
+            return  # promoted or taken down since it was looked up: its views are not to be those of before
+        if is_mended:
             for view in sorted(drifted.keys() - {view for view, physical in views.items() if physical in gone}):
                 relation = Relation.parse(view)
                 session.create_schema(relation.schema, relation.catalog)

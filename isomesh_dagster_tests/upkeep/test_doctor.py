@@ -41,6 +41,20 @@ def run(system, sql):
         session.execute(sql)
 
 
+@pytest.mark.parametrize("repair", [True, False])
+def test_what_is_promoted_while_the_doctor_looks_is_not_taken_back(system, shown, repair):
+    patient = Patient(connection=system.connection, state=system.state, identity=system.identity)
+    looking = examine(patient, repair=repair)
+    found = [next(looking)]
+    while found[-1].subject != "tables":
+        found.append(next(looking))
+    changed = snapshots([model("mart.t", "SELECT 2 AS a"), shown["mart.v"].model])
+    system.apply(system.plan(changed))
+    assert wrong([*found, *looking]) == {}
+    assert system.rows("SELECT a FROM mart.t") == [(2,)]
+    assert wrong(doctor(system)) == {}
+
+
 def test_a_new_system_is_well(system):
     assert wrong(doctor(system)) == {}
 
