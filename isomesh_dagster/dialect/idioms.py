@@ -14,8 +14,15 @@ from sqlglot.dialects.dialect import Dialect
 
 from isomesh_dagster.dialect.canonical import sql_dialect
 from isomesh_dagster.dialect.filled import filled
-from isomesh_dagster.dialect.postgres_dates import PRESTO, SPARK, TSQL
-from isomesh_dagster.dialect.postgres_idioms import put_in_postgres
+from isomesh_dagster.dialect.postgres_dates import PARTS, PRESTO, SPARK, TSQL, difference_on_duckdb, part_on_duckdb
+from isomesh_dagster.dialect.postgres_idioms import (
+    DIFFERENCES,
+    Rewrite,
+    of_nothing,
+    put_in,
+    put_in_postgres,
+    replaced,
+)
 
 _ENGINES = frozenset({"duckdb", "postgres"})
 _TEXT = frozenset(exp.DataType.TEXT_TYPES)
@@ -53,6 +60,8 @@ def put_in_words(statement: exp.Expr, read: str, write: str) -> None:
         _take_members(statement)
     for made in statement.find_all(exp.Cast):
         _extract_text(made)
+    for member in list(statement.find_all(exp.JSONExtract)):
+        _compare_text(member)
     if read in ("snowflake", "redshift"):
         _report_ratios(statement)
     if read == "snowflake":
@@ -64,6 +73,7 @@ def put_in_words(statement: exp.Expr, read: str, write: str) -> None:
     if write == "postgres":
         put_in_postgres(statement, read)
     if write == "duckdb":
+        put_in(statement, read, _ON_DUCKDB)
         if read == "bigquery":
             _unnest_fields(statement)
         _cut_lists(statement)
@@ -72,6 +82,14 @@ def put_in_words(statement: exp.Expr, read: str, write: str) -> None:
 
 def _piped(left: exp.Expr, right: exp.Expr) -> exp.Expr:
     return exp.DPipe(this=left, expression=right)
+
+
+_ON_DUCKDB: dict[type[exp.Expr], Rewrite] = {
+    **dict.fromkeys(DIFFERENCES, difference_on_duckdb),
+    **dict.fromkeys(PARTS, part_on_duckdb),
+    exp.GroupConcat: of_nothing,
+    exp.RegexpReplace: replaced,
+}
 
 
 def _wrap(node: exp.Expr, around: exp.Expr) -> None:
@@ -114,6 +132,8 @@ def _cast_numbers(made: exp.Cast, read: str, write: str) -> None:
     if to.this is exp.DType.DECIMAL and not to.expressions and read in _SCALES:
         digits = [exp.DataTypeParam(this=exp.Literal.number(number)) for number in _SCALES[read]]
         made.set("to", exp.DataType(this=exp.DType.DECIMAL, expressions=digits))
+    elif to.this is exp.DType.BIT and read in TSQL:
+        made.set("to", exp.DataType.build(exp.DType.BOOLEAN))
     elif to.this is exp.DType.FLOAT and not to.expressions and read in TSQL:
         made.set("to", exp.DataType.build(exp.DType.DOUBLE))
     elif to.this in _WHOLE and value.is_type(*_FRACTIONS):
@@ -184,6 +204,15 @@ def _extract_text(made: exp.Cast) -> None:
     member = made.this
     if made.to.this in _TEXT and isinstance(member, exp.JSONExtract) and member.args.get("variant_extract"):
         made.set("this", exp.JSONExtractScalar(this=member.this, expression=member.expression))
+
+
+def _compare_text(member: exp.JSONExtract) -> None:
+    """`column:path = 'text'` compares the text that is there."""
+    parent = member.parent
+    if member.args.get("variant_extract") and isinstance(parent, (exp.EQ, exp.NEQ, exp.In, exp.Like, exp.ILike)):
+        others = [one for one in parent.iter_expressions() if not isinstance(one, exp.JSONExtract)]
+        if others and all(one.is_string for one in others):
+            member.replace(exp.JSONExtractScalar(this=member.this, expression=member.expression))
 
 
 def _report_ratios(statement: exp.Expr) -> None:

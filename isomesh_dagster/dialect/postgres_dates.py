@@ -23,11 +23,27 @@ _UNITS = {"MM": "MONTH", "MON": "MONTH", "YYYY": "YEAR", "YY": "YEAR", "Q": "QUA
 def difference(node: exp.Expr, read: str) -> exp.Expr | None:
     """How many limits of the unit lie between two moments; in dialects that say so, how many whole units do."""
     unit, first_day = _unit(node.args.get("unit"), read)
-    is_whole = read in PRESTO or isinstance(node, exp.TimestampDiff) or (read in SPARK and bool(node.args.get("unit")))
-    count = _whole_units(unit) if is_whole else _limits(unit, first_day)
+    count = _whole_units(unit) if _is_whole(node, read) else _limits(unit, first_day)
     if count is None:
         return None
     return filled(f"CAST({count} AS BIGINT)", e=node.this, s=node.args["expression"])
+
+
+def difference_on_duckdb(node: exp.Expr, read: str) -> exp.Expr | None:
+    """Whole units, and weeks that begin on Sundays: the limits of the others DuckDB counts by itself."""
+    unit, first_day = _unit(node.args.get("unit"), read)
+    start, end = node.args["expression"], node.this
+    if _is_whole(node, read) and (unit in _SECONDS or unit in _MONTHS or unit in ("DAY", "WEEK")):
+        moments = [exp.Cast(this=one.copy(), to=exp.DataType.build("timestamp")) for one in (start, end)]
+        return exp.Anonymous(this="DATESUB", expressions=[exp.Literal.string(unit), *moments])
+    if unit == "WEEK" and first_day and read != "bigquery":  # of which the library knows
+        return filled(f"CAST({_limits(unit, first_day)} AS BIGINT)", e=end, s=start)
+    return None
+
+
+def _is_whole(node: exp.Expr, read: str) -> bool:
+    is_spark = read in SPARK and bool(node.args.get("unit"))
+    return read in PRESTO or isinstance(node, exp.TimestampDiff) or is_spark
 
 
 def _limits(unit: str, first_day: int) -> str | None:
@@ -35,7 +51,7 @@ def _limits(unit: str, first_day: int) -> str | None:
         return "CAST(e AS DATE) - CAST(s AS DATE)"
     if unit == "WEEK":  # the first day of all, which no date is before, was a Monday
         shift = (7 - first_day) % 7
-        weeks = [f"(CAST({side} AS DATE) - CAST('0001-01-01' AS DATE) + {shift}) / 7" for side in ("e", "s")]
+        weeks = [f"FLOOR((CAST({side} AS DATE) - CAST('0001-01-01' AS DATE) + {shift}) / 7.0)" for side in ("e", "s")]
         return " - ".join(weeks)
     if months := _MONTHS.get(unit):
         numbers = [
@@ -130,16 +146,26 @@ _PLAIN = frozenset(
 
 def part(node: exp.Expr, read: str) -> exp.Expr | None:
     """A part of a moment: a whole number, where Postgres gives a decimal that is divided with its remainder."""
-    if isinstance(node, exp.Extract):
-        name, value = node.this.name.upper(), node.expression
-        if isinstance(node.this, exp.WeekStart):
-            return None
-    else:
-        name, value = _PARTS[type(node)], node.this
-        if node.args.get("mode") or node.args.get("default_date"):
-            return None
-    made = _counted(_SAME.get(name, name), read)
+    name, value = _named(node)
+    made = _counted(name, read)
     return None if made is None else filled(made, x=value)
+
+
+def part_on_duckdb(node: exp.Expr, read: str) -> exp.Expr | None:
+    """Days of the week that are counted from 1, and weeks that begin on Sundays."""
+    name, value = _named(node)
+    is_other = name == "DAYOFWEEK" or (name == "WEEK" and read in _SUNDAY_WEEKS)
+    made = _counted(name, read) if is_other else None
+    return None if made is None else filled(made, x=value)
+
+
+def _named(node: exp.Expr) -> tuple[str, exp.Expr]:
+    """The name of the part, "" for one that depends on more, and of what it is one."""
+    if isinstance(node, exp.Extract):
+        name = "" if isinstance(node.this, exp.WeekStart) else node.this.name.upper()
+        return _SAME.get(name, name), node.expression
+    name = "" if node.args.get("mode") or node.args.get("default_date") else _PARTS[type(node)]
+    return _SAME.get(name, name), node.this
 
 
 def add_months(node: exp.Expr, read: str) -> exp.Expr | None:
@@ -148,6 +174,9 @@ def add_months(node: exp.Expr, read: str) -> exp.Expr | None:
         return None
     months = "CAST(x + CAST('1 MONTH' AS INTERVAL) * y AS DATE)"
     return filled(months, x=node.this, y=node.expression)
+
+
+_SUNDAY_WEEKS = frozenset({"bigquery", "mysql"}) | TSQL
 
 
 def _counted(name: str, read: str) -> str | None:
@@ -159,7 +188,7 @@ def _counted(name: str, read: str) -> str | None:
             return "CAST(EXTRACT(ISODOW FROM x) AS INT)"
         from_one = 0 if read in ("snowflake", "duckdb", "redshift") else 1
         return f"(CAST(EXTRACT(DOW FROM x) AS INT){' + 1' * from_one})"
-    if name == "WEEK" and read in ("bigquery", "mysql", *TSQL):  # weeks of the year that begin on Sundays
+    if name == "WEEK" and read in _SUNDAY_WEEKS:
         first = "12" if read in TSQL else "6"
         return f"CAST(FLOOR((EXTRACT(DOY FROM x) + {first} - EXTRACT(DOW FROM x)) / 7) AS INT)"
     if name in ("WEEK", "ISOWEEK"):

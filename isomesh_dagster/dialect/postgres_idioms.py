@@ -7,15 +7,15 @@ told instead; None where the library's words are right.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from sqlglot import exp
 
 from isomesh_dagster.dialect.filled import filled
-from isomesh_dagster.dialect.postgres_dates import PARTS, PRESTO, SPARK, add_months, beginning, difference, part
+from isomesh_dagster.dialect.postgres_dates import PARTS, PRESTO, SPARK, TSQL, add_months, beginning, difference, part
 from isomesh_dagster.errors import UnsupportedError
 
-_Rewrite = Callable[[exp.Expr, str], "exp.Expr | None"]
+Rewrite = Callable[[exp.Expr, str], "exp.Expr | None"]
 _FLOATS = (exp.DType.FLOAT, exp.DType.DOUBLE)
 _TEXTS = tuple(exp.DataType.TEXT_TYPES)
 _WHOLE = tuple(exp.DataType.INTEGER_TYPES)
@@ -26,8 +26,13 @@ def put_in_postgres(statement: exp.Expr, read: str) -> None:
     """Change the statement so that Postgres means what `read` means. Raises UnsupportedError for what Postgres would
     read as something else.
     """
-    for node in reversed(list(statement.walk())):  # what is inside first
-        rewrite = _REWRITES.get(type(node))
+    put_in(statement, read, REWRITES)
+
+
+def put_in(statement: exp.Expr, read: str, rewrites: Mapping[type[exp.Expr], Rewrite]) -> None:
+    """Change the statement's nodes by what is known of their classes, those inside of others first."""
+    for node in reversed(list(statement.walk())):
+        rewrite = rewrites.get(type(node))
         if rewrite is not None and node.parent is not None and (new := rewrite(node, read)) is not None:
             if new.type is None:
                 new.type = node.type
@@ -40,7 +45,10 @@ def put_in_postgres(statement: exp.Expr, read: str) -> None:
 
 def _round(node: exp.Expr, _read: str) -> exp.Expr | None:
     """Halves are rounded away from zero, where a float of Postgres is rounded to the even neighbour."""
-    if not node.this.is_type(*_FLOATS) or node.args.get("truncate"):
+    if (truncate := node.args.get("truncate")) is not None:  # ROUND(x, n, 1)
+        is_cut = isinstance(truncate, exp.Literal) and truncate.name != "0"
+        return filled("TRUNC(CAST(x AS DECIMAL), n)", x=node.this, n=node.args["decimals"]) if is_cut else None
+    if not node.this.is_type(*_FLOATS):
         return None
     decimals = node.args.get("decimals") or exp.Literal.number(0)
     return filled("CAST(ROUND(CAST(x AS DECIMAL), n) AS DOUBLE PRECISION)", x=node.this, n=decimals)
@@ -78,6 +86,13 @@ def _cast(node: exp.Expr, read: str) -> exp.Expr | None:
     if to.this not in _DOCUMENTS and isinstance(value, exp.Paren) and isinstance(value.this, exp.JSONBExtract):
         member = exp.JSONBExtractScalar(this=value.this.this.copy(), expression=value.this.expression.copy())
         return exp.Cast(this=exp.Paren(this=member), to=to.copy())
+    is_text = to.this in (exp.DType.TEXT, exp.DType.VARCHAR) and not to.expressions
+    if is_text and read == "duckdb" and value.is_type(*_FLOATS):  # 3.0 and not 3
+        return filled(
+            "CASE WHEN ABS(x) < 1e15 AND x = TRUNC(x) THEN CAST(CAST(x AS DECIMAL) AS TEXT) || '.0'"
+            " ELSE CAST(x AS TEXT) END",
+            x=value,
+        )
     pattern = _READS_AS.get(to.this)
     if isinstance(node, exp.TryCast) and pattern is not None and value.is_type(*_TEXTS):
         text = exp.Cast(this=value.copy(), to=exp.DataType.build("text"))
@@ -103,6 +118,13 @@ def _substring(node: exp.Expr, read: str) -> exp.Expr | None:
         new.set("start", exp.Literal.number(1))
         return new
     return None
+
+
+def _similar(node: exp.Expr, read: str) -> exp.Expr | None:
+    """SIMILAR TO of DuckDB is a regular expression for the whole text."""
+    if read != "duckdb":
+        return None
+    return exp.RegexpLike(this=node.this.copy(), expression=_pattern(node.expression, whole=True))
 
 
 def _pattern(given: exp.Expr, *, whole: bool = False) -> exp.Expr:
@@ -146,13 +168,20 @@ def _first_match(node: exp.Expr, read: str) -> exp.Expr | None:
 
 
 def _replaced(node: exp.Expr, read: str) -> exp.Expr | None:
-    new = node.copy()
+    new = replaced(node, read) or node.copy()
     new.set("expression", _pattern(node.expression))
-    replacement = node.args.get("replacement")
-    if replacement is not None and replacement.is_string and (read in ("mysql", "redshift", *PRESTO) or read in SPARK):
-        new.set("replacement", exp.Literal.string(re.sub(r"[$](\d)", r"\\\1", replacement.name).replace(r"\0", r"\&")))
     if read == "redshift":
         new.set("single_replace", None)
+    return new
+
+
+def replaced(node: exp.Expr, read: str) -> exp.Expr | None:
+    """`$1` in what is put in the place of a match is `\\1`."""
+    new = node.copy()
+    replacement = node.args.get("replacement")
+    if replacement is None or not replacement.is_string or read not in ("mysql", "redshift", *PRESTO, *SPARK):
+        return None
+    new.set("replacement", exp.Literal.string(re.sub(r"[$](\d)", r"\\\1", replacement.name)))
     return new
 
 
@@ -167,7 +196,7 @@ def _like(node: exp.Expr, _read: str) -> exp.Expr | None:
 
 
 def _joined(node: exp.Expr, read: str) -> exp.Expr | None:
-    """LISTAGG and ARRAY_AGG: the order stands inside; of nothing LISTAGG is an empty text in Snowflake."""
+    """LISTAGG and ARRAY_AGG: the order stands inside."""
     if isinstance(node, exp.WithinGroup):
         if not isinstance(node.this, (exp.GroupConcat, exp.ArrayAgg)) or not isinstance(node.expression, exp.Order):
             return None
@@ -176,6 +205,11 @@ def _joined(node: exp.Expr, read: str) -> exp.Expr | None:
             "this", exp.Order(this=call.this.copy(), expressions=[one.copy() for one in node.expression.expressions])
         )
         return call
+    return of_nothing(node, read)
+
+
+def of_nothing(node: exp.Expr, read: str) -> exp.Expr | None:
+    """LISTAGG of nothing is an empty text in Snowflake."""
     if read != "snowflake" or isinstance(node.parent, (exp.Window, exp.Filter, exp.WithinGroup)):
         return None
     return filled("COALESCE(x, '')", x=node)
@@ -206,7 +240,9 @@ def _member(node: exp.Expr, _read: str) -> exp.Expr | None:
 
 
 def _size(node: exp.Expr, _read: str) -> exp.Expr | None:
-    """An empty list has no length in Postgres, and 0 members."""
+    """An empty list has no length in Postgres, and 0 members. LENGTH counts bytes where the dialect does."""
+    if node.args.get("binary"):
+        return filled("OCTET_LENGTH(x)", x=node.this)
     is_list = node.this.is_type(exp.DType.ARRAY, exp.DType.LIST) or isinstance(node.this, exp.Array)
     if node.this.is_type(*_DOCUMENTS):
         return filled("JSONB_ARRAY_LENGTH(CAST(x AS JSONB))", x=node.this)
@@ -240,8 +276,8 @@ def _item(node: exp.Expr, _read: str) -> exp.Expr | None:
     return made
 
 
-def _series(node: exp.Expr, _read: str) -> exp.Expr | None:
-    if isinstance(node.parent, (exp.Unnest, exp.Explode, exp.Anonymous)):
+def _series(node: exp.Expr, read: str) -> exp.Expr | None:
+    if read != "redshift" and not isinstance(node.parent, (exp.Table, exp.From, exp.Join, exp.Lateral)):
         return filled("ARRAY(SELECT x)", x=node)
     return None
 
@@ -319,7 +355,7 @@ def _join(node: exp.Expr, _read: str) -> exp.Expr | None:
 # ---- which is written by which ---------------------------------------------------------------------------
 
 
-def _as(template: str) -> _Rewrite:
+def _as(template: str) -> Rewrite:
     """Of `this` (x) and `expression` (y)."""
 
     def rewrite(node: exp.Expr, _read: str) -> exp.Expr | None:
@@ -329,7 +365,7 @@ def _as(template: str) -> _Rewrite:
     return rewrite
 
 
-def _in_zone(plain: str, zoned: str, key: str) -> _Rewrite:
+def _in_zone(plain: str, zoned: str, key: str) -> Rewrite:
     def rewrite(node: exp.Expr, _read: str) -> exp.Expr | None:
         value, zone = node.args.get("this"), node.args.get(key)
         if node.args.get("expressions") or not isinstance(value, exp.Expr):
@@ -339,7 +375,7 @@ def _in_zone(plain: str, zoned: str, key: str) -> _Rewrite:
     return rewrite
 
 
-def _named(full: str, short: str) -> _Rewrite:
+def _named(full: str, short: str) -> Rewrite:
     def rewrite(node: exp.Expr, _read: str) -> exp.Expr | None:
         return filled(f"TO_CHAR(x, '{short if node.args.get('abbreviated') else full}')", x=node.this)
 
@@ -394,11 +430,27 @@ def _day(node: exp.Expr, _read: str) -> exp.Expr | None:
     return filled("MAKE_DATE(y, m, d)", "postgres", **found) if len(found) == 3 else None
 
 
-_DIFFERENCES: tuple[type[exp.Expr], ...] = (exp.DateDiff, exp.TsOrDsDiff, exp.TimestampDiff, exp.DatetimeDiff)
+def _later(node: exp.Expr, read: str) -> exp.Expr | None:
+    """A number is a day since 1900 where a date is asked for."""
+    if read not in TSQL or not (isinstance(node.this, exp.Literal) and node.this.is_int):
+        return None
+    new = node.copy()
+    new.set("this", filled(f"(CAST('1900-01-01' AS TIMESTAMP) + CAST('{node.this.name} DAYS' AS INTERVAL))"))
+    return new
+
+
+def _format(_node: exp.Expr, read: str) -> exp.Expr | None:
+    """Both have a FORMAT, and neither knows the other's marks."""
+    if read == "duckdb":
+        raise UnsupportedError("postgres cannot say this: FORMAT with {}", hint="join the texts with ||")
+    return None
+
+
+DIFFERENCES: tuple[type[exp.Expr], ...] = (exp.DateDiff, exp.TsOrDsDiff, exp.TimestampDiff, exp.DatetimeDiff)
 _BEGINNINGS: tuple[type[exp.Expr], ...] = (exp.DateTrunc, exp.TimestampTrunc, exp.DatetimeTrunc)
 
-_REWRITES: dict[type[exp.Expr], _Rewrite] = {
-    **dict.fromkeys(_DIFFERENCES, difference),
+REWRITES: dict[type[exp.Expr], Rewrite] = {
+    **dict.fromkeys(DIFFERENCES, difference),
     **dict.fromkeys(_BEGINNINGS, beginning),
     **dict.fromkeys(PARTS, part),
     exp.Round: _round,
@@ -410,6 +462,7 @@ _REWRITES: dict[type[exp.Expr], _Rewrite] = {
     exp.RegexpLike: _matches,
     exp.RegexpILike: _matches,
     exp.RegexpFullMatch: _matches,
+    exp.SimilarTo: _similar,
     exp.RegexpExtract: _first_match,
     exp.RegexpReplace: _replaced,
     exp.Like: _like,
@@ -421,6 +474,8 @@ _REWRITES: dict[type[exp.Expr], _Rewrite] = {
     exp.ArraySize: _size,
     exp.Length: _size,
     exp.Bracket: _item,
+    exp.DateAdd: _later,
+    exp.Format: _format,
     exp.ConcatWs: _list_as_text,
     exp.GenerateSeries: _series,
     exp.CountIf: _count_if,

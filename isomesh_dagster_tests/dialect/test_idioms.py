@@ -1,5 +1,7 @@
 """What people write daily in a dialect means the same on DuckDB: what their own engine answers."""
 
+from datetime import date
+
 import duckdb
 import pytest
 
@@ -17,6 +19,8 @@ SPLIT = "SELECT s.value::STRING FROM o CROSS JOIN LATERAL FLATTEN(INPUT => SPLIT
 GENERATED = "SELECT value::INT AS n FROM TABLE(FLATTEN(ARRAY_GENERATE_RANGE(0, 3))) ORDER BY n"
 APPLIED = "SELECT v.k, v.n FROM o CROSS APPLY (VALUES ('qty', o.qty), ('id', o.id)) AS v(k, n) ORDER BY 1"
 TOP = "SELECT o.id, t.id AS other FROM o OUTER APPLY (SELECT TOP 1 x.id FROM o AS x WHERE x.id > o.id) AS t"
+SUNDAY, NEW_YEAR = "CAST('2026-11-22' AS DATE)", "CAST('2026-01-01' AS DATE)"
+EARLY, LATE = "CAST('2026-01-01 00:59:00' AS TIMESTAMP)", "CAST('2026-01-01 01:01:00' AS TIMESTAMP)"
 FIRST = "SELECT ARRAY_AGG(v IGNORE NULLS ORDER BY v DESC LIMIT 2)[OFFSET(1)] FROM UNNEST([1, 2, 3]) AS v"
 
 
@@ -41,6 +45,23 @@ FIRST = "SELECT ARRAY_AGG(v IGNORE NULLS ORDER BY v DESC LIMIT 2)[OFFSET(1)] FRO
         ("bigquery", "SELECT n, i FROM UNNEST(['a', 'b']) AS n WITH OFFSET AS i ORDER BY i", [("a", 0), ("b", 1)]),
         ("bigquery", "SELECT offset FROM o LEFT JOIN UNNEST(params) WITH OFFSET ORDER BY 1", [(0,), (1,)]),
         ("bigquery", FIRST, [(2,)]),
+        ("snowflake", "SELECT id FROM o WHERE p:who.name = 'ann'", [(1,)]),
+        ("snowflake", "SELECT LISTAGG(n, ',') FROM o WHERE id = 2", [("",)]),
+        ("snowflake", "SELECT CAST(2.5::FLOAT AS INT)", [(3,)]),
+        ("spark", f"SELECT dayofweek({SUNDAY}), CAST(2.9 AS INT), CAST(2.7 AS DECIMAL)", [(1, 2, 3)]),
+        ("spark", "SELECT regexp_replace('ab', '(a)(b)', '$2$1')", [("ba",)]),
+        ("bigquery", f"SELECT EXTRACT(DAYOFWEEK FROM {SUNDAY}), EXTRACT(WEEK FROM {NEW_YEAR})", [(1, 0)]),
+        ("bigquery", f"SELECT TIMESTAMP_DIFF({LATE}, {EARLY}, HOUR)", [(0,)]),
+        ("mysql", f"SELECT TIMESTAMPDIFF(HOUR, {EARLY}, {LATE}), WEEK({SUNDAY}), CAST(2.7 AS DECIMAL)", [(0, 47, 3)]),
+        ("trino", f"SELECT date_diff('hour', {EARLY}, {LATE}), date_diff('month', {NEW_YEAR}, {SUNDAY})", [(0, 10)]),
+        ("trino", f"SELECT {SUNDAY} + INTERVAL '1' DAY, day_of_week({SUNDAY})", [(date(2026, 11, 23), 7)]),
+        ("redshift", f"SELECT DATEDIFF(week, {SUNDAY} - 1, {SUNDAY}), CONCAT('a', NULL)", [(1, None)]),
+        (
+            "tsql",
+            "SELECT DATEDIFF(week, '2026-11-21', '2026-11-22'), LEN('a '), 7 / 2 / 2, 9.0 / 2 / 2",
+            [(1, 1, 1, 2.25)],
+        ),
+        ("tsql", f"SELECT DATEPART(weekday, {SUNDAY}), DATEPART(week, {SUNDAY}), CAST(1 AS BIT)", [(1, 48, True)]),
         ("tsql", APPLIED, [("id", 1), ("qty", 10)]),
         ("tsql", TOP, [(1, None)]),
         ("tsql", "SELECT s.value FROM o CROSS APPLY STRING_SPLIT(n, ' ') AS s ORDER BY 1", [("a",), ("b",)]),
