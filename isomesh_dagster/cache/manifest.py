@@ -7,7 +7,10 @@ database. Nothing in it depends on where the project lies.
 from __future__ import annotations
 
 import json
+import os
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +24,7 @@ from isomesh_dagster.relation import Column
 from isomesh_dagster.snapshot.fingerprint import ALGORITHM, OwnFingerprint
 
 FORMAT = 1
+_UNUSED_DAYS = 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +86,21 @@ def write_manifest(path: Path, data: Manifest) -> None:
         **({"source": asdict(data.source)} if data.source is not None else {}),
     }
     write_whole({path: json.dumps(content, ensure_ascii=False, separators=(",", ":"))})
+
+
+def mark_used(path: Path) -> None:
+    """The file or folder was used now; nothing where it is not, or may not be touched."""
+    with suppress(OSError):
+        os.utime(path)
+
+
+def remove_unused(folder: Path) -> None:
+    """Remove the folder's manifests that nobody used for two weeks, and what killed writers left of others."""
+    oldest = time.time() - _UNUSED_DAYS * 86_400
+    for path in folder.iterdir():
+        with suppress(OSError):
+            if path.stat().st_mtime < oldest:
+                path.unlink()
 
 
 def read_manifest(path: Path) -> Manifest:

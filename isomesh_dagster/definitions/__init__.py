@@ -7,7 +7,7 @@ What is here, by what it is about
   models           assets, with a step each (steps, later); checks (audits), unit_tests, lineage_text
   environments     partitions of one asset (environments, history)
   time             intervals and ledger (what is built), cadence (what is due), tries (what is asked for again)
-  jobs             jobs, plan_jobs, git_jobs, sync, doctor; ops is what they share, asked their configuration
+  jobs             jobs, plan_jobs, git_jobs, sync, doctor; schedules; ops is what they share, asked their configuration
   a repository     sensors
   a run            resource, session; events and provenance (what Dagster is told); alive and watch (when it dies)
 What is not: any decision about what to build. Ops ask the run's plan and report what `execution/` says.

@@ -24,7 +24,7 @@ import dagster as dg
 from isomesh_dagster.definitions import keys
 from isomesh_dagster.definitions.assets import environment_asset, external_specs, model_assets
 from isomesh_dagster.definitions.cadence import build_cadence_sensor
-from isomesh_dagster.definitions.doctor import doctor_schedule, drift_check
+from isomesh_dagster.definitions.doctor import drift_check
 from isomesh_dagster.definitions.environments import build_environments_sensor
 from isomesh_dagster.definitions.executor import isomesh_executor
 from isomesh_dagster.definitions.jobs import build_jobs
@@ -32,6 +32,7 @@ from isomesh_dagster.definitions.ledger import ledger_assets
 from isomesh_dagster.definitions.loader import pinned_definitions
 from isomesh_dagster.definitions.project import IsomeshProject
 from isomesh_dagster.definitions.resource import IsomeshResource
+from isomesh_dagster.definitions.schedules import daily_schedules
 from isomesh_dagster.definitions.translator import IsomeshTranslator
 from isomesh_dagster.definitions.watch import build_watch_sensor
 from isomesh_dagster.errors import ConfigError
@@ -114,7 +115,7 @@ def definitions_of(
             ],
             asset_checks=[drift_check(translator.get_environment_key(project))],
             jobs=[*jobs, *git_jobs],
-            schedules=[doctor_schedule(jobs)],
+            schedules=daily_schedules(jobs),
             sensors=[
                 build_cadence_sensor(project, manifest, translator, jobs, is_on=run_when_due),
                 build_environments_sensor(manifest, translator.get_environment_key(project)),

@@ -1,4 +1,6 @@
-"""Drift as a check: whether the warehouse still shows what was promoted; looked at by hand or on a schedule."""
+"""Drift as a check: whether the warehouse still shows what was promoted; looked at by hand or on a schedule of
+`schedules`.
+"""
 
 # no postponed annotations: Dagster reads those of checks when it makes them
 from collections.abc import Sequence
@@ -14,7 +16,6 @@ from isomesh_dagster.upkeep.doctor import Finding, Level
 
 CHECK = "as_promoted"
 JOB = "doctor"
-SCHEDULE = "doctor_daily"
 
 
 def drift_check(key: dg.AssetKey) -> dg.AssetChecksDefinition:
@@ -60,16 +61,6 @@ def doctor_job(key: dg.AssetKey, tags: dict[str, str]) -> Any:
         description="Look whether the warehouse still shows what was promoted; changes nothing.",
         tags=tags,
         executor_def=dg.in_process_executor,
-    )
-
-
-def doctor_schedule(jobs: Sequence[Any]) -> dg.ScheduleDefinition:
-    """Once a day, when somebody switches it on. `jobs` are those of the project."""
-    return dg.ScheduleDefinition(
-        name=SCHEDULE,
-        job=next(job for job in jobs if job.name == JOB),
-        cron_schedule="0 5 * * *",
-        description="Look once a day whether somebody changed views or tables by hand.",
     )
 
 

@@ -185,7 +185,10 @@ class Delivery:
             with self._opened(ref, chosen) as project:
                 return deploy_commit(project, self.config, self.records(), chosen, approve, found, on_event)
 
-        return self._guarded("deploy", ref, chosen, PROD, work)
+        report = self._guarded("deploy", ref, chosen, PROD, work)
+        with suppress(GitError):  # what is left lying is no reason to call a deploy failed
+            self.clean()
+        return report
 
     def waiting_plan(self, plan: str) -> GitRef | None:
         """What waits for an approval, when its plan's id begins with `plan`."""
@@ -374,13 +377,15 @@ class Delivery:
     def clean(self) -> None:
         """Remove files of commits that nobody used for two weeks and that no recorded commit needs."""
         folder = self.settings.root / FOLDER / self.settings.gateway / "manifests"
-        kept = {record.shown for record in self.records()} | {record.commit for record in self.records()}
+        records = self.records()
+        kept = {record.shown for record in records} | {record.commit for record in records}
         used = []
-        for path in folder.glob("*.json"):
-            with suppress(IsomeshError):
-                source = read_manifest(path).source
-                if source is not None and source.commit in kept:
-                    used.append(self.settings.root / source.files)
+        for commit in filter(None, kept):
+            for path in folder.glob(f"*-{commit}-*.json"):  # by name: reading one takes its time
+                with suppress(IsomeshError):
+                    source = read_manifest(path).source
+                    if source is not None:
+                        used.append(self.settings.root / source.files)
         self.mirror.clean(used)
 
 

@@ -124,11 +124,14 @@ class ProjectFiles:
         The configuration is read from the project's folder: connections and secrets are never part of a manifest. What
         shapes the project comes from the commit it was compiled from, if it was and its code may run here.
         """
-        from isomesh_dagster.cache.manifest import read_manifest
+        from isomesh_dagster.cache.manifest import mark_used, read_manifest
 
         place = Path(path).resolve()
         manifest = read_manifest(place)
         root, source = place.parents[3], manifest.source
+        mark_used(place)
+        if source is not None:
+            mark_used(root / source.files)
         if source is not None and not (root / source.files).is_dir():
             raise StateError(
                 f"the files of commit {source.commit[:12]} are gone: nothing used them for long",
@@ -155,14 +158,17 @@ class ProjectFiles:
         )
 
     def compile(self) -> Path:
-        """Write the manifest of this project, unless it is there; its path. The name tells the content."""
-        from isomesh_dagster.cache.manifest import Manifest, write_manifest
+        """Write the manifest of this project, unless it is there; its path. The name tells the content. Others that
+        nobody used for two weeks go.
+        """
+        from isomesh_dagster.cache.manifest import Manifest, mark_used, remove_unused, write_manifest
 
         tests, decisions = self._test_files(), self._decision_files()
         name = f"{self.digest}-{_digest({**tests, **decisions})}" if tests or decisions else self.digest
         if self.source is not None:
             name = f"{name}-{self.source.commit}-{'trusted' if self.source.may_run_code else 'untrusted'}"
         path = self.root / FOLDER / self.gateway / "manifests" / f"{name}.json"
+        mark_used(path)
         if not path.exists():
             write_manifest(
                 path,
@@ -179,6 +185,7 @@ class ProjectFiles:
                     source=self.source,
                 ),
             )
+            remove_unused(path.parent)
         return path
 
     @property

@@ -1,6 +1,8 @@
 """The check that finds what somebody changed by hand, run by its job as its schedule does."""
 
-from isomesh_dagster.definitions.doctor import CHECK, JOB, SCHEDULE
+import pytest
+
+from isomesh_dagster.definitions.doctor import CHECK, JOB
 from isomesh_dagster_tests.definitions.conftest import Shop, checks
 
 
@@ -35,7 +37,8 @@ def test_a_warehouse_that_is_gone_is_a_finding(loaded_shop: Shop) -> None:
     assert not run.success or not next(iter(checks(run).values())).passed
 
 
-def test_the_schedule_is_there_and_waits_to_be_switched_on(shop: Shop) -> None:
-    schedule = shop.definitions().resolve_schedule_def(SCHEDULE)
-    assert schedule.job_name == JOB
+@pytest.mark.parametrize("job", [JOB, "janitor"])
+def test_the_schedule_is_there_and_waits_to_be_switched_on(shop: Shop, job: str) -> None:
+    schedule = shop.definitions().resolve_schedule_def(f"{job}_daily")
+    assert schedule.job_name == job
     assert schedule.default_status.value == "STOPPED"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import stat
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from isomesh_dagster.cache.manifest import read_manifest
 from isomesh_dagster.delivery import Deploy, Due, Expire, Preview, Report
 from isomesh_dagster.delivery.report import report_json, report_markdown
 from isomesh_dagster.errors import ConfigError, ConflictingPlanError, GitError, PlanError, StateError
@@ -518,6 +520,30 @@ def test_files_of_a_commit_that_are_gone_are_told(team: Team) -> None:
         with pytest.raises(StateError, match="the files of commit"):
             Project.from_manifest(manifest, environ={})
         assert delivery.deploy().outcome == "shown"  # they are fetched again
+
+
+def test_what_commits_leave_lying_goes_when_nobody_used_it_for_long(team: Team) -> None:
+    """A deploy a day would leave a folder and a manifest a day for ever."""
+    made = [team.system / ".isomesh" / "production" / "manifests", team.system / ".isomesh" / "git" / "trees"]
+
+    def deploy(amount: int) -> list[Path]:
+        commit = team.commit(f"Amount {amount}", {"models/orders.sql": AMOUNT.format(amount)})
+        (report,) = sync(team)
+        assert report.outcome == "shown"
+        with team.delivery() as delivery:
+            manifest = delivery.compile("main", commit)
+        source = read_manifest(manifest).source
+        assert source is not None
+        return [manifest, team.system / source.files]
+
+    first, second = deploy(1), deploy(2)
+    for path in (*first, *second):
+        os.utime(path, (0, 0))
+    Project.from_manifest(second[0], environ={}).close()  # as a code location does that was loaded long ago
+    third = deploy(3)
+    assert [sorted(folder.iterdir()) for folder in made] == [
+        sorted({second[place], third[place]}) for place in range(2)
+    ]
 
 
 def test_no_repository_no_delivery(team: Team) -> None:
