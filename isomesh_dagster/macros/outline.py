@@ -86,9 +86,9 @@ class SignalFunction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModuleOutline:
-    """One module: `macros` by lower-case name, `definitions` and `imports` by the name they have in it; `models` in
-    the order they are written; `materializations` are classes by the lower-case name that kinds call them by; `signals`
-    by lower-case name.
+    """One module: `macros` by lower-case name, `definitions` and `imports` by the name they have in it (more imports of
+    one name have a number behind it, those of all names are `* module`); `models` in the order they are written;
+    `materializations` are classes by the lower-case name that kinds call them by; `signals` by lower-case name.
     """
 
     path: str
@@ -117,7 +117,11 @@ def outline(text: str, path: str) -> ModuleOutline:
     parts: dict[str, list[ast.stmt]] = {}
     loose: list[ast.stmt] = []
     macros: dict[str, MacroFunction] = {}
-    imports = dict(_imports(tree, package))
+    imports: dict[str, Import] = {}
+    for local, imported in _imports(tree, package):
+        if imports.get(local, imported) != imported:  # two functions import two things by one name
+            imports[f"{local} {len(imports)}"] = imports[local]
+        imports[local] = imported
     models = _take_models(tree, imports, path)
     macros.update(
         (sql_model_macro(path, found.function), MacroFunction(function=found.function, line=found.line))

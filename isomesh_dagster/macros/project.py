@@ -25,6 +25,7 @@ from isomesh_dagster.macros.decorator import MARK
 from isomesh_dagster.macros.opened import inside
 from isomesh_dagster.macros.outline import (
     ContextUse,
+    Import,
     MacroFunction,
     ModelFunction,
     ModuleOutline,
@@ -365,12 +366,17 @@ class ProjectMacros:
     def _next(self, module: ModuleOutline, name: str) -> Iterable[tuple[str, str]]:
         """What a name of a module leads to."""
         definition = module.definitions.get(name)
-        if definition is not None:
-            return [(module.name, mention) for mention in definition.mentions]
-        imported = module.imports.get(name)
-        if imported is None:
+        imports = [one for local, one in module.imports.items() if local.partition(" ")[0] == name]
+        if definition is None and not imports:
             stars = [other for local, other in module.imports.items() if local.startswith("* ")]
-            return [(other.module, name) for other in stars if other.module in self._modules]
+            yield from ((other.module, name) for other in stars if other.module in self._modules)
+        if definition is not None:
+            yield from ((module.name, mention) for mention in definition.mentions)
+        for imported in imports:
+            yield from self._imported(imported)
+
+    def _imported(self, imported: Import) -> Iterable[tuple[str, str]]:
+        """What an import gives of the project."""
         target = imported.module
         if imported.name is not None and f"{target}.{imported.name}" in self._modules:
             target = f"{target}.{imported.name}"

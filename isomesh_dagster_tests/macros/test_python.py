@@ -418,6 +418,23 @@ def test_a_digest_covers_what_a_macro_reaches_and_nothing_else(name: str, old: s
     assert (before == after) is same
 
 
+@pytest.mark.parametrize("other", ["a", "b"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def g():\n    from .a import A\n    return A\n\ndef h():\n    from .b import A\n    return A\n\n"
+        "@macro()\ndef f(evaluator): return g() + h()",
+        "import macros.a\nimport macros.b\n\n@macro()\ndef f(evaluator): return macros.a.A + macros.b.A",
+        "try:\n    from .a import A\n    from .b import A as B\nexcept ImportError:\n    A = B = '0'\n\n"
+        "@macro()\ndef f(evaluator): return A + B",
+    ],
+)
+def test_all_that_a_name_is_imported_as_is_reached(text: str, other: str) -> None:
+    files = {"main": HEAD + text, "a": "A = '1'", "b": "A = '2'"}
+    before = macros(**files).digests["macro f"]
+    assert macros(**{**files, other: "A = '9'"}).digests["macro f"] != before
+
+
 def test_a_metadata_only_macro_has_a_key_of_its_own() -> None:
     project = macros("@macro(metadata_only=True)\ndef f(evaluator): return '1'")
     assert set(project.digests) == {"metadata macro f"}
