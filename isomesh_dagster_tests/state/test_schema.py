@@ -1,6 +1,7 @@
 """Making, recognising and migrating the tables."""
 
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -25,7 +26,8 @@ from isomesh_dagster.state.store import SqlStateStore
 from isomesh_dagster_tests.disks import files_of_at_most
 from isomesh_dagster_tests.postgres_server import PostgresServer
 from isomesh_dagster_tests.state.conftest import Location
-from isomesh_dagster_tests.state.examples import migrated, plan, promote, snapshot
+from isomesh_dagster_tests.state.examples import days, migrated, plan, promote, snapshot
+from isomesh_dagster_tests.state.forks import fork, wait
 
 STAMP = Identity(uuid="1", gateway="prod", project="shop")
 NEXT = """
@@ -74,6 +76,15 @@ def newer(tmp_path: Path) -> Path:
 def plan_columns(database: Database) -> set[str]:
     with database.read() as connection:
         return {column["name"] for column in inspect(connection).get_columns("plans", schema=database.schema)}
+
+
+def all_rows(database: Database) -> dict[str, list[tuple[object, ...]]]:
+    """Whatever tables there are, each with its rows."""
+    with database.read() as connection:
+        names = inspect(connection).get_table_names(schema=database.schema)
+        prefix = f"{database.schema}." if database.schema is not None else ""
+        found = {name: connection.exec_driver_sql(f"SELECT * FROM {prefix}{name}").all() for name in names}
+    return {name: sorted((tuple(row) for row in rows), key=str) for name, rows in found.items()}
 
 
 def test_a_new_state_is_made_with_its_folder_or_schema(empty_location: Location) -> None:
@@ -242,6 +253,45 @@ def test_a_failed_migration_changes_nothing(database: Database, tmp_path: Path) 
         schemas = inspect(connection).get_schema_names()
     assert not [name for name in schemas if "backup" in name]
     assert store.identity() == STAMP
+
+
+@pytest.mark.parametrize("is_back", [False, True])
+def test_a_migration_that_is_killed_changes_nothing(database: Database, tmp_path: Path, is_back: bool) -> None:
+    store = SqlStateStore(database)
+    store.stamp(STAMP)
+    record = promote(store, "p1", snapshot())
+    kill = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    folder = with_next(tmp_path / "migrations")
+    last = folder / "versions" / "9999_next.py"
+    if is_back:
+        migrate(database, backup=False, folder=folder)
+    text = last.read_text()
+    last.write_text(text.replace("\n\ndef downgrade", f"    {kill}\n\ndef downgrade") + f"    {kill}\n")
+    before, columns = all_rows(database), plan_columns(database)
+    database.close()
+    to = revisions()[-1] if is_back else None
+    assert wait(fork(lambda: migrate(database, backup=False, to=to, folder=folder))) == -signal.SIGKILL
+    assert (all_rows(database), plan_columns(database)) == (before, columns)
+    last.write_text(text)
+    migrate(database, backup=False, to=to, folder=folder)
+    assert store.environments()[0].target == record.target
+
+
+@pytest.mark.parametrize("revision", revisions()[:-1])
+def test_every_older_revision_is_reached_and_left_with_the_rows(database: Database, revision: str) -> None:
+    store = SqlStateStore(database)
+    store.stamp(STAMP)
+    for number in range(3):
+        promote(store, f"p{number}", snapshot(files=str(number)), snapshot("shop.t"), when=number)
+        store.add_intervals({str(snapshot("shop.t").physical): [days(2 * number, 2 * number + 1)]})
+    before = all_rows(database)
+    migrate(database, backup=False, to=revision)
+    older = all_rows(database)
+    with pytest.raises(StateError, match=f"revision {revision}, this version needs {revisions()[-1]}"):
+        ensure(database)
+    assert all_rows(database) == older, "refused, and nothing changed"
+    migrate(database, backup=False)
+    assert all_rows(database) == before
 
 
 def test_a_process_that_was_running_during_a_migration_stops_writing(database: Database, newer: Path) -> None:
