@@ -303,7 +303,7 @@ def _outside(state: str | None, message: str) -> str | None:
     """What to do about what is not the statement's fault: the server, the network, the disk."""
     if state == errorcodes.DISK_FULL:
         return "make room on the server's disk, then run the same command again: what is finished is kept"
-    if (state or "").startswith(("08", "57P")) or "closed the connection" in message:
+    if (state or "").startswith(("08", "57P")) or "closed the connection" in message or "already closed" in message:
         return "the server's log tells why; run the same command again: what is finished is kept"
     if state == errorcodes.READ_ONLY_SQL_TRANSACTION:
         return "the server is a standby, or sets default_transaction_read_only for this role or database"

@@ -93,7 +93,8 @@ class Steps:
             # a view holds no rows: that what it reads is a part is told of that
             over = None if isinstance(model.kind, View) else below
             step = replace(whole(snapshot, of_whole(start, end, below), repoint=repoint), over=over)
-            is_open = not is_shown and not isinstance(model.kind, View)  # a view that is there shows what is there
+            # a view that is there shows what is there; before the start, by a clock that is wrong, nothing is due
+            is_open = not is_shown and not isinstance(model.kind, View) and start < end
             if done is None or ((is_open or self._wish.run) and is_due(model, done, step.intervals[0])):
                 return self._shaped(step, is_shown=is_shown)
             return None

@@ -64,7 +64,10 @@ class System:
         """The warehouse, without making one. Raises EngineError."""
         path = getattr(self.settings.connection, "path", None)
         if path is not None and not path.exists():
-            raise EngineError(f"there is no warehouse {path} yet", hint="the first apply makes it")
+            raise EngineError(
+                f"there is no warehouse {path} yet",
+                hint="the first apply makes it; when there was one, restore its file",
+            )
         return self.connection()
 
     def identity(self) -> Identity:

@@ -547,9 +547,10 @@ def test_a_connection_that_is_cut_is_told_with_what_to_do(connection, session):
     ((pid,),) = session.fetch("SELECT pg_backend_pid()")
     with connection.session() as other:
         other.fetch("SELECT pg_terminate_backend(?)", [pid])
-    with pytest.raises(EngineError) as caught:
-        session.fetch("SELECT 1")
-    assert "run the same command again" in str(caught.value.hint)
+    for _ in range(2):  # the driver says it in other words once it knows
+        with pytest.raises(EngineError) as caught:
+            session.fetch("SELECT 1")
+        assert "run the same command again" in str(caught.value.hint)
     with connection.session() as another:
         assert another.fetch("SELECT 1") == [(1,)]
 

@@ -51,3 +51,12 @@ def test_a_new_model_beside_one_that_stopped_within_its_unit_ends_with_a_whole_u
     added = graph(hourly, model("s.d", query, IncrementalUnmanaged()))
     (step,) = system.plan(added, now=NOW + 3 * DAY).builds
     assert step.intervals == (Interval(NOW - 2 * DAY, NOW),)
+
+
+def test_a_clock_that_was_set_back_makes_no_table_again():
+    one = graph(model("s.whole", "SELECT 1 AS a"), daily())
+    system = System()
+    system.apply(system.plan(one, now=NOW + DAY))
+    for now in (NOW, NOW - 2 * DAY, NOW - 400 * DAY, 0):
+        for environment in ("prod", "dev"):  # they share their tables
+            assert system.plan(one, environment, now=now).builds == ()
