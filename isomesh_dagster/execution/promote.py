@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -135,9 +135,39 @@ def _swap_views(session: Session, state: StateStore, work: Swap, checkpoint: Cal
         checkpoint("migrated")
     for physical, start in sorted(work.recomputed.items()):
         warehouse.cut(session, physical, start)
-    models = {view.view: name for name, view in promote.target.views.items()}
     home = warehouse.home_of(promote.target)
     warehouse.settle(session, home)
+    _set_views(session, work, home, shown, altered, checkpoint)
+    promoted_at = work.promoted_at
+    if shown is not None and shown.catalog != home:  # the later of two records counts, whatever the clock does
+        promoted_at = max(promoted_at, shown.promoted_at + _TICK)
+    record = warehouse.Shown(
+        name=promote.environment,
+        plan_id=work.plan_id,
+        number=(shown.number if shown is not None else 0) + 1,
+        target=promote.target,
+        promoted_at=promoted_at,
+        expires_at=promote.expires_at,
+        suffix_target=promote.suffix_target,
+        reason=work.reason,
+    )
+    warehouse.show(session, record)
+    return record
+
+
+def _set_views(
+    session: Session,
+    work: Swap,
+    home: str | None,
+    shown: warehouse.Shown | None,
+    altered: Collection[str],
+    checkpoint: Callable[[str], None],
+) -> None:
+    """The views show the target, with what models ask for at a promotion. `altered` are tables whose columns are others
+    than when their views were made.
+    """
+    promote = work.promote
+    models = {view.view: name for name, view in promote.target.views.items()}
     gone = [one for one in map(Relation.parse, promote.drop) if one.catalog == home]
     for relation in gone:
         session.drop(relation, view=True)
@@ -165,21 +195,6 @@ def _swap_views(session: Session, state: StateStore, work: Swap, checkpoint: Cal
             for statement in Texts(snapshot, work.around).virtual_update(place, views, history):
                 session.execute(statement)
     drop_empty_schemas(session, gone)
-    promoted_at = work.promoted_at
-    if shown is not None and shown.catalog != home:  # the later of two records counts, whatever the clock does
-        promoted_at = max(promoted_at, shown.promoted_at + _TICK)
-    record = warehouse.Shown(
-        name=promote.environment,
-        plan_id=work.plan_id,
-        number=(shown.number if shown is not None else 0) + 1,
-        target=promote.target,
-        promoted_at=promoted_at,
-        expires_at=promote.expires_at,
-        suffix_target=promote.suffix_target,
-        reason=work.reason,
-    )
-    warehouse.show(session, record)
-    return record
 
 
 def _history(session: Session, snapshot: Snapshot) -> Interval | None:
@@ -238,20 +253,8 @@ def rollback(
             raise PlanError(f"there is no environment {environment!r}", hint="`isomesh environments` lists them")
         promotion = _chosen(state.promotions(environment), current, to)
         target = promotion.target
-        snapshots = state.snapshots(target.snapshots.values())
-        loaded = warehouse.loaded(session, (view.physical for view in target.views.values()))
-        gone = sorted(
-            name
-            for name, snapshot in target.snapshots.items()
-            if snapshot not in snapshots or (name in target.views and target.views[name].physical not in loaded)
-        )
-        if gone:
-            raise PlanError(
-                f"promotion {promotion.number} cannot be shown again, the janitor took tables of {', '.join(gone)}",
-                hint="check out the files of that time and plan: what is missing is built again",
-            )
         around = Surroundings(
-            snapshots={snapshot.name: snapshot for snapshot in snapshots.values()},
+            snapshots=_still_there(session, state, promotion),
             engine_dialect=connection.capabilities.dialect,
             default_catalog=default_catalog,
             execution_time=now,
@@ -291,6 +294,24 @@ def rollback(
             ),
             checkpoint,
         )
+
+
+def _still_there(session: Session, state: StateStore, promotion: Promotion) -> dict[str, Snapshot]:
+    """The snapshots of the promotion by model. Raises PlanError when one is gone, or its table."""
+    target = promotion.target
+    snapshots = state.snapshots(target.snapshots.values())
+    loaded = warehouse.loaded(session, (view.physical for view in target.views.values()))
+    gone = sorted(
+        name
+        for name, snapshot in target.snapshots.items()
+        if snapshot not in snapshots or (name in target.views and target.views[name].physical not in loaded)
+    )
+    if gone:
+        raise PlanError(
+            f"promotion {promotion.number} cannot be shown again, the janitor took tables of {', '.join(gone)}",
+            hint="check out the files of that time and plan: what is missing is built again",
+        )
+    return {snapshot.name: snapshot for snapshot in snapshots.values()}
 
 
 def _altered_since(
