@@ -1,8 +1,8 @@
 """What one file says, as a row of the cache, and the keys such a row is found by.
 
 The key of a file: its bytes, its path, the settings that shape every file, and the code that reads it. What was read
-besides (variables, shared audits, seed files) is told by the row itself; `reads_digest` of it, now, must equal that of
-when the row was made.
+besides (variables, shared audits, seed files) is told by the row itself; what `Surroundings` digests of it now must
+equal what it did when the row was made.
 """
 
 from __future__ import annotations

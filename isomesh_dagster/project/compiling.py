@@ -2,7 +2,7 @@
 
 That process gets the settings that shape a project, and nothing else: a new environment without any variable of ours,
 connections replaced by an empty one, an end to its time and memory. It is not kept off the network or the disk: what
-must not run there must not run at all, and `check_code` refuses it before.
+must not run there must not run at all, and `check_code_files` refuses it before.
 """
 
 from __future__ import annotations
