@@ -167,6 +167,12 @@ def _first_match(node: exp.Expr, read: str) -> exp.Expr | None:
     return made
 
 
+def _count_matches(node: exp.Expr, _read: str) -> exp.Expr | None:
+    if node.args.get("position") or node.args.get("parameters"):
+        return None
+    return filled("(SELECT COUNT(*) FROM REGEXP_MATCHES(s, p, 'g'))", s=node.this, p=_pattern(node.expression))
+
+
 def _replaced(node: exp.Expr, read: str) -> exp.Expr | None:
     new = replaced(node, read) or node.copy()
     new.set("expression", _pattern(node.expression))
@@ -464,6 +470,7 @@ REWRITES: dict[type[exp.Expr], Rewrite] = {
     exp.RegexpFullMatch: _matches,
     exp.SimilarTo: _similar,
     exp.RegexpExtract: _first_match,
+    exp.RegexpCount: _count_matches,
     exp.RegexpReplace: _replaced,
     exp.Like: _like,
     exp.ILike: _like,

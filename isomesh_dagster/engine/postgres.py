@@ -38,11 +38,13 @@ _MEANINGS = {
     "standard_conforming_strings": "on",
     "array_nulls": "on",
     "extra_float_digits": "1",
-    "default_transaction_isolation": r"read\ committed",
+    "default_transaction_isolation": "read committed",
 }
 """What decides how SQL and rows are read, and what a waiting transaction sees: a server, a database or a role may have
-settings of its own for all of them, and what is written here means one thing.
+settings of its own for all of them, and what is written here means one thing. They are set by statements: a pooler may
+drop what is asked for while connecting.
 """
+_SETTINGS = "; ".join(f"SET {name} TO '{value}'" for name, value in _MEANINGS.items())
 
 
 def _bytes(value: Any, cursor: Any) -> bytes | None:
@@ -70,6 +72,7 @@ class PostgresWarehouse:
         self._idle: list[tuple[Any, float]] = []
         self._busy: set[Any] = set()
         first = self._connect()
+        self._refuse_shared_sessions(first)
         self.capabilities = Capabilities(
             dialect="postgres",
             merge=first.server_version >= _MERGE_SINCE,
@@ -77,6 +80,22 @@ class PostgresWarehouse:
             shared_claims=True,
         )
         self._give_back(first)
+
+    def _refuse_shared_sessions(self, first: Any) -> None:
+        """A pooler tells another number than the server's process has. One that gives that process to somebody else
+        between two transactions would lose role, settings and temporary tables, or give them to others.
+        """
+        if (process := _process(first)) == first.info.backend_pid:
+            return
+        second = self._connect()
+        is_shared = _process(second) == process
+        second.close()
+        if is_shared:
+            first.close()
+            raise EngineError(
+                f"the pooler at {self._place} gives one session of the server to several connections",
+                hint="pool_mode = session for this database in PgBouncer, or connect to the server itself",
+            )
 
     def session(self) -> AbstractContextManager[PostgresSession]:
         """A session for the calling thread."""
@@ -160,12 +179,11 @@ class PostgresWarehouse:
 
     def _is_clean_again(self, connection: Any) -> bool:
         """Undo what a session's statements have set; False when the connection is of no use any more."""
-        role = quote(self._settings.role) if self._settings.role else "NONE"
         try:
             if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
                 return False
             with connection.cursor() as cursor:
-                cursor.execute(f"RESET ALL; SET ROLE {role}; DISCARD TEMP")
+                cursor.execute(f"RESET ALL; {_SETTINGS}; SET ROLE {self._role}; DISCARD TEMP")
         except psycopg2.Error:
             return False
         return True
@@ -185,7 +203,7 @@ class PostgresWarehouse:
                 password=settings.password.get_secret_value(),
                 dbname=settings.database,
                 connect_timeout=settings.connect_timeout,
-                options=" ".join(f"-c {name}={value}" for name, value in _MEANINGS.items()),
+                client_encoding=_MEANINGS["client_encoding"],
                 **{name: value for name, value in options.items() if value is not None},
             )
         except psycopg2.Error as error:
@@ -196,9 +214,8 @@ class PostgresWarehouse:
         try:
             register_type(_BYTES, connection)
             connection.autocommit = True  # transactions are begun in so many words
-            if settings.role:
-                with connection.cursor() as cursor:
-                    cursor.execute(f"SET ROLE {quote(settings.role)}")
+            with connection.cursor() as cursor:
+                cursor.execute(f"{_SETTINGS}; SET ROLE {self._role}")
         except psycopg2.Error as error:
             connection.close()
             raise EngineError(
@@ -206,6 +223,10 @@ class PostgresWarehouse:
                 hint=f"as an administrator: GRANT {quote(settings.role or '')} TO {quote(settings.user)}",
             ) from None
         return connection
+
+    @property
+    def _role(self) -> str:
+        return quote(self._settings.role) if self._settings.role else "NONE"
 
     @property
     def _place(self) -> str:
@@ -218,6 +239,13 @@ class PostgresWarehouse:
 
 
 # ---- small things ----------------------------------------------------------------------------------------
+
+
+def _process(connection: Any) -> int:
+    """The number of the server's process that answers."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_catalog.pg_backend_pid()")
+        return int(cursor.fetchone()[0])
 
 
 def _answers(connection: Any) -> bool:

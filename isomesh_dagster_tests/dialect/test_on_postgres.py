@@ -6,6 +6,7 @@ columns are known by the names of types in that dialect.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import date, datetime, timezone
@@ -61,6 +62,7 @@ OWN_TYPES = {
     "redshift": {"x": "DOUBLE PRECISION", "j": "SUPER", "arr": "SUPER"},
     "trino": {"atz": "TIMESTAMP WITH TIME ZONE", "s": "VARCHAR", "s2": "VARCHAR", "arr": "ARRAY(INTEGER)"},
 }
+NEEDS_16 = re.compile("subquery in FROM must have an alias|function any_value|VALUES in FROM must have an alias")
 NAMES = {"date": date, "datetime": datetime, "Decimal": Decimal}
 QUESTIONS: dict[str, list[tuple[str, Any]]] = {}
 for _line in Path(__file__).with_name("on_postgres.txt").read_text().splitlines():
@@ -102,7 +104,12 @@ def rows(given: Any) -> list[list[Any]]:
 def test_rows_are_those_of_the_dialect(dialect: str, cursor: Any) -> None:
     for sql, given in QUESTIONS[dialect]:
         written = words(sql, dialect)
-        cursor.execute(written)
+        try:
+            cursor.execute(written)
+        except psycopg2.ProgrammingError as error:
+            if cursor.connection.server_version < 160_000 and NEEDS_16.search(str(error)):
+                continue
+            raise
         assert rows(cursor.fetchall()) == rows(given), f"{sql}\n{written}"
 
 
