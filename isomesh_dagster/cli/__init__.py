@@ -4,10 +4,10 @@ What is here: `main.py` (the group, global options, errors to exit codes), one f
 `environments.py`, `intervals.py`, `models.py`, `table_diff.py`, `lineage.py`, `dag.py` with its page, `warehouse.py`,
 `lint.py`, `format.py`, `testing.py`, `ci.py`, `upkeep.py`, `info.py`, `init.py` with its `scaffold/`), `console.py`
 (rich: plans, tables, errors), `progress.py` (events as they happen, on stderr), `report.py` (events as one document),
-`logs.py` (and as a file), `session.py` (from options to the project), `interrupts.py`
-(Ctrl-C during a statement), `parameters.py` (options that several commands
-share), `wishes.py` and `forward_only.py` (those of a plan), `choosing.py` (what people decide), `outcome.py` (exit
-codes); and `format_page.py`, which writes the tables of `docs/format.md`.
+`logs.py` (and as a file), `session.py` (from options to the project), `interrupts.py` (Ctrl-C during a statement),
+`parameters.py` (options that several commands share), `wishes.py` and `forward_only.py` (those of a plan),
+`answers.py` (a plan told and applied), `choosing.py` (what people decide), `outcome.py` (exit codes); and
+`format_page.py`, which writes the tables of `docs/format.md`.
 
 What is not: decisions (`plan/`), their words (`plan/explain.py`, `plan/words.py`), effects (`project.py` and below).
 

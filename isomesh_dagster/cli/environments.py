@@ -106,12 +106,12 @@ def plans(session: Session, *, environment: str | None, as_json: bool) -> None:
         ("plan", "environment", "status", "begun", "based on", "what"),
         (
             (
-                each.id,
+                each.id[:12],
                 each.environment,
                 each.status,
                 _moment(each.created_at),
                 each.based_on,
-                json.loads(each.document)["summary"] if each.document else "rollback",
+                _done(each),
             )
             for each in found
         ),
@@ -208,6 +208,12 @@ def _sweep(console: Console, events: Iterable[Event], *, dry_run: bool = False) 
         console.line(text.replace("dropped ", "would drop", 1) if dry_run else text, style)
         dropped += text.startswith("dropped")
     return dropped
+
+
+def _done(record: PlanRecord) -> str:
+    """What the plan did, or will do, in a few words."""
+    summary = str(json.loads(record.document)["summary"]) if record.document else "rollback"
+    return summary.removeprefix("Applying it ").removesuffix(".")
 
 
 def _moment(moment: datetime | None) -> str | None:

@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from isomesh_dagster.cli.choosing import chosen, recording
-from isomesh_dagster.cli.forward_only import flags, forward_only_options
-from isomesh_dagster.cli.outcome import FAILED, NOT_APPLIED, error_json
+from isomesh_dagster.cli.answers import Lines, answer_with
+from isomesh_dagster.cli.choosing import chosen
+from isomesh_dagster.cli.forward_only import forward_only_options
+from isomesh_dagster.cli.outcome import NOT_APPLIED
 from isomesh_dagster.cli.parameters import accepted, categorize_option, execution_time_option
-from isomesh_dagster.cli.session import Session, can_ask, json_option, pass_session
-from isomesh_dagster.cli.wishes import as_flags, plan_options, plan_wish, run_options, run_wish
-from isomesh_dagster.errors import ConflictingPlanError, IsomeshError, PlanError
-from isomesh_dagster.files import write_whole
+from isomesh_dagster.cli.session import Session, json_option, pass_session
+from isomesh_dagster.cli.wishes import plan_options, plan_wish, run_options, run_wish
+from isomesh_dagster.errors import ConflictingPlanError, PlanError
 
 if TYPE_CHECKING:
-    from isomesh_dagster.cli.report import Report
-    from isomesh_dagster.plan.plan import Plan
     from isomesh_dagster.plan.saved import SavedPlan
     from isomesh_dagster.project import Project
-    from isomesh_dagster.records.events import Event
     from isomesh_dagster.snapshot.snapshot import Category
 
 
@@ -100,7 +94,7 @@ def plan(
       isomesh plan prod --restate-model raw.weather -s 2013-02-01 -e 2013-02-03
                                              the source was wrong on three days: make them again
 
-    
+    \b
     A SELECTION names models: core.flights, core.*, tag:nightly, git:main (files that differ from a branch),
     +a (with what a reads), a+ (with what reads it), joined by & | ^ ( ). An option may be repeated: either of them.
 
@@ -111,55 +105,37 @@ def plan(
     What is chosen with --categorize, or asked at the terminal, is kept in decisions/: commit it, and the other systems
     decide the same (`isomesh decisions`).
     """
-    from isomesh_dagster.plan.documents import plan_json
     from isomesh_dagster.snapshot.interval import to_ms
 
     if all_tests and skip_tests:
         raise click.UsageError("--all-tests and --skip-tests exclude each other.")
     if save is not None and auto_apply:
         raise click.UsageError("--save and --auto-apply exclude each other.")
-    console = session.console
     with session.project() as project:
-        made = chosen(
-            session,
-            plan_wish(
-                asked,
-                now=execution_time,
-                choices=choices,
-                forward_only=forward_only,
-                effective_from=None if effective_from is None else to_ms(effective_from),
-                allow_destructive=allow_destructive,
-                allow_additive=allow_additive,
-            ),
-            lambda wish: project.plan(environment, now=execution_time, wish=wish),
-            ask=not no_prompts,
+        wish = plan_wish(
+            asked,
+            now=execution_time,
+            choices=choices,
+            forward_only=forward_only,
+            effective_from=None if effective_from is None else to_ms(effective_from),
+            allow_destructive=allow_destructive,
+            allow_additive=allow_additive,
         )
-        if as_json:
-            document: dict[str, object] = dict(plan_json(made))
-            if not skip_tests:
-                _test_json(session, project, made, document, every=all_tests)
-            if save is not None:
-                _save(made, save)
-            if auto_apply and not explain:
-                with recording(session, project, made, comment=comment, quiet=True):
-                    _apply_json(session, project, made, document)
-            else:
-                console.json(document)
-            return
-        console.plan(made, diffs=not (no_diff or project.settings.plan.no_diff), every=verbose)
+        made = chosen(
+            session, wish, lambda wish: project.plan(environment, now=execution_time, wish=wish), ask=not no_prompts
+        )
+        answer = answer_with(session, project, made, as_json=as_json)
+        answer.show(diffs=not (no_diff or project.settings.plan.no_diff), every=verbose)
         if not skip_tests:
-            _test(session, project, made, every=all_tests)
-        if explain and not made.is_empty:
-            console.steps(made)
+            answer.test(every=all_tests)
+        if explain:
+            answer.explain()
         if save is not None:
-            _save(made, save)
-            console.note(f"Saved to {save}. To apply it: isomesh --gateway {made.gateway} apply {save}")
-        if explain or save is not None or made.is_empty:
-            return
-        if not (auto_apply or project.settings.plan.auto_apply) and not _agreed(session, made):
-            raise click.exceptions.Exit(NOT_APPLIED)
-        with recording(session, project, made, comment=comment):
-            _apply(session, project, made)
+            answer.save(save)
+        if not (explain or save is not None) and answer.wants_apply(auto_apply=auto_apply):
+            answer.apply(comment=comment)
+        else:
+            answer.leave()
 
 
 @click.command(short_help="Apply a plan that was saved.")
@@ -181,28 +157,19 @@ def apply(session: Session, *, plan: str, skip_tests: bool, as_json: bool) -> No
       isomesh apply 4b86d476521e           go on with one that was interrupted
     """
     from isomesh_dagster.cli.ci import go_on, waits
-    from isomesh_dagster.plan.documents import plan_json
 
     if not Path(plan).is_file() and waits(session, plan):
         go_on(session, plan, markdown=False, as_json=as_json)
         return
-    console = session.console
     with session.project() as project:
         made = project.plan_again(_saved_plan(project, plan))
-        if as_json:
-            document: dict[str, object] = dict(plan_json(made))
-            if not skip_tests:
-                _test_json(session, project, made, document, every=False)
-            with recording(session, project, made, quiet=True):
-                _apply_json(session, project, made, document)
-            return
-        console.plan(made, diffs=False)
-        if made.is_empty:
+        answer = answer_with(session, project, made, as_json=as_json)
+        answer.show(diffs=False)
+        if made.is_empty and not as_json:
             return
         if not skip_tests:
-            _test(session, project, made, every=False)
-        with recording(session, project, made):
-            _apply(session, project, made)
+            answer.test()
+        answer.apply()
 
 
 @click.command(short_help="Build what is due in ENV by cron.")
@@ -259,7 +226,7 @@ def run(
             for told in filter(None, map(event_line, project.janitor())):
                 console.line(*told)
         try:
-            _apply(session, project, due)
+            Lines(session=session, project=project, plan=due).apply()
         except ConflictingPlanError as error:
             if code_when_moved is None:
                 raise
@@ -299,16 +266,6 @@ def diff(session: Session, *, environment: str) -> None:
     raise click.exceptions.Exit(NOT_APPLIED)
 
 
-def _save(plan: Plan, file: Path) -> None:
-    """Write the plan's document; an existing file is replaced."""
-    from isomesh_dagster.plan.saved import plan_document
-
-    try:
-        write_whole({file: plan_document(plan)})
-    except OSError as error:
-        raise click.FileError(str(file), hint=error.strerror) from None
-
-
 def _saved_plan(project: Project, name: str) -> SavedPlan:
     """The saved plan in the file of that name, else the plan that was kept or begun and whose id begins so."""
     from isomesh_dagster.plan.saved import read_document
@@ -317,91 +274,3 @@ def _saved_plan(project: Project, name: str) -> SavedPlan:
     if file.is_file():
         return read_document(file.read_text(encoding="utf-8", errors="replace"), name)
     return project.saved_plan(name)
-
-
-def _test(session: Session, project: Project, plan: Plan, *, every: bool) -> None:
-    """Run the unit tests the plan concerns; a failing one ends the command with code 4."""
-    from isomesh_dagster.cli.testing import check_unit_tests
-
-    results = check_unit_tests(session.console, project, plan, every=every)
-    if not all(result.passed for result in results):
-        session.console.note("Not applied; nothing was changed. --skip-tests plans without unit tests.", "yellow")
-        raise click.exceptions.Exit(FAILED)
-
-
-def _test_json(session: Session, project: Project, plan: Plan, document: dict[str, object], *, every: bool) -> None:
-    """Run the unit tests the plan concerns and add them to `document`; a failing one ends the command with code 4."""
-    from isomesh_dagster.cli.testing import unit_tests_json
-
-    results = list(project.run_unit_tests(project.unit_tests() if every else project.unit_tests_of(plan)))
-    document["tests"] = unit_tests_json(results)
-    if not all(result.passed for result in results):
-        session.console.json(document)
-        raise click.exceptions.Exit(FAILED)
-
-
-def _agreed(session: Session, plan: Plan) -> bool:
-    """Whether somebody at the terminal wants the plan applied."""
-    if not can_ask():
-        session.console.note(
-            f"Not applied: there is no terminal to ask on. To apply: isomesh --gateway {plan.gateway}"
-            f" plan {plan.environment}{as_flags(plan.wish)}{flags(plan.wish)} --auto-apply",
-            "yellow",
-        )
-        return False
-    if click.confirm(f"Apply to {plan.environment} on gateway {plan.gateway}?", err=True):
-        return True
-    session.console.note("Not applied; nothing was changed.")
-    return False
-
-
-def _apply(session: Session, project: Project, plan: Plan) -> None:
-    """Apply with progress on stderr and one sentence on stdout. A failed build ends the command with code 4."""
-    from isomesh_dagster.cli.progress import building
-    from isomesh_dagster.cli.report import Report
-
-    report, began = Report(), time.monotonic()
-    project.connection()  # who has to wait for it is told before the progress bar takes the terminal
-    try:
-        with building(plan) as show:
-            _follow(project, plan, report, show)
-    except IsomeshError as error:
-        if not report.failed:
-            raise
-        session.console.error(error, gateway=plan.gateway, files=project.settings.files)
-        told = "shows the new definitions" if report.promoted else "shows what it showed before"
-        session.console.note(f"{plan.environment} {told}.")
-        raise click.exceptions.Exit(FAILED) from error
-    session.console.line(report.sentence(time.monotonic() - began), "bold green")
-
-
-def _follow(project: Project, plan: Plan, report: Report, show: Callable[[Event], None]) -> None:
-    """Apply, passing each event on. Interrupted anywhere, running statements are ended before the project is closed."""
-    with closing(cast("Generator[Event, None, None]", project.apply(plan))) as events:
-        try:
-            for event in events:
-                report.add(event)
-                show(event)
-        except KeyboardInterrupt as interrupt:
-            events.throw(interrupt)  # closing it would let running batches come to their end
-            raise
-
-
-def _apply_json(session: Session, project: Project, plan: Plan, document: dict[str, object]) -> None:
-    """Apply and print `document` with what was done added as `applied`; also when a build failed."""
-    from isomesh_dagster.cli.progress import building
-    from isomesh_dagster.cli.report import Report
-
-    report, began = Report(), time.monotonic()
-    try:
-        with building(plan, quiet=True) as show:
-            _follow(project, plan, report, show)
-    except IsomeshError as error:
-        if not report.failed:
-            raise
-        document["applied"] = report.json(time.monotonic() - began)
-        document["error"] = error_json(error)
-        session.console.json(document)
-        raise click.exceptions.Exit(FAILED) from error
-    document["applied"] = report.json(time.monotonic() - began)
-    session.console.json(document)

@@ -114,9 +114,12 @@ def create_test(
       isomesh create_test core.flights -v start 2013-02-01 -v end 2013-02-01 --include-ctes
     """
     from isomesh_dagster.cli.models import shown_environment
+    from isomesh_dagster.model.kinds import IncrementalByTimeRange
 
     called = name or f"test_{model.replace('.', '_')}"
     with session.project() as project:
+        by_time = isinstance(project.model(model).kind, IncrementalByTimeRange)
+        is_timeless = by_time and not {"start", "end"} & dict(variables).keys()
         file = _new_file(project.root, path or f"test_{called.removeprefix('test_')}.yaml", overwrite)
         text = project.draft_unit_test(
             model,
@@ -128,6 +131,12 @@ def create_test(
         )
         write_whole({file: text})
         shown = file.relative_to(project.root).as_posix()
+    if is_timeless:
+        session.console.note(
+            f"{model} is built by time and this test says no range, so it is of 1970-01-01: `-v start 2024-01-01"
+            " -v end 2024-01-31` gives one",
+            "yellow",
+        )
     session.console.line(f"wrote {shown}: read it, then run it with `isomesh test {shown}`")
 
 

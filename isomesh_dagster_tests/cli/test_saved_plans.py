@@ -80,7 +80,10 @@ def test_plans_are_listed(planned: Shop) -> None:
     lines = planned("plans").stdout.splitlines()
     assert lines[0] == "gateway local · 2 plans"
     assert "staging" in lines[2]
-    assert "Applying it builds 4 models" in lines[3]
+    begun, did = lines[3].split(maxsplit=1)
+    assert len(begun) == 12
+    assert "builds 4 models and swaps the environment at once (4 views set)" in did
+    assert "Applying" not in did
     assert "gateway local · 0 plans" in planned("plans", "nowhere").stdout
     assert "no plan is known by 'ffff'" in planned("apply", "ffff").stderr
 

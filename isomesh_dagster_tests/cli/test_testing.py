@@ -188,8 +188,12 @@ def test_a_range_and_ctes_in_a_made_test(planned: Shop) -> None:
     )
     result = planned("create_test", "shop.monthly_revenue", "--include-ctes", "--path", "revenue/test_it.yaml")
     assert result.exit_code == 0, result.output
+    assert "no range, so it is of 1970-01-01" not in result.stderr
     made = planned("create_test", "shop.orders", "-v", "start", "2024-01-01", "-v", "end", "2024-01-31", "-n", "month")
     assert made.exit_code == 0, made.output
+    assert "no range, so it is of 1970-01-01" not in made.stderr
+    assert "no range, so it is of 1970-01-01" in planned("create_test", "shop.orders", "--path", "test_it.yaml").stderr
+    (planned.root / "tests" / "test_it.yaml").unlink()
     document = yaml.safe_load((planned.root / "tests" / "revenue" / "test_it.yaml").read_text())
     assert list(document["test_shop_monthly_revenue"]["outputs"]["ctes"]) == ["paid"]
     month = yaml.safe_load((planned.root / "tests" / "test_month.yaml").read_text())["month"]
