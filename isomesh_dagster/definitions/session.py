@@ -56,6 +56,7 @@ class RunSession:
         self._application: Application | None = None
         self._work: Work | None = None
         self._steps: dict[str, Build] = {}
+        self._audits: dict[str, Audit] = {}
         self._built: set[str] = set()
         self._recorded: dict[str, tuple[Interval, ...]] | None = None
         self._starts: dict[str, int] | None = None
@@ -97,7 +98,8 @@ class RunSession:
 
     def audit_of(self, model: str) -> Audit | None:
         """The audits the plan runs over the model's table, which it does not build; None when there are none."""
-        return next((step for step in self.plan.audits if step.snapshot.name == model), None)
+        self._once(self._make_plan)
+        return self._audits.get(model)
 
     def shown_version(self, model: str) -> str | None:
         """The version of the model that the environment shows; None when it shows none."""
@@ -197,6 +199,7 @@ class RunSession:
             else:
                 self._plan = self.project.plan(self.environment, now=now, wish=self.asked.wish(to_ms(now)))
             self._steps = {step.snapshot.name: step for step in self._plan.builds}
+            self._audits = {step.snapshot.name: step for step in self._plan.audits}
         return self._plan
 
     def _tell_work(self) -> Work:

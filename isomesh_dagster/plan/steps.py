@@ -50,6 +50,7 @@ class Steps:
         self._fills_previews = fills_previews
         self._now = now
         self._wish = wish
+        self._backfill = frozenset(wish.backfill)
         self._begins = starts(graph, now)
         self._coverage = Coverage(graph, self._begins)
         self._ends = {
@@ -86,7 +87,7 @@ class Steps:
             span = preview_range(model, start, end, self._wish) if self._fills_previews else None
             preview = preview_build(snapshot, done, span)
             return None if preview is None else self._shaped(preview, is_shown=False)
-        if is_shown and self._wish.backfill and model.name not in self._wish.backfill:
+        if is_shown and self._backfill and model.name not in self._backfill:
             return None
         below = self._coverage.below(model.name)
         if not is_incremental(model.kind):
@@ -99,7 +100,7 @@ class Steps:
                 return self._shaped(step, is_shown=is_shown)
             return None
         due_again = self._due_again.get(str(snapshot.physical), ())
-        is_asked = self._wish.run or model.name in self._wish.backfill
+        is_asked = self._wish.run or model.name in self._backfill
         gaps = due_again if is_shown and done and not is_asked else missing(model, done or (), start=start, end=end)
         gaps = within(model, limited(model, merge([*gaps, *due_again]), self._spans(model, end)), below)
         gaps = in_order(model, done or (), gaps)
