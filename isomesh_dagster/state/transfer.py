@@ -208,7 +208,7 @@ _DAMAGED = "the file is damaged; export again, or take another backup"
 
 def _header(file: Path) -> dict[str, Any]:
     try:
-        with file.open(encoding="utf-8") as lines:
+        with file.open("rb") as lines:
             header = json.loads(lines.readline())
         is_ours = header["format"] == FORMAT
         wanted = {key: str(header[key]) for key in ("revision", "gateway", "project", "uuid")}
@@ -228,7 +228,7 @@ def _rows(file: Path) -> Iterator[tuple[Table, dict[str, Any]]]:
     """The rows of an exported state. Raises StateError at the end of a file that was cut off."""
     counts: Counter[str] = Counter()
     told: dict[str, int] | None = None
-    with file.open(encoding="utf-8") as lines:
+    with file.open("rb") as lines:  # decoded line by line, so that the line which is damaged is told
         next(lines)
         for number, line in enumerate(lines, 2):
             place = f"{file}:{number}"
@@ -239,7 +239,7 @@ def _rows(file: Path) -> Iterator[tuple[Table, dict[str, Any]]]:
                     continue
                 table = tables.metadata.tables[entry["table"]]
                 row = _from_json(table, entry["row"], place)
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, AttributeError):
                 raise StateError(f"{place}: this is no row of a state", hint=_DAMAGED) from None
             counts[table.name] += 1
             yield table, row

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from isomesh_dagster.cache.manifest import Source
+from isomesh_dagster.cli.logs import log_to
 from isomesh_dagster.project import Project
 from isomesh_dagster.records import log
 from isomesh_dagster.records.events import Audited
@@ -89,3 +90,12 @@ def test_the_commit_is_that_of_the_files_not_of_the_folder(shop: Shop, caplog: p
             assert project.work(plan).commit == "c0ffee"
         with Project.from_manifest(manifest) as pinned:
             assert pinned.work(plan).commit is None
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk that is always full")
+def test_a_log_file_on_a_full_disk_is_told_once_and_stops_nobody(capfd: pytest.CaptureFixture[str]) -> None:
+    end = log_to(Path("/dev/full"))
+    for number in range(3):
+        logging.getLogger("isomesh").info("record %s", number)
+    end()
+    assert capfd.readouterr().err == "/dev/full: No space left on device; what follows is not logged\n"

@@ -118,7 +118,15 @@ def test_a_file_that_was_cut_off_is_refused_whole(filled: Location, tmp_path: Pa
 
 @pytest.mark.parametrize("location", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
-    "line", ["not json", '{"table": "nothing", "row": {}}', '{"table": "plans", "row": {"wrong": 1}}', "[]"]
+    "line",
+    [
+        "not json",
+        '{"table": "nothing", "row": {}}',
+        '{"table": "plans", "row": {"wrong": 1}}',
+        '{"table": "plans", "row": []}',
+        "[]",
+        "\udcff\udc80",  # bytes that are no UTF-8
+    ],
 )
 def test_a_damaged_line_is_named(filled: Location, tmp_path: Path, line: str) -> None:
     file = tmp_path / "out.jsonl"
@@ -126,7 +134,7 @@ def test_a_damaged_line_is_named(filled: Location, tmp_path: Path, line: str) ->
         export_state(database, file, at=at(10))
     whole = file.read_text().splitlines()
     whole[4] = line
-    file.write_text("\n".join(whole))
+    file.write_text("\n".join(whole), encoding="utf-8", errors="surrogateescape")
     with opened(tmp_path / "other.db") as database, pytest.raises(StateError, match=r"out\.jsonl:5"):
         import_state(database, file, owner=STAMP)
 
