@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from sqlglot import exp
 
 from isomesh_dagster.dialect.filled import filled
+from isomesh_dagster.dialect.postgres_clauses import group, join, order, star
 from isomesh_dagster.dialect.postgres_dates import PARTS, PRESTO, SPARK, TSQL, add_months, beginning, difference, part
 from isomesh_dagster.errors import UnsupportedError
 
@@ -317,47 +318,6 @@ def _quantile(node: exp.Expr, _read: str) -> exp.Expr | None:
     return filled("PERCENTILE_CONT(q) WITHIN GROUP (ORDER BY x)", x=node.this, q=node.args["quantile"])
 
 
-# ---- joins -----------------------------------------------------------------------------------------------
-
-
-def _join(node: exp.Expr, _read: str) -> exp.Expr | None:
-    """Postgres would take SEMI, ANTI or ASOF for the name of the table before it."""
-    kind, using = node.text("kind").upper(), node.args.get("using") or []
-    if (method := node.text("method").upper()) in ("ASOF",) or kind == "POSITIONAL":
-        raise UnsupportedError(
-            f"postgres cannot say this: {method or kind} JOIN",
-            hint="write it as a lateral join with ORDER BY and LIMIT 1",
-        )
-    if (
-        node.text("side").upper() == "LEFT"
-        and not using
-        and not node.args.get("on")
-        and isinstance(node.this, (exp.Unnest, exp.Lateral))
-    ):
-        new = node.copy()
-        new.set("on", exp.true())
-        return new
-    if kind not in ("SEMI", "ANTI") or not using:
-        return None
-    select = node.parent
-    source = select.args.get("from_") if isinstance(select, exp.Select) else None
-    left = source.this.alias_or_name if source is not None else ""
-    right = node.this.alias_or_name
-    if not (left and right) or (isinstance(select, exp.Select) and select.args["joins"][0] is not node):
-        raise UnsupportedError(
-            f"postgres cannot say this: {kind} JOIN with USING",
-            hint="give both tables a name, and join them ON their columns",
-        )
-    new = node.copy()
-    new.set("using", None)
-    equal = [
-        exp.EQ(this=exp.column(name.copy(), table=left), expression=exp.column(name.copy(), table=right))
-        for name in using
-    ]
-    new.set("on", exp.and_(*equal, copy=False))
-    return new
-
-
 # ---- which is written by which ---------------------------------------------------------------------------
 
 
@@ -492,7 +452,10 @@ REWRITES: dict[type[exp.Expr], Rewrite] = {
     exp.IgnoreNulls: _any_value,
     exp.Quantile: _quantile,
     exp.ApproxDistinct: _as("COUNT(DISTINCT x)"),
-    exp.Join: _join,
+    exp.Join: join,
+    exp.Group: group,
+    exp.Order: order,
+    exp.Star: star,
     exp.Contains: _as("POSITION(y IN x) > 0"),
     exp.EndsWith: _as("RIGHT(x, LENGTH(y)) = y"),
     exp.EqualNull: _as("x IS NOT DISTINCT FROM y"),
