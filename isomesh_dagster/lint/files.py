@@ -12,6 +12,7 @@ from isomesh_dagster.dialect.file_layout import HeaderStyle, lay_out_file
 from isomesh_dagster.dialect.header import parse_file
 from isomesh_dagster.dialect.style import Style
 from isomesh_dagster.errors import IsomeshError
+from isomesh_dagster.model.scalars import BOOLEANS
 
 HEADER = HeaderStyle(
     order=(
@@ -69,4 +70,4 @@ def formatted(text: str, dialect: str, style: Style) -> Formatted:
 def _opted_out(text: str, dialect: str) -> bool:
     first = parse_file(text, dialect, None)[0].block
     says = first.get("formatting") if first is not None else None
-    return says is not None and says.text.strip().lower() == "false"
+    return says is not None and BOOLEANS.get(says.text.strip().lower(), True) is False

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from isomesh_dagster.errors import ModelError
 from isomesh_dagster.model.model import AuditCall, Json
+from isomesh_dagster.model.scalars import BOOLEANS
 
 NON_BLOCKING = "_non_blocking"
 
@@ -125,9 +126,9 @@ def _call(use: AuditUse, definition: AuditDefinition, dialect: str) -> AuditCall
 
 
 def _boolean(use: AuditUse, text: str) -> bool:
-    if text.strip().lower() not in ("true", "false"):
+    if text.strip().lower() not in BOOLEANS:
         raise ModelError(f"blocking must be true or false, not {text!r}", line=use.line)
-    return text.strip().lower() == "true"
+    return BOOLEANS[text.strip().lower()]
 
 
 def _mentioned(definition: AuditDefinition) -> list[str]:

@@ -29,6 +29,7 @@ from isomesh_dagster.dialect.values import (
 )
 from isomesh_dagster.errors import ModelError
 from isomesh_dagster.model.names import nearest
+from isomesh_dagster.model.scalars import BOOLEANS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +43,6 @@ class Given:
 
 Decoder = Callable[[Given], Any]
 
-_BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
-
 
 def text(given: Given) -> str:
     """A string, or a word as it stands."""
@@ -54,10 +53,10 @@ def text(given: Given) -> str:
 
 
 def boolean(given: Given) -> bool:
-    """`true` or `false`, or another word of YAML 1.1 for it."""
+    """`true` or `false`, or another word for it."""
     match given.value:
-        case String(content=content) | Word(content=content) if content.lower() in _BOOLEANS:
-            return _BOOLEANS[content.lower()]
+        case String(content=content) | Word(content=content) if content.lower() in BOOLEANS:
+            return BOOLEANS[content.lower()]
     raise _wrong(given, "true or false")
 
 

@@ -11,6 +11,9 @@ import re
 PLAIN_KINDS = ("str", "int", "float", "bool", "null")
 """The types of PyYAML's whose values are read here; the others are dates, and what only YAML itself has."""
 
+BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+"""The words, in small letters, that a header takes for true and false; `model_defaults` hold the same."""
+
 _INT = re.compile(r"[-+]?[0-9][0-9_]*")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9][0-9_]*(\.[0-9_]*)?)([eE][-+]?[0-9]+)?")
 _BASED = re.compile(r"[-+]?0(x[0-9a-fA-F]+|o[0-7]+|b[01]+)")

@@ -142,6 +142,7 @@ def test_queries_that_are_left_are_told() -> None:
     ("text", "why"),
     [
         ("MODEL (name a.b, formatting false);\nselect  1", "formatting false"),
+        ("MODEL (name a.b, formatting off);\nselect  1", "formatting false"),
         ("MODEL (name a.b);\nselect 'open", "not closed"),
         ("MODEL (name a.b, , cron '@daily');\nselect 1", "two commas"),
         ("MODEL (name a.b, name c.d);\nselect 1", "given twice"),
