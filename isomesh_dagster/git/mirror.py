@@ -307,12 +307,14 @@ class Mirror:
             _link(work, entry.path, text, commit)
         inside = work.resolve()
         for entry, _ in links:
-            try:
-                target = (work / entry.path).resolve()
-            except (OSError, RuntimeError):  # which of them depends on Python's version
-                raise GitError(f"{entry.path} in commit {commit[:12]} is a link that leads in a circle") from None
+            target = Path(os.path.realpath(work / entry.path))
             if not target.is_relative_to(inside):
                 raise _leaving(entry.path, commit)
+            try:
+                target.stat()
+            except OSError as error:  # what is not there may be: a link may name what the project makes later
+                if error.errno == errno.ELOOP:
+                    raise GitError(f"{entry.path} in commit {commit[:12]} is a link that leads in a circle") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
