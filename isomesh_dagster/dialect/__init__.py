@@ -7,8 +7,8 @@ Here:     tokens (text as tokens with places), header and values (definition fil
 Behind:   query and summary are values and doors and need no sqlglot to be imported. Trees are parsed and resolved in
           tree, read in facts, rewritten in rewrite (by typed: types of expressions, and idioms: what the library would
           say too literally; for Postgres in postgres_idioms, postgres_dates, postgres_clauses, by filled),
-          qualified against known columns in qualified (proven: those a query proves), and summarised in lineage (scope:
-          what names mean, rowcount: what multiplies rows).
+          qualified against known columns in qualified (proven: those a query proves), and summarised in lineage
+          (expressions: what those come to, scope: what names mean, rowcount: what multiplies rows).
           testable is the query as a unit test runs it; findings (by doubts) what lint rules ask about one,
           stars writes one out, cast_names names columns, counterpart finds a word again in text that was made of it.
           Layout works on tokens, so that text keeps its meaning to the letter: atoms (tokens and macros with their
