@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from isomesh_dagster.cache import facts, load
-from isomesh_dagster.cache.load import CACHE_PATH, LoadedFiles, load_project_files
+from isomesh_dagster.cache.load import LoadedFiles, load_project_files
+from isomesh_dagster.cache.store import CACHE_PATH
 from isomesh_dagster.config.read import load_settings
 from isomesh_dagster.config.settings import Settings
 from isomesh_dagster.errors import GraphError, IsomeshError, ModelError, UnsupportedError

@@ -8,7 +8,8 @@ from xml.etree import ElementTree
 import dagster as dg
 
 from isomesh_dagster.definitions.lineage_text import lineage_svg
-from isomesh_dagster.definitions.translator import IsomeshTranslator, IsomeshTranslatorSettings
+from isomesh_dagster.definitions.settings import IsomeshTranslatorSettings
+from isomesh_dagster.definitions.translator import IsomeshTranslator
 from isomesh_dagster.project import Project
 from isomesh_dagster_tests.definitions.conftest import Shop, materialized
 

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from isomesh_dagster import IsomeshTranslator, Project
-from isomesh_dagster.definitions.translator import IsomeshTranslatorSettings
+from isomesh_dagster.definitions.settings import IsomeshTranslatorSettings
 from isomesh_dagster_tests.definitions.conftest import Shop, checks, failure, materialized
 from isomesh_dagster_tests.definitions.test_definitions import LOAD, python
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from isomesh_dagster_tests.postgres_server import PostgresServer
+from isomesh_dagster_tests.reliability.files import Files
 from isomesh_dagster_tests.reliability.lab import COMBINATIONS, Lab, Process, apply, at_noon, free, lab
-from isomesh_dagster_tests.reliability.life import Files, Tally, live
+from isomesh_dagster_tests.reliability.life import Tally, live
 from isomesh_dagster_tests.reliability.verify import Known, verify
 
 

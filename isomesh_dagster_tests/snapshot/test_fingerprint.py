@@ -13,7 +13,8 @@ from isomesh_dagster.graph.order import build_graph
 from isomesh_dagster.model.model import Model
 from isomesh_dagster.model.parse import parse_model
 from isomesh_dagster.model.render import LOADING, render
-from isomesh_dagster.snapshot.fingerprint import Fingerprint, fingerprints, own
+from isomesh_dagster.snapshot.fingerprint import fingerprints, own
+from isomesh_dagster.snapshot.snapshot import Fingerprint
 from isomesh_dagster_tests.model.test_parse import context
 
 FILES = {
