@@ -50,7 +50,7 @@ Task = Deploy | Preview | Expire
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """What is to be done, the deploy first, and what is refused.
+    """What is to be done, in this order, and what is refused.
 
     `unknown` tells why the host does not say which pull requests are open; then none begins and none ends.
     """
@@ -76,6 +76,13 @@ def due(
     if head is not None and config.deployment == "synchronized" and not _is_done(known, config.deploy_ref, head):
         tasks.append(Deploy(ref=config.deploy_ref, commit=head))
 
+    if head is not None:  # before the previews: another branch may get the environment of one that is gone
+        tasks += [
+            Expire(ref=record.ref, environment=record.environment)
+            for record in records
+            if record.ref not in refs and record.ref != config.deploy_ref and record.environment != PROD
+        ]
+
     owners = {record.environment: record.ref for record in records if record.ref in refs or head is None}
     taken = {*environments} - {record.environment for record in records}
     previews = {ref: commit for ref, commit in refs.items() if config.is_preview(ref)}
@@ -93,13 +100,6 @@ def due(
         owners[environment] = ref
         live += is_new
         tasks.append(Preview(ref=ref, commit=commit, environment=environment))
-
-    if head is not None:
-        tasks += [
-            Expire(ref=record.ref, environment=record.environment)
-            for record in records
-            if record.ref not in refs and record.ref != config.deploy_ref and record.environment != PROD
-        ]
     return Due(tasks=tuple(tasks), refused=tuple(refused))
 
 

@@ -42,6 +42,16 @@ def test_a_ref_that_went_ends_its_environment() -> None:
     assert found.tasks == (Expire(ref="refs/heads/feature/x", environment="feature_x"),)
 
 
+def test_a_branch_that_takes_the_environment_of_one_that_went_gets_it_after_its_end() -> None:
+    refs = {MAIN: B, "refs/heads/feature/a_b": B}
+    found = due(CONFIG, refs, [record(MAIN, A, "prod"), record("refs/heads/feature/a-b", A, "feature_a_b")])
+    assert found.tasks == (
+        Deploy(ref=MAIN, commit=B),
+        Expire(ref="refs/heads/feature/a-b", environment="feature_a_b"),
+        Preview(ref="refs/heads/feature/a_b", commit=B, environment="feature_a_b"),
+    )
+
+
 def test_a_remote_without_the_deploy_branch_ends_nothing() -> None:
     assert due(CONFIG, {}, [record("refs/heads/feature/x", B, "feature_x"), record(MAIN, A, "prod")]) == Due()
 
