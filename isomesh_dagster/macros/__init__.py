@@ -5,9 +5,9 @@ Here:     expander (text in, text out), signs (where macros stand), library, gen
           others that every model has), scope, values and call (what names and arguments stand for), places (how a
           result fits into the text around it), warehouse (what macros may ask of it).
           A project's own macros: project (which there are, and their digests), outline (what a Python module defines,
-          read without running it), modules (running it), decorator, evaluator, arguments and macro_trees (calling a
-          function), signals and signal_call (those of `signals/`), project_dates (dates for its code), templates
-          (Jinja).
+          read without running it), modules (running it), opened (the files it opens meanwhile), decorator, evaluator,
+          arguments and macro_trees (calling a function), signals and signal_call (those of `signals/`), project_dates
+          (dates for its code), templates (Jinja).
           What else a project brings in Python: python_models (`@model`), materializations (kind CUSTOM),
           lint_rules (rules of `linter/`, and the models they see).
 Not here: which variables a model has and when it is rendered (`model/render.py`), audits, files.
