@@ -154,7 +154,7 @@ def part(node: exp.Expr, read: str) -> exp.Expr | None:
 def part_on_duckdb(node: exp.Expr, read: str) -> exp.Expr | None:
     """Days of the week that are counted from 1, and weeks that begin on Sundays."""
     name, value = _named(node)
-    is_other = name == "DAYOFWEEK" or (name == "WEEK" and read in _SUNDAY_WEEKS)
+    is_other = (name == "DAYOFWEEK" and read not in _DAYS_FROM_ZERO) or (name == "WEEK" and read in _SUNDAY_WEEKS)
     made = _counted(name, read) if is_other else None
     return None if made is None else filled(made, x=value)
 
@@ -176,6 +176,7 @@ def add_months(node: exp.Expr, read: str) -> exp.Expr | None:
     return filled(months, x=node.this, y=node.expression)
 
 
+_DAYS_FROM_ZERO = frozenset({"postgres", "redshift", "materialize", "risingwave", "snowflake", "duckdb"})
 _SUNDAY_WEEKS = frozenset({"bigquery", "mysql"}) | TSQL
 
 
@@ -186,7 +187,7 @@ def _counted(name: str, read: str) -> str | None:
     if name == "DAYOFWEEK":
         if read in PRESTO:
             return "CAST(EXTRACT(ISODOW FROM x) AS INT)"
-        from_one = 0 if read in ("snowflake", "duckdb", "redshift") else 1
+        from_one = read not in _DAYS_FROM_ZERO
         return f"(CAST(EXTRACT(DOW FROM x) AS INT){' + 1' * from_one})"
     if name == "WEEK" and read in _SUNDAY_WEEKS:
         first = "12" if read in TSQL else "6"

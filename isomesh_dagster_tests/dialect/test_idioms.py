@@ -50,6 +50,7 @@ FIRST = "SELECT ARRAY_AGG(v IGNORE NULLS ORDER BY v DESC LIMIT 2)[OFFSET(1)] FRO
         ("snowflake", "SELECT CAST(2.5::FLOAT AS INT)", [(3,)]),
         ("spark", f"SELECT dayofweek({SUNDAY}), CAST(2.9 AS INT), CAST(2.7 AS DECIMAL)", [(1, 2, 3)]),
         ("spark", "SELECT regexp_replace('ab', '(a)(b)', '$2$1')", [("ba",)]),
+        ("postgres", f"SELECT EXTRACT(dow FROM {SUNDAY})", [(0,)]),
         ("bigquery", f"SELECT EXTRACT(DAYOFWEEK FROM {SUNDAY}), EXTRACT(WEEK FROM {NEW_YEAR})", [(1, 0)]),
         ("bigquery", f"SELECT TIMESTAMP_DIFF({LATE}, {EARLY}, HOUR)", [(0,)]),
         ("mysql", f"SELECT TIMESTAMPDIFF(HOUR, {EARLY}, {LATE}), WEEK({SUNDAY}), CAST(2.7 AS DECIMAL)", [(0, 47, 3)]),
