@@ -61,6 +61,15 @@ def view_relation(name: str, environment: str, suffix_target: str = "schema", ca
         case "catalog":
             return relation
         case "table":
-            return replace(relation, name=f"{relation.name}__{environment}")
+            return replace(relation, name=_suffixed(relation.name, environment))
         case _:
-            return replace(relation, schema=f"{relation.schema}__{environment}")
+            return replace(relation, schema=_suffixed(relation.schema, environment))
+
+
+def _suffixed(name: str, environment: str) -> str:
+    """`name__environment`; where that is over 63 bytes the name is cut before it, and a digest tells it from others."""
+    full = f"{name}__{environment}"
+    if len(full.encode()) <= MAX_IDENTIFIER_BYTES:
+        return full
+    tail = f"__{md5(name.encode(), usedforsecurity=False).hexdigest()[:8]}__{environment}"
+    return name.encode()[: MAX_IDENTIFIER_BYTES - len(tail.encode())].decode(errors="ignore") + tail

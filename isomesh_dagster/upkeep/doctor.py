@@ -27,6 +27,7 @@ from isomesh_dagster.records.stamp import check_pairing
 from isomesh_dagster.relation import Column, Relation
 from isomesh_dagster.snapshot.environment import PROD, Environment
 from isomesh_dagster.snapshot.interval import Interval, iso, subtract
+from isomesh_dagster.snapshot.naming import MAX_IDENTIFIER_BYTES
 from isomesh_dagster.snapshot.snapshot import Snapshot
 from isomesh_dagster.state.protocol import Identity, StateStore
 from isomesh_dagster.upkeep.adopt import believe
@@ -394,7 +395,11 @@ def _definitions(session: Session, views: Iterable[str]) -> Mapping[str, str | N
     )
     for (catalog, schema), wanted in places.items():
         texts = dict(session.fetch(query, (schema, catalog or session.default_catalog)))
-        found |= {view: texts[name] for view in wanted if (name := Relation.parse(view).name) in texts}
+        for view in wanted:
+            name = Relation.parse(view).name
+            cut = name.encode()[:MAX_IDENTIFIER_BYTES].decode(errors="ignore")  # as Postgres keeps it
+            if (one := name if name in texts else cut) in texts:
+                found[view] = texts[one]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -41,3 +42,13 @@ def test_views_carry_the_environment_where_it_was_asked_for():
     assert str(view_relation("core.orders", "dev")) == "core__dev.orders"
     assert str(view_relation("core.orders", "dev", "table")) == "core.orders__dev"
     assert str(view_relation("orders", "dev")) == "default__dev.orders"
+
+
+@pytest.mark.parametrize("suffix_target", ["schema", "table"])
+def test_a_long_name_keeps_the_environment_behind_it(suffix_target: str) -> None:
+    long, other = "n" * 63, "n" * 62 + "m"
+    views = [view_relation(f"{name}.{name}", env, suffix_target) for name in (long, other) for env in ("dev", "stage")]
+    parts = [getattr(view, "name" if suffix_target == "table" else "schema") for view in views]
+    assert len(set(parts)) == 4
+    assert all(len(part) == 63 for part in parts)
+    assert [part.rpartition("__")[2] for part in parts] == ["dev", "stage", "dev", "stage"]
