@@ -236,7 +236,7 @@ BAD = [
     ),
     configured(47, "0", NO_TEXT),
     configured(48, "null", NO_TEXT),
-    configured(49, "on", NO_TEXT),
+    configured(49, "true", NO_TEXT),
     configured(50, "[dev]", NO_TEXT),
     configured(51, "{dev: 1}", NO_TEXT),
     Bad(
