@@ -183,7 +183,7 @@ class PostgresWarehouse:
             if connection.info.transaction_status != TRANSACTION_STATUS_IDLE:
                 return False
             with connection.cursor() as cursor:
-                cursor.execute(f"RESET ALL; {_SETTINGS}; SET ROLE {self._role}; DISCARD TEMP")
+                cursor.execute(f"RESET ALL; {_SETTINGS}; {self._set_role}; DISCARD TEMP")
         except psycopg2.Error:
             return False
         return True
@@ -215,7 +215,7 @@ class PostgresWarehouse:
             register_type(_BYTES, connection)
             connection.autocommit = True  # transactions are begun in so many words
             with connection.cursor() as cursor:
-                cursor.execute(f"{_SETTINGS}; SET ROLE {self._role}")
+                cursor.execute(f"{_SETTINGS}; {self._set_role}")
         except psycopg2.Error as error:
             connection.close()
             raise EngineError(
@@ -225,8 +225,9 @@ class PostgresWarehouse:
         return connection
 
     @property
-    def _role(self) -> str:
-        return quote(self._settings.role) if self._settings.role else "NONE"
+    def _set_role(self) -> str:
+        # RESET and not NONE: the user or the database may have a role of its own that every connection takes on
+        return f"SET ROLE {quote(self._settings.role)}" if self._settings.role else "RESET ROLE"
 
     @property
     def _place(self) -> str:

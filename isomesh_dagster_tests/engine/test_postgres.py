@@ -12,7 +12,7 @@ import pytest
 from isomesh_dagster.config.connections import PostgresConnection
 from isomesh_dagster.engine import open_connection
 from isomesh_dagster.errors import EngineError, ModelError, WriteConflict
-from isomesh_dagster.relation import ColumnChange, Relation
+from isomesh_dagster.relation import ColumnChange, Relation, literal
 from isomesh_dagster_tests.postgres_server import connected
 
 T = Relation(schema="s", name="t")
@@ -257,6 +257,21 @@ def test_a_role_is_taken_on_and_told_when_it_cannot_be(postgres):
     connection.close()
     with pytest.raises(EngineError, match="cannot act as role 'nobody there'"):
         open_connection(postgres.model_copy(update={"role": "nobody there"}))
+
+
+def test_a_user_with_a_role_of_its_own_keeps_it(postgres):
+    plain = open_connection(postgres)
+    with plain.session() as session:
+        session.execute("DROP ROLE IF EXISTS comes, owns; CREATE ROLE owns; CREATE ROLE comes LOGIN IN ROLE owns")
+        session.execute("ALTER ROLE comes SET role TO owns")
+        session.execute(f"ALTER ROLE comes PASSWORD {literal(postgres.password.get_secret_value())}")
+    plain.close()
+    connection = open_connection(postgres.model_copy(update={"user": "comes"}))
+    for _ in range(2):
+        with connection.session() as session:
+            assert session.fetch("SELECT session_user, current_user") == [("comes", "owns")]
+            session.execute("SET ROLE NONE")
+    connection.close()
 
 
 def test_a_forked_child_is_refused_and_harms_nothing(connection):
