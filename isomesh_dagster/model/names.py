@@ -44,7 +44,7 @@ def validate_environment(name: object) -> str:
     if not isinstance(name, str):
         raise InvalidName(
             f"environment name must be a string, not {type(name).__name__}",
-            hint="put the name in quotes: YAML reads words like on, yes and 1 as other things",
+            hint="put the name in quotes: YAML reads words like true, null and 1 as other things",
         )
     shown = _shown(name)
     if not _ENVIRONMENT.match(name):
