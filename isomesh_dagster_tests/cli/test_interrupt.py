@@ -6,8 +6,6 @@ import signal
 import subprocess
 import sys
 
-import pytest
-
 from isomesh_dagster_tests.cli.conftest import Shop
 
 # hours of work in one statement
@@ -49,37 +47,3 @@ def test_a_running_statement_is_ended_and_nothing_of_it_stays(planned: Shop) -> 
     again = planned("plan", "dev", "--auto-apply")
     assert again.exit_code == 0, again.output
     assert planned("doctor").exit_code == 0
-
-
-QUESTION = """
-import os, signal, sys, threading, time
-from isomesh_dagster.cli.main import main
-signal.signal(signal.SIGINT, signal.default_int_handler)
-waiting = threading.main_thread().ident
-
-def press():  # once the main thread is in the driver with the statement
-    frame = None
-    while frame is None or frame.f_code.co_name != "_run" or "10000000" not in frame.f_locals["sql"]:
-        time.sleep(0.01)
-        frame = sys._current_frames()[waiting]
-    os.kill(os.getpid(), signal.SIGINT)
-
-threading.Thread(target=press, daemon=True).start()
-main()
-"""
-
-
-@pytest.mark.parametrize("command", ["fetchdf", "evaluate"])
-def test_a_question_that_takes_too_long_is_given_up(planned: Shop, command: str) -> None:
-    (planned.root / "models" / "shop" / "slow.sql").write_text(SLOW)
-    asked = "shop.slow" if command == "evaluate" else SLOW.partition(";")[2]
-    done = subprocess.run(
-        [sys.executable, "-c", QUESTION, "--project", str(planned.root), command, asked],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=240,
-    )
-    assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr.endswith("the environment shows what it showed.\n")
-    assert "Traceback" not in done.stderr
