@@ -191,6 +191,7 @@ class Project(ProjectQuestions):
         if name == PROD:
             raise PlanError("prod cannot be invalidated", hint="to show something else there, plan or roll back")
         if not self.system.checked().expire(name, clock.now()):
+            self.system.check_new(name)
             raise PlanError(
                 f"there is no environment {name!r} in gateway {self.gateway!r}",
                 hint="`isomesh environments` lists them",

@@ -256,6 +256,7 @@ def plan_clock(
     name = system.environment_name(environment)
     system.checked()
     warnings = system.reconcile(name)
+    system.existing(name)
     showing = system.showing(name)
     graph = _graph_of(showing)
     if wish.select:

@@ -128,8 +128,13 @@ class System:
         return validate_environment(self.settings.default_target_environment if environment is None else environment)
 
     def existing(self, name: str) -> Environment:
-        """The environment of that name; a PlanError when there is none."""
+        """The environment of that name; a PlanError when there is none, and what `check_new` raises when only the
+        warehouse knows it.
+        """
         found = self.state().environment(name)
+        if found is None:
+            self.check_new(name)
+            found = self.state().environment(name)
         if found is None:
             raise self._no_such(name)
         return found

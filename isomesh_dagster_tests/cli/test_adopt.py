@@ -30,12 +30,30 @@ def shown(shop: Shop) -> list[dict]:
     return json.loads(ok(shop("fetchdf", query, "--json")))["rows"]
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "plan dev",
+        "plan dev --restate-model shop.orders",
+        "plan new --create-from dev",
+        "run dev",
+        "audit dev",
+        "check_intervals dev",
+        "rollback dev",
+        "invalidate dev",
+        "table_diff dev:dev",
+    ],
+)
+def test_a_lost_state_is_told(planned: Shop, command: str) -> None:
+    lose_state(planned)
+    refused = planned(*command.split())
+    assert refused.exit_code == 1
+    assert "isomesh system adopt" in refused.stderr
+
+
 def test_a_lost_state_is_made_again_from_warehouse_and_files(planned: Shop) -> None:
     before, rows = ok(planned("environments", "--json")), shown(planned)
     lose_state(planned)
-    refused = planned("plan", "dev")
-    assert refused.exit_code == 1
-    assert "isomesh system adopt" in refused.stderr
     assert planned("doctor").exit_code == 1
     assert "environment dev: 4 models, known again" in ok(planned("system", "adopt", "--dry-run"))
     assert planned("system", "adopt").exit_code == 3  # nobody is there to type the name
