@@ -178,8 +178,8 @@ class Application:
     def _plans_done(self) -> frozenset[str]:
         """The plans that wrote what is loaded in many pieces, and are at work no more."""
         many = (records for records in self._loaded.values() if len(records) >= warehouse.MOST_RECORDS)
-        wrote = {one.plan_id for records in many for one in records}
-        return frozenset(wrote - {one.id for one in self._state.open_plans()} if wrote else wrote) - {self.plan.id}
+        wrote = {one.plan_id for records in many for one in records} - {self.plan.id}
+        return frozenset(wrote - {one.id for one in self._state.open_plans()}) if wrote else frozenset()
 
     def _before_all(self, session: Session) -> None:
         """Run the statements that come first; those that come last are rendered now, so that they fail now."""
